@@ -1,0 +1,333 @@
+//! The one shape of every failure: a stable reason, the object, what was found, what to do next.
+//!
+//! A [`Reason`] fixes the [`Class`] and so the exit code; `docs/exit-codes.md` lists them all and a test
+//! compares. Tests assert code and reason, never prose.
+
+use std::fmt;
+
+/// What kind of trouble: decides the exit code and what the operator does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// Exit 1: our bug.
+    Internal,
+    /// Exit 2: flag, manifest, configuration. Nothing was touched.
+    Usage,
+    /// Exit 3: disk full, permission, media pulled, lock held.
+    Environment,
+    /// Exit 4: bytes differ, are cut, or a file is missing.
+    Damaged,
+    /// Exit 5: no, too few, invalid or revoked signatures.
+    Untrusted,
+    /// Exit 6: rollback, replay, gap, wrong channel or site.
+    Stale,
+    /// Exit 7: malformed, ambiguous, over a limit, unknown version.
+    Refused,
+    /// Exit 8: a gate, a tier, immutability, rights.
+    Policy,
+    /// Exit 9: network, TLS, credentials, registry error.
+    Upstream,
+    /// Exit 10: conflict, or an asked-for partial result.
+    Conflict,
+}
+
+impl Class {
+    /// The exit code of the process.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Internal => 1,
+            Self::Usage => 2,
+            Self::Environment => 3,
+            Self::Damaged => 4,
+            Self::Untrusted => 5,
+            Self::Stale => 6,
+            Self::Refused => 7,
+            Self::Policy => 8,
+            Self::Upstream => 9,
+            Self::Conflict => 10,
+        }
+    }
+
+    /// Position in the order that decides when several apply (DESIGN 8): smaller wins.
+    fn rank(self) -> u8 {
+        match self {
+            Self::Internal => 0,
+            Self::Refused => 1,
+            Self::Untrusted => 2,
+            Self::Stale => 3,
+            Self::Damaged => 4,
+            Self::Policy => 5,
+            Self::Usage => 6,
+            Self::Environment => 7,
+            Self::Upstream => 8,
+            Self::Conflict => 9,
+        }
+    }
+}
+
+macro_rules! reasons {
+    ($($name:ident $text:literal $class:ident $meaning:literal)*) => {
+        /// The stable, kebab-case name of what went wrong. Never renamed once released.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Reason {
+            $(#[doc = $meaning] $name,)*
+        }
+
+        impl Reason {
+            /// Every reason, in the order of the documentation.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The kebab-case name.
+            pub fn text(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// The class, and so the exit code.
+            pub fn class(self) -> Class {
+                match self { $(Self::$name => Class::$class,)* }
+            }
+
+            /// One line for the documentation.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$name => $meaning,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    Internal "internal" Internal "a bug in sealift; please report it"
+
+    // 2 usage: arguments, manifest, lock
+    BadArgument "bad-argument" Usage "a flag or argument has a value that cannot be used"
+    ManifestSyntax "manifest-syntax" Usage "the manifest is not TOML"
+    ManifestUnknownKey "manifest-unknown-key" Usage "a key of the manifest is not known"
+    ManifestValue "manifest-value" Usage "a value of the manifest has the wrong type or form"
+    ManifestMissingKey "manifest-missing-key" Usage "a key that the manifest must have is missing"
+    ManifestConflict "manifest-conflict" Usage "two entries of the manifest contradict each other"
+    ManifestInclude "manifest-include" Usage "an included manifest cannot be used"
+    ManifestNotFound "manifest-not-found" Usage "there is no manifest at the path"
+    LockMissing "lock-missing" Usage "a lock is needed and there is none"
+    LockOutdated "lock-outdated" Usage "the lock does not match the manifest"
+    LockMalformed "lock-malformed" Usage "the lock is not one that sealift writes"
+    KeyFormat "key-format" Usage "a key file is no Ed25519 key in PEM (PKCS#8 or SPKI)"
+    KeyPassphrase "key-passphrase" Usage "the passphrase of a key is missing or wrong"
+    KeyPermissions "key-permissions" Usage "a private key can be read by others"
+    KeyExists "key-exists" Usage "the key file exists already and is not overwritten"
+    OutputExists "output-exists" Usage "the output exists already and is something else"
+    FilterMatchesNothing "filter-matches-nothing" Usage "a name or platform filter selects nothing"
+
+    // 3 environment
+    NotFound "not-found" Environment "a file or folder is not there"
+    PermissionDenied "permission-denied" Environment "the system refuses access to a file"
+    DiskFull "disk-full" Environment "there is not enough space"
+    FileTooLarge "file-too-large" Environment "the file system cannot hold a file of this size"
+    InputOutput "input-output" Environment "the system reports an input/output error"
+    LockHeld "lock-held" Environment "another sealift process is at work on the same object"
+    Database "database" Environment "the site's database cannot be read or written"
+    AddressInUse "address-in-use" Environment "the address to listen on is taken"
+
+    // 4 damaged
+    DigestMismatch "digest-mismatch" Damaged "bytes differ from their digest"
+    ChunkDamaged "chunk-damaged" Damaged "parts of a volume differ from what was signed"
+    FileDamaged "file-damaged" Damaged "a file of the bundle differs from SHA256SUMS"
+    FileMissing "file-missing" Damaged "a file that SHA256SUMS lists is missing"
+    VolumeMissing "volume-missing" Damaged "a volume that SHA256SUMS lists is missing"
+    VolumeOfOtherBundle "volume-of-other-bundle" Damaged "a volume is a whole volume, but of another place"
+    Truncated "truncated" Damaged "data end before their declared length"
+    BlobMissing "blob-missing" Damaged "a manifest names content that is not there"
+    SizeMismatch "size-mismatch" Damaged "content has another size than declared"
+    StoreDamaged "store-damaged" Damaged "stored content no longer matches its digest"
+
+    // 5 untrusted
+    NoKey "no-key" Untrusted "no public key was given to check against"
+    SignatureMissing "signature-missing" Untrusted "the bundle carries no signature"
+    SignatureUntrusted "signature-untrusted" Untrusted "no signature is by one of the given keys"
+    SignatureInvalid "signature-invalid" Untrusted "a signature by a given key does not hold"
+    WeakKey "weak-key" Untrusted "a public key is of the kind that accepts any signature"
+
+    // 7 refused form: bundle
+    SumsMalformed "sums-malformed" Refused "SHA256SUMS does not follow its grammar"
+    SumsTooLarge "sums-too-large" Refused "SHA256SUMS is larger than 1 MiB"
+    FormatVersion "format-version" Refused "a format version is not known to this sealift"
+    FileExtra "file-extra" Refused "the bundle holds a file that is not listed"
+    FileSpecial "file-special" Refused "a link, device or other special file stands where a plain file must"
+    SignatureLimit "signature-limit" Refused "too many or too large signature files"
+    BundleIndexMalformed "bundle-index-malformed" Refused "bundle.json does not follow its schema"
+    BundleIndexMismatch "bundle-index-mismatch" Refused "bundle.json contradicts SHA256SUMS or itself"
+    ChunkListMalformed "chunk-list-malformed" Refused "chunks.bin does not fit the volumes"
+    EncodingUnknown "encoding-unknown" Refused "a blob has an encoding that this sealift cannot read"
+    ZstdMalformed "zstd-malformed" Refused "a volume is not the zstd stream that the format allows"
+    ZstdSkippable "zstd-skippable-frame" Refused "a volume holds a skippable frame"
+    ZstdDictionary "zstd-dictionary" Refused "a frame asks for a dictionary"
+    ZstdWindow "zstd-window" Refused "a frame asks for a larger window than allowed"
+    ZstdFrame "zstd-frame" Refused "a frame does not end where bundle.json says"
+    ZstdExpansion "zstd-expansion" Refused "a frame holds more than declared"
+    TarMalformed "tar-malformed" Refused "a tar header is not the one the format prescribes"
+    TarLink "tar-link" Refused "a volume holds a symbolic or hard link"
+    TarDevice "tar-device" Refused "a volume holds a device, fifo or other special member"
+    TarExtension "tar-extension" Refused "a volume holds a PAX, GNU or other extension header"
+    TarPath "tar-path" Refused "a member has a path outside the grammar"
+    TarDuplicate "tar-duplicate" Refused "a volume holds a member twice"
+    TarOrder "tar-order" Refused "members stand in another order than listed"
+    TarExtra "tar-extra" Refused "a volume holds a member that is not listed"
+    TarMetadata "tar-metadata" Refused "a member has another mode, owner or time than the format prescribes"
+    TarSize "tar-size" Refused "a member has another size than listed"
+    TarTrailing "tar-trailing" Refused "there are bytes after the end of a volume"
+    TarEnd "tar-end" Refused "a volume does not end with two zero blocks"
+    BlobUnreferenced "blob-unreferenced" Refused "the bundle carries content that no artifact needs"
+
+    // 7 refused form: OCI, JSON and others
+    DigestMalformed "digest-malformed" Refused "a digest is not of the exact grammar"
+    NameMalformed "name-malformed" Refused "a repository, tag or file name is outside the grammar"
+    OciMalformed "oci-malformed" Refused "an OCI document does not follow the specification"
+    OciAmbiguous "oci-ambiguous" Refused "an OCI document can be read in two ways"
+    OciUnsupported "oci-unsupported" Refused "an OCI document is of a kind that is not carried"
+    OciLimit "oci-limit" Refused "an OCI document or graph is over a limit"
+    DescriptorData "descriptor-data" Refused "data embedded in a descriptor differ from its digest"
+    LayoutMalformed "layout-malformed" Refused "an OCI layout or image archive is malformed"
+    ChartMalformed "chart-malformed" Refused "a chart or chart index is malformed"
+
+    // 9 upstream
+    Network "network" Upstream "a server cannot be reached or breaks the connection"
+    TlsFailure "tls-failure" Upstream "the server's certificate is not accepted"
+    HttpStatus "http-status" Upstream "a server answers with an error"
+    UpstreamNotFound "upstream-not-found" Upstream "the server does not have what was asked for"
+    AuthFailed "auth-failed" Upstream "the server refuses the credentials, or asks for some"
+    AuthRealm "auth-realm" Upstream "the server wants credentials sent to another host"
+    CredentialHelper "credential-helper" Upstream "a credential helper or credential file cannot be used"
+    RateLimited "rate-limited" Upstream "the server asks to come back later than we are willing to wait"
+    UpstreamTimeout "upstream-timeout" Upstream "the server is too slow or stopped sending"
+    UpstreamLimit "upstream-limit" Upstream "the server sends more than allowed"
+    UpstreamDigest "upstream-digest-mismatch" Upstream "the server sends other bytes than the digest names"
+    UpstreamRedirect "upstream-redirect" Upstream "the server redirects to where we do not follow"
+    UpstreamMalformed "upstream-malformed" Upstream "the server's answer cannot be understood"
+    UpstreamMoved "upstream-moved" Upstream "what upstream serves is no longer what was locked"
+    NoMatch "no-match" Upstream "upstream has nothing that matches the request"
+    PushRefused "push-refused" Upstream "the destination registry refuses content"
+
+    // 10 conflict
+    Drift "drift" Conflict "upstream moved since the lock was written"
+}
+
+/// Something failed. `Display` gives one line without the hint; the chain is printed once, by the CLI.
+#[derive(Debug)]
+pub struct Failure {
+    /// The stable reason.
+    pub reason: Reason,
+    /// What it happened to: a path, a reference, a member. Escaped when shown.
+    pub object: String,
+    /// What was expected and what was found, without the object.
+    pub message: String,
+    /// What to do next.
+    pub hint: Option<String>,
+}
+
+/// Result of something that may fail.
+pub type Result<T, E = Failure> = std::result::Result<T, E>;
+
+impl Failure {
+    /// A failure of `object`: `message` says what was expected and what was found.
+    pub fn new(reason: Reason, object: impl fmt::Display, message: impl fmt::Display) -> Self {
+        Self { reason, object: object.to_string(), message: message.to_string(), hint: None }
+    }
+
+    /// A bug of ours.
+    pub fn internal(message: impl fmt::Display) -> Self {
+        Self::new(Reason::Internal, "sealift", message)
+            .hint("this is a bug: please report it with the command line")
+    }
+
+    /// Adds what to do next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl fmt::Display) -> Self {
+        self.hint = Some(hint.to_string());
+        self
+    }
+
+    /// Names another object, when the caller knows it better.
+    #[must_use]
+    pub fn of(mut self, object: impl fmt::Display) -> Self {
+        self.object = object.to_string();
+        self
+    }
+
+    /// Turns the failure to another reason, when the caller knows the circumstance better.
+    #[must_use]
+    pub fn as_reason(mut self, reason: Reason) -> Self {
+        self.reason = reason;
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: {}",
+            super::text::escaped(&self.object, 400),
+            super::text::escaped(&self.message, 2000)
+        )
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// One or more failures, as a command ends with them. Never empty.
+#[derive(Debug)]
+pub struct Failures(Vec<Failure>);
+
+impl Failures {
+    /// `Ok` when nothing failed.
+    pub fn check(list: Vec<Failure>) -> Result<(), Self> {
+        if list.is_empty() { Ok(()) } else { Err(Self(list)) }
+    }
+
+    /// All of them, in the order found.
+    pub fn list(&self) -> &[Failure] {
+        &self.0
+    }
+
+    /// All of them, owned.
+    pub fn into_list(self) -> Vec<Failure> {
+        self.0
+    }
+
+    /// The exit code: the class that ranks first when several apply.
+    pub fn code(&self) -> u8 {
+        self.0
+            .iter()
+            .map(|failure| failure.reason.class())
+            .min_by_key(|class| class.rank())
+            .map_or(1, Class::code)
+    }
+}
+
+impl From<Failure> for Failures {
+    fn from(failure: Failure) -> Self {
+        Self(vec![failure])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_unique_and_kebab_case() {
+        let mut seen = std::collections::BTreeSet::new();
+        for reason in Reason::ALL {
+            assert!(seen.insert(reason.text()), "{} twice", reason.text());
+            assert!(reason.text().bytes().all(|b| b.is_ascii_lowercase() || b == b'-'));
+        }
+    }
+
+    #[test]
+    fn the_gravest_class_decides() {
+        let failures = Failures(vec![
+            Failure::new(Reason::DiskFull, "x", "y"),
+            Failure::new(Reason::ChunkDamaged, "x", "y"),
+            Failure::new(Reason::FileExtra, "x", "y"),
+        ]);
+        assert_eq!(failures.code(), 7);
+    }
+}

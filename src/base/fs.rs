@@ -1,0 +1,196 @@
+//! The door to the disk: no error without its path, no link followed where media are read, old or new but
+//! never between.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    failure::{Failure, Reason, Result},
+    text,
+};
+
+/// Turns an operating system error on `path` into a failure that says what to do.
+pub fn failure(path: &Path, doing: &str, error: &io::Error) -> Failure {
+    let (reason, hint) = match error.kind() {
+        io::ErrorKind::NotFound => (Reason::NotFound, "check the path"),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => (
+            Reason::PermissionDenied,
+            "check owner and mode of the path, and that it is not mounted read-only",
+        ),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            (Reason::DiskFull, "free some space and run the command again; what is done is kept")
+        }
+        io::ErrorKind::FileTooLarge => {
+            (Reason::FileTooLarge, "the file system cannot hold it: use --volume-size, for instance fat32")
+        }
+        _ => (Reason::InputOutput, "check the disk or the media, then run the command again"),
+    };
+    Failure::new(reason, path.display(), format!("cannot {doing}: {}", plain(error))).hint(hint)
+}
+
+/// The error's words without the number that the standard library appends.
+fn plain(error: &io::Error) -> String {
+    let words = error.to_string();
+    words.split(" (os error").next().unwrap_or(&words).to_lowercase()
+}
+
+/// Opens a plain file for reading. Links, fifos and devices are refused without blocking on them
+/// (threats C15, J02): whoever fills the media decides what stands there.
+pub fn open_plain(path: &Path) -> Result<File> {
+    let nofollow = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let flags = i32::try_from(nofollow.bits()).unwrap_or_default();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| {
+        if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) {
+            special(path)
+        } else {
+            failure(path, "open", &error)
+        }
+    })?;
+    let metadata = file.metadata().map_err(|error| failure(path, "inspect", &error))?;
+    if metadata.is_file() { Ok(file) } else { Err(special(path)) }
+}
+
+fn special(path: &Path) -> Failure {
+    Failure::new(Reason::FileSpecial, path.display(), "expected a plain file, found a link or special file")
+        .hint("copy the content itself, without links")
+}
+
+/// Reads a plain file whole, up to `limit` bytes; one more is [`Reason::UpstreamLimit`]-free trouble and
+/// becomes `over`.
+pub fn read_limited(path: &Path, limit: u64, over: Reason) -> Result<Vec<u8>> {
+    let file = open_plain(path)?;
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(|error| failure(path, "read", &error))?;
+    if bytes.len() as u64 > limit {
+        return Err(Failure::new(over, path.display(), format!("larger than {}", text::bytes(limit)))
+            .hint("this cannot be a file that sealift wrote"));
+    }
+    Ok(bytes)
+}
+
+/// Reads a file that the user named: links are followed, the size is bounded, the text is UTF-8.
+pub fn read_user_text(path: &Path) -> Result<String> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|error| failure(path, "open", &error))?;
+    file.take(super::limits::USER_FILE_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| failure(path, "read", &error))?;
+    if bytes.len() as u64 > super::limits::USER_FILE_BYTES {
+        return Err(Failure::new(Reason::BadArgument, path.display(), "larger than 16 MiB"));
+    }
+    String::from_utf8(bytes)
+        .map_err(|_utf8| Failure::new(Reason::BadArgument, path.display(), "is not UTF-8 text"))
+}
+
+/// Makes `path` and its parents, private to the user where `private`.
+pub fn create_dir(path: &Path, private: bool) -> Result<()> {
+    let mode = if private { 0o700 } else { 0o755 };
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(path)
+        .map_err(|error| failure(path, "create", &error))
+}
+
+/// Creates a file that must not exist, with exactly `mode` (the umask can only narrow it).
+pub fn create_new(path: &Path, mode: u32) -> Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .map_err(|error| failure(path, "create", &error))
+}
+
+/// Writes `bytes` to `path`: complete and synced under the final name, or not at all.
+pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let temporary = temporary_beside(path);
+    let written = create_new(&temporary, mode).and_then(|mut file| {
+        file.write_all(bytes).map_err(|error| failure(&temporary, "write", &error))?;
+        file.sync_all().map_err(|error| failure(&temporary, "sync", &error))
+    });
+    written.and_then(|()| publish(&temporary, path)).inspect_err(|_failure| {
+        let _already_failing = fs::remove_file(&temporary);
+    })
+}
+
+/// A name beside `path` that no other process uses.
+fn temporary_beside(path: &Path) -> PathBuf {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".{}-{}.tmp", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
+    path.with_file_name(name)
+}
+
+/// Renames a synced file or folder to its final name and syncs the folder that holds it (C01).
+pub fn publish(from: &Path, to: &Path) -> Result<()> {
+    #[expect(clippy::disallowed_methods, reason = "the one door to rename")]
+    fs::rename(from, to).map_err(|error| failure(to, "rename to", &error))?;
+    sync_dir(to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+}
+
+/// Makes the entries of a folder durable.
+pub fn sync_dir(path: &Path) -> Result<()> {
+    File::open(path).and_then(|dir| dir.sync_all()).map_err(|error| failure(path, "sync", &error))
+}
+
+/// Removes a folder and everything in it; a missing one is fine.
+pub fn remove_dir_all(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failure(path, "remove", &error)),
+        _ => Ok(()),
+    }
+}
+
+/// Bytes that an ordinary user may still write at `path`, or at its nearest existing parent.
+pub fn free_space(path: &Path) -> Result<u64> {
+    let existing = path.ancestors().find(|p| p.exists()).unwrap_or(Path::new("."));
+    let stat = rustix::fs::statvfs(existing).map_err(|error| failure(existing, "inspect", &error.into()))?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// Fails with [`Reason::DiskFull`] unless `needed` bytes fit at `path`.
+pub fn require_space(path: &Path, needed: u64, what: &str) -> Result<()> {
+    let free = free_space(path)?;
+    if free >= needed {
+        return Ok(());
+    }
+    let found = format!("{what} needs {}, {} are free", text::bytes(needed), text::bytes(free));
+    Err(Failure::new(Reason::DiskFull, path.display(), found)
+        .hint("free some space or choose another folder"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_and_fifos_are_refused_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink("/etc/hostname", &link).unwrap();
+        assert_eq!(open_plain(&link).unwrap_err().reason, Reason::FileSpecial);
+        let fifo = dir.path().join("fifo");
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        assert_eq!(open_plain(&fifo).unwrap_err().reason, Reason::FileSpecial);
+        assert_eq!(open_plain(dir.path()).unwrap_err().reason, Reason::FileSpecial);
+    }
+
+    #[test]
+    fn write_atomic_replaces_whole_files_and_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        write_atomic(&path, b"old", 0o600).unwrap();
+        write_atomic(&path, b"new", 0o600).unwrap();
+        assert_eq!(read_limited(&path, 3, Reason::Internal).unwrap(), b"new");
+        assert_eq!(read_limited(&path, 2, Reason::SumsTooLarge).unwrap_err().reason, Reason::SumsTooLarge);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}

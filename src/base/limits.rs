@@ -1,0 +1,50 @@
+//! Every ceiling on what comes from outside, with the attack it answers (`docs/threat-model.md`).
+
+/// Bytes of `SHA256SUMS`: stock `openssl` must be able to read it whole (threats T28).
+pub const SUMS_BYTES: u64 = 1 << 20;
+/// Signature files of a bundle (T12).
+pub const SIGNATURES: usize = 64;
+/// Bytes of one signature file (T12).
+pub const SIGNATURE_BYTES: u64 = 16 << 10;
+/// Bytes of `bundle.json` (J09): a quarter of a million blobs.
+pub const BUNDLE_INDEX_BYTES: u64 = 64 << 20;
+/// Bytes of `chunks.bin`: 16 TiB of volumes.
+pub const CHUNK_LIST_BYTES: u64 = 128 << 20;
+/// Bytes of the other small files of a bundle: inventory, recipe.
+pub const SIDE_FILE_BYTES: u64 = 64 << 20;
+/// Bytes of one chunk of a volume; the last may be shorter.
+pub const CHUNK_BYTES: u64 = 4 << 20;
+/// Most content bytes in one zstd frame.
+pub const FRAME_BYTES: u64 = 16 << 20;
+/// Largest zstd window a reader accepts, as a power of two (X02).
+pub const ZSTD_WINDOW_LOG: u32 = 24;
+/// Largest ustar member: eleven octal digits (F09).
+pub const MEMBER_BYTES: u64 = (8 << 30) - 1;
+/// Volumes of one bundle: the four digits of their names.
+pub const VOLUMES: usize = 9999;
+/// Bytes of an image manifest or index (J09; the OCI distribution-spec asks for 4 MiB).
+pub const OCI_MANIFEST_BYTES: u64 = 4 << 20;
+/// Nesting of image indexes (J07).
+pub const INDEX_DEPTH: usize = 4;
+/// Distinct manifests below one artifact (J08), referrers included.
+pub const GRAPH_MANIFESTS: usize = 10_000;
+/// Descriptors in one manifest or index (J09).
+pub const DESCRIPTORS: usize = 10_000;
+/// Bytes of an image config or other small JSON that is parsed.
+pub const CONFIG_BYTES: u64 = 8 << 20;
+/// Bytes of a chart repository's `index.yaml`.
+pub const CHART_INDEX_BYTES: u64 = 128 << 20;
+/// Bytes of one chart archive.
+pub const CHART_BYTES: u64 = 64 << 20;
+/// Bytes of a chart archive unpacked (J20: a bomb).
+pub const CHART_UNPACKED_BYTES: u64 = 512 << 20;
+/// Bytes of a token or error answer (N08).
+pub const SMALL_ANSWER_BYTES: u64 = 1 << 20;
+/// Bytes of one page of a tag or referrer list (N08).
+pub const PAGE_BYTES: u64 = 4 << 20;
+/// Pages of a list (N09).
+pub const PAGES: usize = 1000;
+/// Redirects followed for one request (N03).
+pub const REDIRECTS: usize = 5;
+/// Bytes of a manifest, lock or key file that a user hands in.
+pub const USER_FILE_BYTES: u64 = 16 << 20;

@@ -1,0 +1,13 @@
+//! The words of the OCI specifications, shared by client and server.
+
+pub mod descriptor;
+pub mod error_code;
+pub mod image;
+pub mod media_type;
+pub mod platform;
+pub mod reference;
+
+pub use descriptor::Descriptor;
+pub use image::{Document, ImageIndex, ImageManifest};
+pub use platform::Platform;
+pub use reference::Reference;

@@ -1,0 +1,389 @@
+//! What is published: repositories, tags, manifests and their edges, in one SQLite file.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::Store;
+use crate::{
+    base::{
+        digest::Digest,
+        failure::{Failure, Reason, Result},
+    },
+    oci::Descriptor,
+};
+
+/// Version of the schema, kept in SQLite's `user_version`.
+const SCHEMA_VERSION: i64 = 1;
+
+const SCHEMA: &str = "
+    CREATE TABLE manifests (
+        repository    TEXT NOT NULL,
+        digest        TEXT NOT NULL,
+        media_type    TEXT NOT NULL,
+        size          INTEGER NOT NULL,
+        subject       TEXT,
+        artifact_type TEXT,
+        annotations   TEXT NOT NULL,
+        PRIMARY KEY (repository, digest)
+    ) STRICT;
+    CREATE INDEX manifests_subject ON manifests (repository, subject) WHERE subject IS NOT NULL;
+    CREATE TABLE tags (
+        repository TEXT NOT NULL,
+        tag        TEXT NOT NULL,
+        digest     TEXT NOT NULL,
+        PRIMARY KEY (repository, tag),
+        FOREIGN KEY (repository, digest) REFERENCES manifests (repository, digest)
+    ) STRICT;
+    CREATE TABLE blobs (
+        repository TEXT NOT NULL,
+        digest     TEXT NOT NULL,
+        PRIMARY KEY (repository, digest)
+    ) STRICT;
+    CREATE TABLE receipts (
+        number  INTEGER PRIMARY KEY AUTOINCREMENT,
+        bundle  TEXT NOT NULL,
+        receipt TEXT NOT NULL
+    ) STRICT;
+";
+
+/// Everything that one import makes visible, in one transaction.
+#[derive(Debug, Clone, Default)]
+pub struct Publication {
+    /// Manifests with what they need.
+    pub manifests: Vec<PublishedManifest>,
+    /// Tags; an existing tag moves.
+    pub tags: Vec<PublishedTag>,
+    /// Digest of the bundle's `SHA256SUMS`.
+    pub bundle: String,
+    /// The receipt, as JSON.
+    pub receipt: String,
+}
+
+/// A manifest in a repository.
+#[derive(Debug, Clone)]
+pub struct PublishedManifest {
+    /// Repository inside the site.
+    pub repository: String,
+    /// Media type, digest, size.
+    pub root: Descriptor,
+    /// What it is about.
+    pub subject: Option<Digest>,
+    /// Its type in a referrers list.
+    pub artifact_type: Option<String>,
+    /// Its annotations, shown in a referrers list.
+    pub annotations: crate::oci::descriptor::Annotations,
+    /// Config and layers. Each must be in the store.
+    pub blobs: Vec<Descriptor>,
+    /// Child manifests that must be published in the same repository, in this publication or before.
+    pub children: Vec<Digest>,
+}
+
+/// A tag in a repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishedTag {
+    /// Repository inside the site.
+    pub repository: String,
+    /// The tag.
+    pub tag: String,
+    /// What it points to.
+    pub digest: Digest,
+}
+
+/// A manifest that names a subject.
+#[derive(Debug, Clone)]
+pub struct ReferrerRow {
+    /// Media type, digest, size, artifact type and annotations, as a referrers list shows them.
+    pub descriptor: Descriptor,
+}
+
+pub(super) fn open(path: &Path) -> Result<Connection> {
+    let at = |error: rusqlite::Error| failure(path, &error);
+    let database = Connection::open(path).map_err(at)?;
+    database.busy_timeout(std::time::Duration::from_secs(30)).map_err(at)?;
+    database
+        .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
+        .map_err(at)?;
+    let version =
+        |database: &Connection| database.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
+    if version(&database).map_err(at)? == 0 {
+        // Another process may be doing the same: look again under the write lock.
+        database.execute_batch("BEGIN IMMEDIATE").map_err(at)?;
+        if version(&database).map_err(at)? == 0 {
+            database.execute_batch(SCHEMA).map_err(at)?;
+            database.execute_batch(&format!("PRAGMA user_version = {SCHEMA_VERSION}")).map_err(at)?;
+        }
+        database.execute_batch("COMMIT").map_err(at)?;
+    }
+    let found = version(&database).map_err(at)?;
+    if found != SCHEMA_VERSION {
+        let message = format!("the database has schema {found}, this sealift knows {SCHEMA_VERSION}");
+        return Err(Failure::new(Reason::FormatVersion, path.display(), message)
+            .hint("use the sealift version that wrote it, or a newer one"));
+    }
+    Ok(database)
+}
+
+fn failure(path: &Path, error: &rusqlite::Error) -> Failure {
+    let reason = match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DiskFull) => Reason::DiskFull,
+        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => Reason::LockHeld,
+        Some(rusqlite::ErrorCode::PermissionDenied | rusqlite::ErrorCode::ReadOnly) => {
+            Reason::PermissionDenied
+        }
+        _ => Reason::Database,
+    };
+    Failure::new(reason, path.display(), error).hint("check disk space, owner and mode of the home folder")
+}
+
+impl Store {
+    fn database<T>(&self, work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Result<T> {
+        let mut database = self.inner.database.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        work(&mut database).map_err(|error| failure(&self.home().join("sealift.db"), &error))
+    }
+
+    /// Publishes all or nothing. Fails with [`Reason::BlobMissing`] before any change when a manifest's
+    /// closure is not whole.
+    pub fn publish(&self, publication: &Publication) -> Result<()> {
+        for manifest in &publication.manifests {
+            for blob in std::iter::once(&manifest.root).chain(&manifest.blobs) {
+                if self.size_of(&blob.digest)? != Some(blob.size) {
+                    let message = format!("{} needs it, the store does not have it", manifest.root.digest);
+                    return Err(Failure::new(Reason::BlobMissing, &blob.digest, message));
+                }
+            }
+        }
+        let missing_child = self.database(|database| {
+            let transaction = database.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            for manifest in &publication.manifests {
+                insert_manifest(&transaction, manifest)?;
+            }
+            for manifest in &publication.manifests {
+                for child in &manifest.children {
+                    let known = transaction
+                        .prepare_cached("SELECT 1 FROM manifests WHERE repository = ?1 AND digest = ?2")?
+                        .exists(params![manifest.repository, child.to_string()])?;
+                    if !known {
+                        return Ok(Some(child.clone()));
+                    }
+                }
+            }
+            for tag in &publication.tags {
+                transaction
+                    .prepare_cached(
+                        "INSERT OR REPLACE INTO tags (repository, tag, digest) VALUES (?1, ?2, ?3)",
+                    )?
+                    .execute(params![tag.repository, tag.tag, tag.digest.to_string()])?;
+            }
+            transaction.execute(
+                "INSERT INTO receipts (bundle, receipt) VALUES (?1, ?2)",
+                params![publication.bundle, publication.receipt],
+            )?;
+            transaction.commit()?;
+            Ok(None)
+        })?;
+        missing_child.map_or(Ok(()), |child| {
+            Err(Failure::new(
+                Reason::BlobMissing,
+                child,
+                "an index lists it, but it is neither present nor recorded as absent",
+            ))
+        })
+    }
+
+    /// The manifest that a tag or digest leads to in a repository.
+    pub fn manifest(&self, repository: &str, target: &Target) -> Result<Option<Descriptor>> {
+        let (sql, value) = match target {
+            Target::Tag(tag) => (
+                "SELECT m.media_type, m.digest, m.size FROM tags t JOIN manifests m USING (repository, digest)
+                 WHERE t.repository = ?1 AND t.tag = ?2",
+                tag.clone(),
+            ),
+            Target::Digest(digest) => (
+                "SELECT media_type, digest, size FROM manifests WHERE repository = ?1 AND digest = ?2",
+                digest.to_string(),
+            ),
+        };
+        self.database(|database| {
+            database.prepare_cached(sql)?.query_row(params![repository, value], descriptor_row).optional()
+        })
+    }
+
+    /// Whether a repository publishes this blob (config, layer or manifest).
+    pub fn blob_in(&self, repository: &str, digest: &Digest) -> Result<bool> {
+        self.database(|database| {
+            database
+                .prepare_cached(
+                    "SELECT 1 FROM blobs WHERE repository = ?1 AND digest = ?2
+                     UNION ALL SELECT 1 FROM manifests WHERE repository = ?1 AND digest = ?2",
+                )?
+                .exists(params![repository, digest.to_string()])
+        })
+    }
+
+    /// Tags of a repository in byte order, after `last`, at most `limit`; `None` for an unknown repository.
+    pub fn tags(&self, repository: &str, last: Option<&str>, limit: usize) -> Result<Option<Vec<String>>> {
+        self.database(|database| {
+            let known = database
+                .prepare_cached("SELECT 1 FROM manifests WHERE repository = ?1")?
+                .exists([repository])?;
+            if !known {
+                return Ok(None);
+            }
+            database
+                .prepare_cached(
+                    "SELECT tag FROM tags WHERE repository = ?1 AND tag > ?2 ORDER BY tag LIMIT ?3",
+                )?
+                .query_map(params![repository, last.unwrap_or(""), as_sql(limit)], |row| row.get(0))?
+                .collect::<rusqlite::Result<Vec<String>>>()
+                .map(Some)
+        })
+    }
+
+    /// Repositories in byte order, after `last`, at most `limit`.
+    pub fn repositories(&self, last: Option<&str>, limit: usize) -> Result<Vec<String>> {
+        self.database(|database| {
+            database
+                .prepare_cached(
+                    "SELECT DISTINCT repository FROM manifests WHERE repository > ?1 ORDER BY repository LIMIT ?2",
+                )?
+                .query_map(params![last.unwrap_or(""), as_sql(limit)], |row| row.get(0))?
+                .collect()
+        })
+    }
+
+    /// Manifests of a repository whose subject is `subject`, ordered by digest.
+    pub fn referrers(&self, repository: &str, subject: &Digest) -> Result<Vec<ReferrerRow>> {
+        self.database(|database| {
+            database
+                .prepare_cached(
+                    "SELECT media_type, digest, size, artifact_type, annotations FROM manifests
+                     WHERE repository = ?1 AND subject = ?2 ORDER BY digest",
+                )?
+                .query_map(params![repository, subject.to_string()], |row| {
+                    let mut descriptor = descriptor_row(row)?;
+                    descriptor.artifact_type = row.get(3)?;
+                    let annotations: String = row.get(4)?;
+                    descriptor.annotations = serde_json::from_str(&annotations).unwrap_or_default();
+                    Ok(ReferrerRow { descriptor })
+                })?
+                .collect()
+        })
+    }
+
+    /// The receipts of every import, oldest first.
+    pub fn receipts(&self) -> Result<Vec<String>> {
+        self.database(|database| {
+            database
+                .prepare_cached("SELECT receipt FROM receipts ORDER BY number")?
+                .query_map([], |row| row.get(0))?
+                .collect()
+        })
+    }
+}
+
+/// How a manifest is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// By tag.
+    Tag(String),
+    /// By digest.
+    Digest(Digest),
+}
+
+fn insert_manifest(database: &Connection, manifest: &PublishedManifest) -> rusqlite::Result<()> {
+    database
+        .prepare_cached(
+            "INSERT INTO manifests
+             (repository, digest, media_type, size, subject, artifact_type, annotations)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+             ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![
+            manifest.repository,
+            manifest.root.digest.to_string(),
+            manifest.root.media_type,
+            i64::try_from(manifest.root.size).unwrap_or(i64::MAX),
+            manifest.subject.as_ref().map(ToString::to_string),
+            manifest.artifact_type,
+            serde_json::to_string(&manifest.annotations).unwrap_or_else(|_unreachable| "{}".to_owned()),
+        ])?;
+    for blob in &manifest.blobs {
+        database
+            .prepare_cached("INSERT OR IGNORE INTO blobs (repository, digest) VALUES (?1, ?2)")?
+            .execute(params![manifest.repository, blob.digest.to_string()])?;
+    }
+    Ok(())
+}
+
+fn descriptor_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Descriptor> {
+    let digest: String = row.get(1)?;
+    let digest = Digest::parse(&digest).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(1, rusqlite::types::Type::Text, Box::new(error))
+    })?;
+    let size: i64 = row.get(2)?;
+    Ok(Descriptor::new(row.get::<_, String>(0)?, digest, u64::try_from(size).unwrap_or_default()))
+}
+
+fn as_sql(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn publication(store: &Store, tag: &str) -> Publication {
+        let config = Descriptor::of("config", b"{}");
+        let root = Descriptor::of(crate::oci::media_type::MANIFEST, b"manifest");
+        store.put(&config, b"{}").unwrap();
+        store.put(&root, b"manifest").unwrap();
+        let digest = root.digest.clone();
+        let manifest = PublishedManifest {
+            repository: "docker.io/library/x".into(),
+            root,
+            subject: Some(Digest::of(b"subject")),
+            artifact_type: Some("type".into()),
+            annotations: [("k".to_owned(), "v".to_owned())].into(),
+            blobs: vec![config],
+            children: vec![],
+        };
+        let tags = vec![PublishedTag { repository: manifest.repository.clone(), tag: tag.into(), digest }];
+        Publication { manifests: vec![manifest], tags, bundle: "b".into(), receipt: "{}".into() }
+    }
+
+    #[test]
+    fn what_is_published_is_found_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        for tag in ["b", "a", "a"] {
+            store.publish(&publication(&store, tag)).unwrap();
+        }
+        let repository = "docker.io/library/x";
+        assert_eq!(store.tags(repository, None, 9).unwrap().unwrap(), ["a", "b"]);
+        assert_eq!(store.tags(repository, Some("a"), 9).unwrap().unwrap(), ["b"]);
+        assert_eq!(store.tags("other", None, 9).unwrap(), None);
+        assert_eq!(store.repositories(None, 9).unwrap(), [repository]);
+        let found = store.manifest(repository, &Target::Tag("a".into())).unwrap().unwrap();
+        assert_eq!(found.digest, Digest::of(b"manifest"));
+        assert!(store.blob_in(repository, &Digest::of(b"{}")).unwrap());
+        assert!(!store.blob_in("other", &Digest::of(b"{}")).unwrap());
+        let referrers = store.referrers(repository, &Digest::of(b"subject")).unwrap();
+        assert_eq!(referrers[0].descriptor.annotations["k"], "v");
+        assert_eq!(store.receipts().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn an_incomplete_closure_publishes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let mut blob_gone = publication(&store, "a");
+        store.discard(&blob_gone.manifests[0].blobs[0].digest).unwrap();
+        assert_eq!(store.publish(&blob_gone).unwrap_err().reason, Reason::BlobMissing);
+        store.put(&blob_gone.manifests[0].blobs[0], b"{}").unwrap();
+        blob_gone.manifests[0].children.push(Digest::of(b"child"));
+        assert_eq!(store.publish(&blob_gone).unwrap_err().reason, Reason::BlobMissing);
+        assert!(store.repositories(None, 9).unwrap().is_empty());
+        assert!(store.receipts().unwrap().is_empty());
+    }
+}

@@ -1,0 +1,55 @@
+//! A site's home: content by digest, and what is published of it.
+//!
+//! ```text
+//! HOME/
+//!   sealift.db                 SQLite: tags, manifests, edges, receipts            (metadata.rs)
+//!   blobs/sha256/ab/<hex>      content, complete and synced, never changed         (blobs.rs)
+//!   staging/<alg>-<hex>.part   content under way; kept for the next run            (blobs.rs)
+//! ```
+//!
+//! Invariants: a file under `blobs/` is whole and matched its digest when it was put there; a manifest is
+//! published only in a transaction that found its whole closure. The connected side uses the same folder
+//! as its cache and publishes nothing.
+
+mod blobs;
+mod metadata;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+
+pub use blobs::BlobWriter;
+pub use metadata::{Publication, PublishedManifest, PublishedTag, ReferrerRow, Target};
+
+use crate::base::{failure::Result, fs};
+
+/// An open home. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    home: PathBuf,
+    database: Mutex<rusqlite::Connection>,
+}
+
+impl Store {
+    /// Opens `home`, making it (mode 0700) when it is not there. Several processes may have it open.
+    pub fn open(home: &Path) -> Result<Self> {
+        fs::create_dir(home, true)?;
+        fs::create_dir(&home.join("blobs"), true)?;
+        fs::create_dir(&home.join("staging"), true)?;
+        let database = metadata::open(&home.join("sealift.db"))?;
+        let store = Self { inner: Arc::new(Inner { home: home.to_owned(), database: Mutex::new(database) }) };
+        store.sweep_staging();
+        Ok(store)
+    }
+
+    /// The folder.
+    pub fn home(&self) -> &Path {
+        &self.inner.home
+    }
+}

@@ -1,0 +1,10 @@
+//! The one integration test binary. A line for each module; `no_test_file_is_forgotten` compares.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "tests may fail loudly"
+)]
+
+mod architecture;
