@@ -2,12 +2,14 @@
 
 pub mod descriptor;
 pub mod error_code;
+pub mod graph;
 pub mod image;
 pub mod media_type;
 pub mod platform;
 pub mod reference;
 
 pub use descriptor::Descriptor;
+pub use graph::Graph;
 pub use image::{Document, ImageIndex, ImageManifest};
 pub use platform::Platform;
 pub use reference::Reference;
