@@ -12,9 +12,9 @@
 //! 7 registry                  the OCI server
 //! 6 build  import             steps that make something others see: a bundle, published tags
 //! 5 resolve  fetch  verify    steps of the way in
-//! 4 remote  bundle            things that cross a border: clients; the container that travels
+//! 4 remote  bundle  layout    things that cross a border: clients; the container that travels; images built here
 //! 3 store                     things that lie on disk
-//! 2 manifest  lock  trust  report   documents and decisions: no file, no socket
+//! 2 manifest  lock  trust  report  chart   documents and decisions: no file, no socket
 //! 1 oci                       the words of the OCI specs, shared by client and server
 //! 0 base                      digest, stream, limits, path, fs, clock, redact, failure, progress
 //! ```
@@ -53,10 +53,12 @@
 pub mod base;
 pub mod build;
 pub mod bundle;
+pub mod chart;
 #[doc(hidden)]
 pub mod cli;
 pub mod fetch;
 pub mod import;
+pub mod layout;
 pub mod lock;
 pub mod manifest;
 pub mod oci;

@@ -48,3 +48,9 @@ pub const PAGES: usize = 1000;
 pub const REDIRECTS: usize = 5;
 /// Bytes of a manifest, lock or key file that a user hands in.
 pub const USER_FILE_BYTES: u64 = 16 << 20;
+/// Members of a chart or image archive (F: a million empty members).
+pub const ARCHIVE_MEMBERS: usize = 100_000;
+/// Bytes of one PAX or long-name header in such an archive.
+pub const ARCHIVE_EXTENSION_BYTES: u64 = 64 << 10;
+/// Bytes of `Chart.yaml`, `Chart.lock` and the like (J20; Helm itself stops at 5 MiB a file).
+pub const CHART_FILE_BYTES: u64 = 1 << 20;

@@ -1,5 +1,6 @@
 //! Words that know nothing of our trade: digests, bounded streams, safe paths, the doors to disk and clock.
 
+pub mod archive;
 pub mod clock;
 pub mod digest;
 pub mod failure;

@@ -21,7 +21,8 @@ pub fn escaped(text: &str, limit: usize) -> String {
     out
 }
 
-fn is_plain(c: char) -> bool {
+/// Whether a character is shown as itself: neither a control character nor an invisible one.
+pub fn is_plain(c: char) -> bool {
     let invisible = matches!(u32::from(c),
         0xad | 0x61c | 0x180e | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f | 0xfe00..=0xfe0f
         | 0xfeff | 0xfff0..=0xfffb | 0xe0000..=0xe0fff);

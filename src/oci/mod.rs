@@ -1,5 +1,6 @@
 //! The words of the OCI specifications, shared by client and server.
 
+pub mod artifact;
 pub mod descriptor;
 pub mod error_code;
 pub mod graph;
@@ -8,6 +9,7 @@ pub mod media_type;
 pub mod platform;
 pub mod reference;
 
+pub use artifact::file_artifact;
 pub use descriptor::Descriptor;
 pub use graph::Graph;
 pub use image::{Document, ImageIndex, ImageManifest};

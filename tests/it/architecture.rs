@@ -5,9 +5,9 @@ use std::{collections::BTreeSet, fs, path::Path};
 const FLOORS: &[&[&str]] = &[
     &["base"],
     &["oci"],
-    &["manifest", "lock", "trust", "report"],
+    &["manifest", "lock", "trust", "report", "chart"],
     &["store"],
-    &["remote", "bundle"],
+    &["remote", "bundle", "layout"],
     &["resolve", "fetch", "verify"],
     &["build", "import"],
     &["registry"],
