@@ -48,3 +48,7 @@ pub const PAGES: usize = 1000;
 pub const REDIRECTS: usize = 5;
 /// Bytes of a manifest, lock or key file that a user hands in.
 pub const USER_FILE_BYTES: u64 = 16 << 20;
+/// Nesting of included manifests.
+pub const INCLUDE_DEPTH: usize = 8;
+/// Files of one manifest, includes counted.
+pub const INCLUDED_FILES: usize = 256;
