@@ -96,7 +96,7 @@ refuse() {
   shift 3
   log=$(mktemp "$WORK/refuse.XXXXXX")
   "$SEALIFT" "$@" --output json >"$log" 2>&1 || found=$?
-  if [ "$found" = "$code" ] && grep -Eq "\"reason\": *\"$reason\"" "$log"; then
+  if [[ $found =~ ^$code$ ]] && grep -Eq "\"reason\": *\"$reason\"" "$log"; then
     ok "$name"
   else
     not_ok "$name: exit $found instead of $code, or not $reason: sealift $*"
@@ -142,4 +142,52 @@ build() {
   shift 2
   [ -e "${manifest%.toml}.lock" ] || "$SEALIFT" lock -f "$manifest" --home "$WORK/cache" --quiet
   "$SEALIFT" build -f "$manifest" -o "$out" --key "$KEY" --home "$WORK/cache" --quiet "$@"
+}
+
+# whole_manifest FILE: everything that the testbed has
+whole_manifest() {
+  {
+    printf '[bundle]\nname = "testbed"\nversion = "1.0"\nchannel = "interop"\n'
+    printf '\n[[images]]\nrepository = "%s/library/debian"\ntags = { regex = "12\\\\.[01]" }\n' "$UPSTREAM"
+    local name
+    for name in library/debian:multi team/python-app:1.0 team/python-app:1.1 team/go-app:1.0; do
+      printf '\n[[images]]\nimage = "%s/%s"\n' "$UPSTREAM" "$name"
+    done
+    for name in web=1.0.0 platform=2.0.0+build.7 "stack=>=0.1"; do
+      printf '\n[[charts]]\nrepository = "http://%s/charts"\nname = "%s"\nversion = "%s"\n' \
+        "$WEB" "${name%%=*}" "${name#*=}"
+    done
+    printf '\n[[charts]]\nrepository = "oci://%s/charts"\nname = "web"\nversion = "1.0.0"\n' "$UPSTREAM"
+    printf '\n[[files]]\nurl = "http://%s/files/tool"\nversion = "1.0"\nexecutable = true\nsha256 = "%s"\n' \
+      "$WEB" "$(digest_of "$RUN/www/files/tool")"
+    plain_http "$UPSTREAM"
+  } >"$1"
+}
+
+# small_manifest FILE [REGISTRY]: one image with its signature and SBOM
+small_manifest() {
+  local registry=${2:-$UPSTREAM}
+  {
+    printf '[bundle]\nname = "small"\nversion = "1.0"\n'
+    printf '\n[[images]]\nimage = "%s/team/go-app:1.0"\n' "$registry"
+    plain_http "$registry"
+  } >"$1"
+}
+
+# whole_bundle: makes $RUN/whole/testbed-1.0 once in a run
+whole_bundle() {
+  BUNDLE=$RUN/whole/testbed-1.0
+  [ ! -e "$BUNDLE" ] || return 0
+  mkdir -p "$RUN/whole"
+  whole_manifest "$RUN/whole/sealift.toml"
+  build "$RUN/whole/sealift.toml" "$RUN/whole"
+}
+
+# small_bundle: makes $RUN/small/small-1.0 once in a run, in several volumes
+small_bundle() {
+  SMALL=$RUN/small/small-1.0
+  [ ! -e "$SMALL" ] || return 0
+  mkdir -p "$RUN/small"
+  small_manifest "$RUN/small/sealift.toml"
+  build "$RUN/small/sealift.toml" "$RUN/small" --volume-size 2MiB
 }
