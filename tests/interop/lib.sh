@@ -95,7 +95,7 @@ refuse() {
   local name=$1 code=$2 reason=$3 found=0 log
   shift 3
   log=$(mktemp "$WORK/refuse.XXXXXX")
-  "$SEALIFT" "$@" --output json >"$log" 2>&1 || found=$?
+  timeout 300 "$SEALIFT" "$@" --output json >"$log" 2>&1 || found=$?
   if [[ $found =~ ^$code$ ]] && grep -Eq "\"reason\": *\"$reason\"" "$log"; then
     ok "$name"
   else
