@@ -14,7 +14,7 @@ STARTED=()
 start() {
   local log=$1
   shift
-  "$@" >"$log" 2>&1 </dev/null &
+  "$@" >"$log" 2>&1 </dev/null 9>&- &
   STARTED+=($!)
 }
 

@@ -19,6 +19,9 @@ export RUN=$WORK/run
 # Nothing of the person who runs this may decide: no settings, credentials or proxies of theirs.
 unset DOCKER_CONFIG REGISTRY_AUTH_FILE XDG_RUNTIME_DIR XDG_DATA_HOME XDG_CONFIG_HOME SOURCE_DATE_EPOCH \
   http_proxy https_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY all_proxy
+mkdir -p "$WORK"
+exec 9>"$WORK/lock"
+flock 9 # one run at a time; servers do not inherit it
 rm -rf "$RUN"
 mkdir -p "$RUN/home"
 
