@@ -1,0 +1,193 @@
+# What every interop script and the benchmarks share: servers that end with the script, results, sealift.
+# Sourced, never run.
+# shellcheck shell=bash
+
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+ROOT=$(cd "$HERE/../.." && pwd)
+SEALIFT=${SEALIFT:-$ROOT/target/release/sealift}
+
+# --- servers -------------------------------------------------------------------------------------
+
+STARTED=()
+
+# start LOG COMMAND...: a server of ours; it ends with this script. Its process id is $! afterwards.
+start() {
+  local log=$1
+  shift
+  "$@" >"$log" 2>&1 </dev/null 9>&- &
+  STARTED+=($!)
+}
+
+# stop PID: ends one server that start began
+stop() {
+  kill "$1" 2>/dev/null || true
+  wait "$1" 2>/dev/null || true
+}
+
+stop_all() {
+  local pid
+  for pid in "${STARTED[@]}"; do kill "$pid" 2>/dev/null || true; done
+  for pid in "${STARTED[@]}"; do wait "$pid" 2>/dev/null || true; done
+  STARTED=()
+}
+trap stop_all EXIT
+
+# free_port: a loopback port that nobody listens on
+free_port() {
+  python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+# until_true SECONDS COMMAND...: waits for a command to succeed
+until_true() {
+  local left=$(($1 * 20))
+  shift
+  until "$@" >/dev/null 2>&1; do
+    left=$((left - 1))
+    [ "$left" -gt 0 ] || { echo "gave up waiting for: $*" >&2; return 1; }
+    sleep 0.05
+  done
+}
+
+# registry FOLDER PORT [HTPASSWD]: CNCF distribution on FOLDER/data
+registry() {
+  local folder=$1 port=$2
+  mkdir -p "$folder"
+  {
+    printf 'version: 0.1\nlog: {level: warn}\nhttp: {addr: "127.0.0.1:%s"}\n' "$port"
+    printf 'storage:\n  filesystem: {rootdirectory: "%s"}\n  delete: {enabled: true}\n' "${REGISTRY_DATA:-$folder/data}"
+    [ -z "${3:-}" ] || printf 'auth:\n  htpasswd: {realm: testbed, path: "%s"}\n' "$3"
+  } >"$folder/config-$port.yml"
+  start "$folder/registry-$port.log" docker-registry serve "$folder/config-$port.yml"
+  # 401 is an answer too
+  until_true 20 curl -s -o "$folder/ping" "http://127.0.0.1:$port/v2/"
+}
+
+# serve HOME LOG: `sealift serve` on a free port; SERVED is its address, SERVED_PID its process
+serve() {
+  start "$2" "$SEALIFT" serve --home "$1" --listen 127.0.0.1:0
+  SERVED_PID=$!
+  until_true 20 grep -Eo '127\.0\.0\.1:[1-9][0-9]*' "$2"
+  SERVED=$(grep -Eom1 '127\.0\.0\.1:[1-9][0-9]*' "$2")
+  export SERVED SERVED_PID
+}
+
+# --- results -------------------------------------------------------------------------------------
+
+ok() { echo "ok $*"; }
+not_ok() { echo "not ok $*"; }
+
+# check NAME COMMAND...: ok when the command succeeds; what it printed is shown only when it does not
+check() {
+  local name=$1 log
+  shift
+  log=$(mktemp "$WORK/check.XXXXXX")
+  if "$@" >"$log" 2>&1; then
+    ok "$name"
+  else
+    not_ok "$name (exit $?): $*"
+    tail -n 15 "$log" | sed 's/^/    /'
+  fi
+  rm -f "$log"
+}
+
+# refuse NAME CODE REASON ARGUMENT...: sealift ends with this exit code and names this reason in its JSON
+refuse() {
+  local name=$1 code=$2 reason=$3 found=0 log
+  shift 3
+  log=$(mktemp "$WORK/refuse.XXXXXX")
+  timeout 300 "$SEALIFT" "$@" --output json >"$log" 2>&1 || found=$?
+  if [[ $found =~ ^$code$ ]] && grep -Eq "\"reason\": *\"$reason\"" "$log"; then
+    ok "$name"
+  else
+    not_ok "$name: exit $found instead of $code, or not $reason: sealift $*"
+    tail -n 15 "$log" | sed 's/^/    /'
+  fi
+  rm -f "$log"
+}
+
+# equal NAME A B: ok when two texts are the same and not empty
+equal() {
+  if [ -n "$2" ] && [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1: '$2' is not '$3'"; fi
+}
+
+digest_of() { sha256sum "$1" | cut -d' ' -f1; }
+
+# raw HOST NAME[:TAG|@DIGEST]: a manifest as skopeo gets it, byte for byte
+raw() { skopeo inspect --raw --tls-verify=false "docker://$1/$2"; }
+
+# --- sealift -------------------------------------------------------------------------------------
+
+# inside REFERENCE: the name that content of this upstream has inside the gap
+inside() { echo "${1/:/_}"; }
+
+# keys FOLDER: KEY and PUB, a signing key for this run
+keys() {
+  KEY=$1/signing.pem PUB=$1/signing.pub
+  if [ ! -e "$KEY" ]; then
+    "$SEALIFT" key generate -o "$KEY" --no-passphrase >"$PUB"
+    "$SEALIFT" key public "$KEY" >"$PUB"
+  fi
+  export KEY PUB
+}
+
+# plain_http HOST...: the part of a manifest that lets sealift speak HTTP to these
+plain_http() {
+  local host
+  for host in "$@"; do printf '\n[registries."%s"]\nplain_http = true\n' "$host"; done
+}
+
+# build MANIFEST OUT [ARGUMENT...]: locks where there is no lock and builds; prints nothing
+build() {
+  local manifest=$1 out=$2
+  shift 2
+  [ -e "${manifest%.toml}.lock" ] || "$SEALIFT" lock -f "$manifest" --home "$WORK/cache" --quiet
+  "$SEALIFT" build -f "$manifest" -o "$out" --key "$KEY" --home "$WORK/cache" --quiet "$@"
+}
+
+# whole_manifest FILE: everything that the testbed has
+whole_manifest() {
+  {
+    printf '[bundle]\nname = "testbed"\nversion = "1.0"\nchannel = "interop"\n'
+    printf '\n[[images]]\nrepository = "%s/library/debian"\ntags = { regex = "12\\\\.[01]" }\n' "$UPSTREAM"
+    local name
+    for name in library/debian:multi team/python-app:1.0 team/python-app:1.1 team/go-app:1.0; do
+      printf '\n[[images]]\nimage = "%s/%s"\n' "$UPSTREAM" "$name"
+    done
+    for name in web=1.0.0 platform=2.0.0+build.7 "stack=>=0.1"; do
+      printf '\n[[charts]]\nrepository = "http://%s/charts"\nname = "%s"\nversion = "%s"\n' \
+        "$WEB" "${name%%=*}" "${name#*=}"
+    done
+    printf '\n[[charts]]\nrepository = "oci://%s/charts"\nname = "web"\nversion = "1.0.0"\n' "$UPSTREAM"
+    printf '\n[[files]]\nurl = "http://%s/files/tool"\nversion = "1.0"\nexecutable = true\nsha256 = "%s"\n' \
+      "$WEB" "$(digest_of "$RUN/www/files/tool")"
+    plain_http "$UPSTREAM"
+  } >"$1"
+}
+
+# small_manifest FILE [REGISTRY]: one image with its signature and SBOM
+small_manifest() {
+  local registry=${2:-$UPSTREAM}
+  {
+    printf '[bundle]\nname = "small"\nversion = "1.0"\n'
+    printf '\n[[images]]\nimage = "%s/team/go-app:1.0"\n' "$registry"
+    plain_http "$registry"
+  } >"$1"
+}
+
+# whole_bundle: makes $RUN/whole/testbed-1.0 once in a run
+whole_bundle() {
+  BUNDLE=$RUN/whole/testbed-1.0
+  [ ! -e "$BUNDLE" ] || return 0
+  mkdir -p "$RUN/whole"
+  whole_manifest "$RUN/whole/sealift.toml"
+  build "$RUN/whole/sealift.toml" "$RUN/whole"
+}
+
+# small_bundle: makes $RUN/small/small-1.0 once in a run, in several volumes
+small_bundle() {
+  SMALL=$RUN/small/small-1.0
+  [ ! -e "$SMALL" ] || return 0
+  mkdir -p "$RUN/small"
+  small_manifest "$RUN/small/sealift.toml"
+  build "$RUN/small/sealift.toml" "$RUN/small" --volume-size 2MiB
+}
