@@ -48,3 +48,10 @@ pub const PAGES: usize = 1000;
 pub const REDIRECTS: usize = 5;
 /// Bytes of a manifest, lock or key file that a user hands in.
 pub const USER_FILE_BYTES: u64 = 16 << 20;
+/// Entries on one page of a list that our registry answers with: a page of the longest
+/// names stays below [`PAGE_BYTES`].
+pub const LIST_ENTRIES: usize = 10_000;
+/// Descriptors on one page of a referrers list (J13); a page ends earlier when it reaches [`PAGE_BYTES`].
+pub const REFERRERS_ENTRIES: usize = 1000;
+/// Bytes of an HTTP path with its query that our registry looks at.
+pub const REQUEST_TARGET_BYTES: usize = 2048;
