@@ -55,3 +55,5 @@ pub const LIST_ENTRIES: usize = 10_000;
 pub const REFERRERS_ENTRIES: usize = 1000;
 /// Bytes of an HTTP path with its query that our registry looks at.
 pub const REQUEST_TARGET_BYTES: usize = 2048;
+/// Connections that our registry serves at once (X06); further ones wait.
+pub const CONNECTIONS: usize = 512;

@@ -2,14 +2,19 @@
 
 use std::{future::Future, io, net::SocketAddr, time::Duration};
 
-use super::{FaultLog, app};
+use super::{FaultLog, app, door::Door};
 use crate::{
-    base::failure::{Failure, Reason, Result},
+    base::{
+        failure::{Failure, Reason, Result},
+        limits,
+    },
     store::Store,
 };
 
 /// How long transfers under way may go on after the shutdown was asked for.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long a connection may lie idle, between requests or when a client stops reading.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Serves `store` on `listen` (port 0 takes any free one) until `shutdown` is ready. `ready` hears the
 /// bound address as soon as connections are accepted.
@@ -24,7 +29,8 @@ pub async fn serve(
     let listener = tokio::net::TcpListener::bind(listen).await.map_err(|error| at(&error))?;
     ready(listener.local_addr().map_err(|error| at(&error))?);
     let (stopping, stopped) = tokio::sync::oneshot::channel();
-    let server = axum::serve(listener, app(store, log)).with_graceful_shutdown(async move {
+    let door = Door::new(listener, limits::CONNECTIONS, PATIENCE);
+    let server = axum::serve(door, app(store, log)).with_graceful_shutdown(async move {
         shutdown.await;
         let _receiver_may_be_gone = stopping.send(());
     });
