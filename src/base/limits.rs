@@ -58,3 +58,12 @@ pub const CHART_FILE_BYTES: u64 = 1 << 20;
 pub const INCLUDE_DEPTH: usize = 8;
 /// Files of one manifest, includes counted.
 pub const INCLUDED_FILES: usize = 256;
+/// Entries on one page of a list that our registry answers with: a page of the longest
+/// names stays below [`PAGE_BYTES`].
+pub const LIST_ENTRIES: usize = 10_000;
+/// Descriptors on one page of a referrers list (J13); a page ends earlier when it reaches [`PAGE_BYTES`].
+pub const REFERRERS_ENTRIES: usize = 1000;
+/// Bytes of an HTTP path with its query that our registry looks at.
+pub const REQUEST_TARGET_BYTES: usize = 2048;
+/// Connections that our registry serves at once (X06); further ones wait.
+pub const CONNECTIONS: usize = 512;

@@ -25,6 +25,9 @@ codes! {
     NAME_INVALID "NAME_INVALID" 400 "invalid repository name"
     NAME_UNKNOWN "NAME_UNKNOWN" 404 "repository name not known to registry"
     TAG_INVALID "MANIFEST_UNKNOWN" 404 "no such tag can exist"
+    ENDPOINT_UNKNOWN "UNSUPPORTED" 404 "no such endpoint"
+    PAGINATION_INVALID "PAGINATION_NUMBER_INVALID" 400 "the page asked for is not valid"
+    RANGE_INVALID "RANGE_INVALID" 416 "the range is outside of the blob"
     UNSUPPORTED "UNSUPPORTED" 405 "this registry is read-only"
     INTERNAL "UNKNOWN" 500 "the registry cannot read its store"
 }

@@ -252,21 +252,34 @@ impl Store {
         })
     }
 
-    /// Manifests of a repository whose subject is `subject`, ordered by digest.
-    pub fn referrers(&self, repository: &str, subject: &Digest) -> Result<Vec<ReferrerRow>> {
+    /// Manifests of a repository whose subject is `subject`, ordered by digest: only those of one artifact
+    /// type if asked, after `last`, at most `limit`.
+    pub fn referrers(
+        &self,
+        repository: &str,
+        subject: &Digest,
+        artifact_type: Option<&str>,
+        last: Option<&Digest>,
+        limit: usize,
+    ) -> Result<Vec<ReferrerRow>> {
+        let last = last.map_or_else(String::new, ToString::to_string);
         self.database(|database| {
             database
                 .prepare_cached(
                     "SELECT media_type, digest, size, artifact_type, annotations FROM manifests
-                     WHERE repository = ?1 AND subject = ?2 ORDER BY digest",
+                     WHERE repository = ?1 AND subject = ?2 AND (?3 IS NULL OR artifact_type = ?3)
+                       AND digest > ?4 ORDER BY digest LIMIT ?5",
                 )?
-                .query_map(params![repository, subject.to_string()], |row| {
-                    let mut descriptor = descriptor_row(row)?;
-                    descriptor.artifact_type = row.get(3)?;
-                    let annotations: String = row.get(4)?;
-                    descriptor.annotations = serde_json::from_str(&annotations).unwrap_or_default();
-                    Ok(ReferrerRow { descriptor })
-                })?
+                .query_map(
+                    params![repository, subject.to_string(), artifact_type, last, as_sql(limit)],
+                    |row| {
+                        let mut descriptor = descriptor_row(row)?;
+                        descriptor.artifact_type = row.get(3)?;
+                        let annotations: String = row.get(4)?;
+                        descriptor.annotations = serde_json::from_str(&annotations).unwrap_or_default();
+                        Ok(ReferrerRow { descriptor })
+                    },
+                )?
                 .collect()
         })
     }
@@ -368,8 +381,13 @@ mod tests {
         assert_eq!(found.digest, Digest::of(b"manifest"));
         assert!(store.blob_in(repository, &Digest::of(b"{}")).unwrap());
         assert!(!store.blob_in("other", &Digest::of(b"{}")).unwrap());
-        let referrers = store.referrers(repository, &Digest::of(b"subject")).unwrap();
+        let referrers = store.referrers(repository, &Digest::of(b"subject"), None, None, 9).unwrap();
         assert_eq!(referrers[0].descriptor.annotations["k"], "v");
+        let of_type =
+            |name| store.referrers(repository, &Digest::of(b"subject"), Some(name), None, 9).unwrap().len();
+        assert_eq!((of_type("type"), of_type("other")), (1, 0));
+        let last = Some(&referrers[0].descriptor.digest);
+        assert!(store.referrers(repository, &Digest::of(b"subject"), None, last, 9).unwrap().is_empty());
         assert_eq!(store.receipts().unwrap().len(), 3);
     }
 

@@ -1,0 +1,213 @@
+//! Responses: headers that all share, and errors in the form of the distribution-spec ("Error Codes").
+
+use std::fmt::Write as _;
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    response::Response,
+};
+use serde::Serialize;
+
+use super::endpoint::Query;
+use crate::{
+    base::{
+        digest::Digest,
+        failure::{Failure, Reason},
+    },
+    oci::error_code::{self, ErrorCode},
+};
+
+/// Every answer: a response, or why there is none.
+pub(super) type Answer = Result<Response, Refusal>;
+
+/// An error as the client sees it. The inner cause goes to the log only.
+#[derive(Debug)]
+pub(super) struct Refusal(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    code: ErrorCode,
+    detail: Option<String>,
+    cause: Option<Failure>,
+}
+
+impl Refusal {
+    pub(super) fn of(code: ErrorCode) -> Self {
+        Self(Box::new(Inner { code, detail: None, cause: None }))
+    }
+
+    /// Something on our side.
+    pub(super) fn fault(cause: Failure) -> Self {
+        Self(Box::new(Inner { code: error_code::INTERNAL, detail: None, cause: Some(cause) }))
+    }
+
+    /// What was asked for is published, but its bytes are gone or bad: the disk has the last word (threats
+    /// R07), so the client hears that there is none, and the log hears why.
+    pub(super) fn lost(code: ErrorCode, cause: Failure) -> Self {
+        match cause.reason {
+            Reason::BlobMissing => Self(Box::new(Inner { code, detail: None, cause: Some(cause) })),
+            _ => Self::fault(cause),
+        }
+    }
+
+    /// Adds what may help the client.
+    pub(super) fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.0.detail = Some(detail.into());
+        self
+    }
+
+    /// What the log should hear.
+    pub(super) fn cause(&self) -> Option<&Failure> {
+        self.0.cause.as_ref()
+    }
+
+    #[cfg(test)]
+    pub(super) fn code(&self) -> ErrorCode {
+        self.0.code
+    }
+
+    pub(super) fn into_response(self) -> Response {
+        let ErrorCode { code, status, message } = self.0.code;
+        let mut response = json(&Errors { errors: [Entry { code, message, detail: self.0.detail }] });
+        *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        if status == StatusCode::METHOD_NOT_ALLOWED.as_u16() {
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        }
+        response
+    }
+}
+
+impl From<Failure> for Refusal {
+    fn from(cause: Failure) -> Self {
+        Self::fault(cause)
+    }
+}
+
+#[derive(Serialize)]
+struct Errors {
+    errors: [Entry; 1],
+}
+
+#[derive(Serialize)]
+struct Entry {
+    code: &'static str,
+    message: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+}
+
+/// A JSON document.
+pub(super) fn json(document: &impl Serialize) -> Response {
+    match serde_json::to_vec(document) {
+        Ok(bytes) => bytes_of("application/json", bytes),
+        Err(error) => Refusal::fault(Failure::internal(error)).into_response(),
+    }
+}
+
+/// Bytes that are in memory.
+pub(super) fn bytes_of(media_type: &str, bytes: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(bytes));
+    set(response.headers_mut(), header::CONTENT_TYPE, media_type);
+    response
+}
+
+/// Sets a header whose value comes from checked data; one that no header can hold is left out.
+pub(super) fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// The headers that name content: digest and entity tag.
+pub(super) fn name_content(headers: &mut HeaderMap, digest: &Digest) {
+    set(headers, HeaderName::from_static("docker-content-digest"), &digest.to_string());
+    set(headers, header::ETAG, &entity_tag(digest));
+}
+
+fn entity_tag(digest: &Digest) -> String {
+    format!("\"{digest}\"")
+}
+
+/// Whether the client has the content already (RFC 9110, 13.1.2).
+pub(super) fn is_known(headers: &HeaderMap, digest: &Digest) -> bool {
+    let ours = entity_tag(digest);
+    headers
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == ours)
+}
+
+/// Whether a range may be served: without `If-Range`, or when it names this very content (RFC 9110, 13.1.5).
+pub(super) fn range_applies(headers: &HeaderMap, digest: &Digest) -> bool {
+    headers.get(header::IF_RANGE).is_none_or(|value| value.as_bytes() == entity_tag(digest).as_bytes())
+}
+
+/// 304 for content that the client has.
+pub(super) fn not_modified(digest: &Digest) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    name_content(response.headers_mut(), digest);
+    response
+}
+
+/// Adds `Link` to the next page (RFC 8288), relative so that it holds behind any proxy.
+pub(super) fn link_next(response: &mut Response, path: &str, n: usize, last: &str, query: &Query) {
+    let mut url = format!("{path}?n={n}&last={last}");
+    for (name, value) in [("artifactType", &query.artifact_type), ("ns", &query.namespace)] {
+        if let Some(value) = value {
+            url = format!("{url}&{name}={}", percent_encoded(value));
+        }
+    }
+    set(response.headers_mut(), header::LINK, &format!("<{url}>; rel=\"next\""));
+}
+
+fn percent_encoded(text: &str) -> String {
+    text.bytes().fold(String::with_capacity(text.len()), |mut out, b| {
+        if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'/') {
+            out.push(char::from(b));
+        } else {
+            let _infallible = write!(out, "%{b:02X}");
+        }
+        out
+    })
+}
+
+/// Tells a client of a mirror whose content it got.
+pub(super) fn echo_namespace(query: &Query, response: &mut Response) {
+    if let Some(namespace) = &query.namespace {
+        set(response.headers_mut(), HeaderName::from_static("oci-namespace"), namespace);
+    }
+}
+
+/// Headers of every response. None of them lets a browser take our content for a page (threats J22).
+pub(super) fn finish(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    for (name, value) in [
+        ("docker-distribution-api-version", "registry/2.0"),
+        ("x-content-type-options", "nosniff"),
+        ("content-security-policy", "default-src 'none'"),
+    ] {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_keep_the_filter() {
+        let mut response = Response::new(Body::empty());
+        let query = Query { artifact_type: Some("a/b+json".into()), ..Query::default() };
+        link_next(&mut response, "/v2/x/referrers/y", 2, "z", &query);
+        assert_eq!(
+            response.headers()["link"],
+            "</v2/x/referrers/y?n=2&last=z&artifactType=a/b%2Bjson>; rel=\"next\""
+        );
+    }
+}

@@ -1,0 +1,57 @@
+//! The socket around the application.
+
+use std::{future::Future, io, net::SocketAddr, time::Duration};
+
+use super::{FaultLog, app, door::Door};
+use crate::{
+    base::{
+        failure::{Failure, Reason, Result},
+        limits,
+    },
+    store::Store,
+};
+
+/// How long transfers under way may go on after the shutdown was asked for.
+const GRACE: Duration = Duration::from_secs(10);
+/// How long a connection may lie idle, between requests or when a client stops reading.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Serves `store` on `listen` (port 0 takes any free one) until `shutdown` is ready. `ready` hears the
+/// bound address as soon as connections are accepted.
+pub async fn serve(
+    store: Store,
+    listen: SocketAddr,
+    log: FaultLog,
+    ready: impl FnOnce(SocketAddr),
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<()> {
+    let at = |error: &io::Error| failure(listen, error);
+    let listener = tokio::net::TcpListener::bind(listen).await.map_err(|error| at(&error))?;
+    ready(listener.local_addr().map_err(|error| at(&error))?);
+    let (stopping, stopped) = tokio::sync::oneshot::channel();
+    let door = Door::new(listener, limits::CONNECTIONS, PATIENCE);
+    let server = axum::serve(door, app(store, log)).with_graceful_shutdown(async move {
+        shutdown.await;
+        let _receiver_may_be_gone = stopping.send(());
+    });
+    let deadline = async {
+        match stopped.await {
+            Ok(()) => tokio::time::sleep(GRACE).await,
+            Err(_server_ended) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        ended = server => ended.map_err(|error| at(&error)),
+        () = deadline => Ok(()),
+    }
+}
+
+fn failure(listen: SocketAddr, error: &io::Error) -> Failure {
+    let (reason, hint) = match error.kind() {
+        io::ErrorKind::AddrInUse => (Reason::AddressInUse, "choose another port, or stop what listens there"),
+        io::ErrorKind::AddrNotAvailable => (Reason::BadArgument, "give an address of this machine"),
+        io::ErrorKind::PermissionDenied => (Reason::PermissionDenied, "choose a port above 1023"),
+        _ => (Reason::InputOutput, "check the network of this machine"),
+    };
+    Failure::new(reason, listen, format!("cannot listen: {error}")).hint(hint)
+}
