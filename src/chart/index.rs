@@ -57,7 +57,7 @@ struct RawIndex {
 struct RawEntry {
     #[serde(default, deserialize_with = "yaml::text")]
     version: String,
-    #[serde(default, deserialize_with = "yaml::or_default")]
+    #[serde(default, deserialize_with = "yaml::texts")]
     urls: Vec<String>,
     #[serde(default, deserialize_with = "yaml::text")]
     digest: String,
