@@ -144,7 +144,10 @@ impl Metadata {
     /// Reads `Chart.yaml`, and `requirements.yaml` of a v1 chart if there is one. Name and version must be
     /// fit for a reference (threats J20, J21).
     pub fn parse(chart: &[u8], requirements: Option<&[u8]>) -> Result<Self> {
-        let malformed = |message: String| Failure::new(Reason::ChartMalformed, "Chart.yaml", message);
+        let malformed = |message: String| {
+            Failure::new(Reason::ChartMalformed, "Chart.yaml", message)
+                .hint("tell the owner of the chart, or choose another version")
+        };
         let mut metadata: Self = yaml::parse(chart, "it").map_err(malformed)?;
         if let Some(requirements) = requirements {
             let requirements: Requirements =
