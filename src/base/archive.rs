@@ -105,7 +105,8 @@ impl<R: Read> Archive<R> {
     }
 
     fn member(&mut self, header: &tar::Header, extensions: Extensions) -> io::Result<Member> {
-        let path = clean_path(&extensions.path.unwrap_or_else(|| header.path_bytes().into_owned()))?;
+        let written = extensions.path.unwrap_or_else(|| header.path_bytes().into_owned());
+        let path = clean_path(&written)?;
         if let Some(size) = extensions.size {
             self.left = size;
         }
@@ -113,6 +114,8 @@ impl<R: Read> Archive<R> {
         self.padding = padding_of(size);
         let link = || extensions.link.or_else(|| header.link_name_bytes().map(Cow::into_owned));
         let kind = match header.entry_type().as_byte() {
+            // The oldest writers mark a folder by its name only.
+            b'0' | 0 if written.ends_with(b"/") => Kind::Folder,
             b'0' | 0 => Kind::File,
             b'5' => Kind::Folder,
             b'2' => Kind::Link(utf8(&link().unwrap_or_default())?),
@@ -411,10 +414,24 @@ mod tests {
         for name in ["../a", "/a", "a/../b", "a//b", "a\\b", "a\nb", "a/./b", "..", ""] {
             refused(&[member(b'0', name, b"")]);
         }
+        assert_eq!(read(&[member(0, "old/", b"")]).unwrap()[0].0.kind, Kind::Folder);
         for special in [b'3', b'4', b'6', b'7', b'S', b'V'] {
             refused(&[member(special, "a", b"")]);
         }
         refused(&[member(b'0', "a", b"1"), member(b'0', "./a", b"2")]);
+    }
+
+    #[test]
+    fn no_changed_byte_makes_it_panic() {
+        let whole = [pax("path", "some/path"), member(b'0', "a", b"content"), vec![0; 1024]].concat();
+        for at in 0..whole.len() {
+            for value in [0, b'9', 0xff] {
+                let mut changed = whole.clone();
+                changed[at] = value;
+                let mut archive = Archive::new(changed.as_slice());
+                while let Ok(Some(_)) = archive.next_member() {}
+            }
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub mod archive;
 pub mod clock;
 pub mod digest;
 pub mod failure;
+pub mod folder;
 pub mod fs;
 pub mod limits;
 pub mod path;

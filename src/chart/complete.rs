@@ -10,9 +10,13 @@ use flate2::{Compression, GzBuilder, read::MultiGzDecoder};
 use super::archive::Archive;
 use crate::base::failure::{Failure, Reason, Result};
 
-/// The archive with `dependencies` (file name `NAME-VERSION.tgz`, and bytes) added below `charts/`.
+/// The archive with `dependencies` (file name `NAME-VERSION.tgz`, and bytes) added below `charts/`. Without
+/// any, the archive as it is.
 pub fn complete(archive: &[u8], dependencies: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
     let chart = Archive::read(archive)?;
+    if dependencies.is_empty() {
+        return Ok(archive.to_vec());
+    }
     let mut dependencies: Vec<&(String, Vec<u8>)> = dependencies.iter().collect();
     dependencies.sort();
     for (at, (name, bytes)) in dependencies.iter().enumerate() {
@@ -72,10 +76,7 @@ mod tests {
         let read = Archive::read(&whole).unwrap();
         assert_eq!(read.vendored, [("a".into(), "2.0.0+x".into()), ("b".into(), "1.5.0".into())]);
         assert!(read.missing_dependencies().unwrap().is_empty());
-        assert_eq!(
-            crate::base::digest::Digest::of(&complete(&web, &[]).unwrap()),
-            crate::base::digest::Digest::of(&complete(&complete(&web, &[]).unwrap(), &[]).unwrap())
-        );
+        assert_eq!(complete(&web, &[]).unwrap(), web);
 
         let wrong_name = ("../a-2.0.0+x.tgz".to_owned(), a.1.clone());
         for wrong in [vec![a.clone(), a.clone()], vec![wrong_name]] {

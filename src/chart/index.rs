@@ -21,7 +21,7 @@ use super::{
 use crate::base::{
     digest::{Algorithm, Digest},
     failure::{Failure, Reason, Result},
-    limits, text,
+    limits, redact, text,
 };
 
 /// A repository's charts and versions.
@@ -57,7 +57,7 @@ struct RawIndex {
 struct RawEntry {
     #[serde(default, deserialize_with = "yaml::text")]
     version: String,
-    #[serde(default, deserialize_with = "yaml::or_default")]
+    #[serde(default, deserialize_with = "yaml::texts")]
     urls: Vec<String>,
     #[serde(default, deserialize_with = "yaml::text")]
     digest: String,
@@ -169,7 +169,9 @@ fn known_versions(entries: &[Entry]) -> String {
 /// are, everything else is relative to the index, and cannot leave its server or folder by `..`.
 pub fn resolve_url(base: &str, url: &str) -> Result<String> {
     let malformed = |what: &str| {
-        Failure::new(Reason::ChartMalformed, format!("chart URL `{}`", text::escaped(url, 200)), what)
+        let shown = text::escaped(&redact::url(url), 200);
+        Failure::new(Reason::ChartMalformed, format!("chart URL `{shown}`"), what)
+            .hint("tell the owner of the repository: its index.yaml names this URL")
     };
     let clean = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
     if !clean(url) {

@@ -27,7 +27,7 @@ pub struct Metadata {
     #[serde(deserialize_with = "yaml::text", skip_serializing_if = "String::is_empty")]
     pub home: String,
     /// URLs of the sources.
-    #[serde(deserialize_with = "yaml::or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "yaml::texts", skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<String>,
     /// Version, as written.
     #[serde(deserialize_with = "yaml::text")]
@@ -36,7 +36,7 @@ pub struct Metadata {
     #[serde(deserialize_with = "yaml::text", skip_serializing_if = "String::is_empty")]
     pub description: String,
     /// Words to search for.
-    #[serde(deserialize_with = "yaml::or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "yaml::texts", skip_serializing_if = "Vec::is_empty")]
     pub keywords: Vec<String>,
     /// Who keeps it.
     #[serde(deserialize_with = "yaml::or_default", skip_serializing_if = "Vec::is_empty")]
@@ -60,7 +60,7 @@ pub struct Metadata {
     #[serde(deserialize_with = "yaml::or_default", skip_serializing_if = "is_false")]
     pub deprecated: bool,
     /// Free annotations.
-    #[serde(deserialize_with = "yaml::or_default", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(deserialize_with = "yaml::map", skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: Annotations,
     /// Range of Kubernetes versions.
     #[serde(deserialize_with = "yaml::text", skip_serializing_if = "String::is_empty")]
@@ -105,7 +105,7 @@ pub struct Dependency {
     #[serde(deserialize_with = "yaml::text", skip_serializing_if = "String::is_empty")]
     pub condition: String,
     /// Tags that switch it on.
-    #[serde(deserialize_with = "yaml::or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "yaml::texts", skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
     /// Helm's own mark, not meant to be written.
     #[serde(deserialize_with = "yaml::or_default", skip_serializing_if = "is_false")]
@@ -144,7 +144,10 @@ impl Metadata {
     /// Reads `Chart.yaml`, and `requirements.yaml` of a v1 chart if there is one. Name and version must be
     /// fit for a reference (threats J20, J21).
     pub fn parse(chart: &[u8], requirements: Option<&[u8]>) -> Result<Self> {
-        let malformed = |message: String| Failure::new(Reason::ChartMalformed, "Chart.yaml", message);
+        let malformed = |message: String| {
+            Failure::new(Reason::ChartMalformed, "Chart.yaml", message)
+                .hint("tell the owner of the chart, or choose another version")
+        };
         let mut metadata: Self = yaml::parse(chart, "it").map_err(malformed)?;
         if let Some(requirements) = requirements {
             let requirements: Requirements =
@@ -244,12 +247,12 @@ mod tests {
     #[test]
     fn the_config_is_what_helm_writes() {
         let chart = "apiVersion: v2\nname: web\nversion: 1.2.3+b\ndescription: |\n  two\n  lines <&>\nappVersion: 1.10\n\
-                     deprecated: false\nkeywords:\nhome: ~\nunknown: {x: 1}\nannotations: {b: yes, a: \"1\"}\n\
+                     deprecated: \nkeywords: [x, ~]\nhome: ~\nunknown: {x: 1}\nannotations: {b: yes, a: \"1\", c: ~}\n\
                      dependencies:\n- name: db\n  version: ^1\n  import-values: [data, {parent: p, child: c}]\n";
         let metadata = Metadata::parse(chart.as_bytes(), None).unwrap();
         assert_eq!(
             String::from_utf8(metadata.config().unwrap()).unwrap(),
-            r#"{"name":"web","version":"1.2.3+b","description":"two lines \u003c\u0026\u003e ","apiVersion":"v2","appVersion":"1.10","annotations":{"a":"1","b":"yes"},"dependencies":[{"name":"db","version":"^1","repository":"","import-values":["data",{"child":"c","parent":"p"}]}]}"#
+            r#"{"name":"web","version":"1.2.3+b","description":"two lines \u003c\u0026\u003e ","keywords":["x",""],"apiVersion":"v2","appVersion":"1.10","annotations":{"a":"1","b":"yes","c":""},"dependencies":[{"name":"db","version":"^1","repository":"","import-values":["data",{"child":"c","parent":"p"}]}]}"#
         );
     }
 

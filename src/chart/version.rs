@@ -70,6 +70,7 @@ impl Range {
                 format!("version range `{}`", text::escaped(written, 100)),
                 "is not a range of versions",
             )
+            .hint("write it as Helm does, for instance ^1.2 or >=1.2, <2")
         };
         let alternatives =
             written.split("||").map(Group::helm).collect::<Option<Vec<_>>>().ok_or_else(malformed)?;

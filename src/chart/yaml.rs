@@ -1,5 +1,7 @@
 //! YAML as charts use it, under one set of limits: duplicate keys and alias bombs are refused.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
 /// Reads one document. `what` says in the message what could not be read.
@@ -26,6 +28,18 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, 
 /// A text that may be written without quotes or left empty.
 pub(super) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     Option::<String>::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+/// A list of texts; the list and each text may be left empty.
+pub(super) fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let list = Option::<Vec<Option<String>>>::deserialize(deserializer)?;
+    Ok(list.unwrap_or_default().into_iter().map(Option::unwrap_or_default).collect())
+}
+
+/// A map of texts; the map and each text may be left empty.
+pub(super) fn map<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let map = Option::<BTreeMap<String, Option<String>>>::deserialize(deserializer)?;
+    Ok(map.unwrap_or_default().into_iter().map(|(key, text)| (key, text.unwrap_or_default())).collect())
 }
 
 /// Anything that may be left empty.
