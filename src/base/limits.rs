@@ -48,3 +48,11 @@ pub const PAGES: usize = 1000;
 pub const REDIRECTS: usize = 5;
 /// Bytes of a manifest, lock or key file that a user hands in.
 pub const USER_FILE_BYTES: u64 = 16 << 20;
+/// Bytes of all pages of one list together (N09).
+pub const LIST_BYTES: u64 = 64 << 20;
+/// Bytes that must arrive within one idle timeout while a body is read (N08: one byte a minute).
+pub const SLOWEST_BYTES: u64 = 4 << 10;
+/// Bytes of a `WWW-Authenticate` header that is read (N01).
+pub const CHALLENGE_BYTES: usize = 8 << 10;
+/// Bytes that a credential helper may print.
+pub const HELPER_BYTES: u64 = 64 << 10;
