@@ -116,6 +116,7 @@ reasons! {
     OutputExists "output-exists" Usage "the output exists already and is something else"
     FilterMatchesNothing "filter-matches-nothing" Usage "a name or platform filter selects nothing"
     ManifestCredentials "manifest-credentials" Usage "the manifest holds, or has a key for, credentials"
+    PlainHttp "plain-http" Usage "an http address names a host that may only be spoken to with TLS"
 
     // 3 environment
     NotFound "not-found" Environment "a file or folder is not there"
