@@ -117,7 +117,12 @@ impl Checker<'_> {
             }
             (None, None) => {
                 let hint = "add `image = \"registry/repository:tag\"`, or `repository` with `tags`";
-                return self.missing(table.broken(), table.place(), "an image needs `image` or `repository`", hint);
+                return self.missing(
+                    table.broken(),
+                    table.place(),
+                    "an image needs `image` or `repository`",
+                    hint,
+                );
             }
         };
         Some(WantedImage { source, platforms, referrers })
@@ -125,7 +130,8 @@ impl Checker<'_> {
 
     fn one_image(&mut self, image: &At<String>, table: &ImageTable) -> Option<ImageSource> {
         if let Some(tags) = &table.tags {
-            let wrong = Wrong::conflict("`tags` select from a `repository`", "write `repository` for `image`");
+            let wrong =
+                Wrong::conflict("`tags` select from a `repository`", "write `repository` for `image`");
             self.faults.add(tags.place(), wrong);
         }
         let Some(local) = value::local_image(&image.value, self.folder) else {
@@ -173,11 +179,7 @@ impl Checker<'_> {
         let filter = self.filter(tags);
         let repository_meant = self.read(Some(repository), value::repository)?;
         let hint = "list the repository once with these tags";
-        self.take(
-            format!("{} {{{filter}}}", repository_meant.inside_repository()),
-            repository.place,
-            hint,
-        );
+        self.take(format!("{} {{{filter}}}", repository_meant.inside_repository()), repository.place, hint);
         Some(ImageSource::Tags { repository: repository_meant, filter })
     }
 
@@ -224,7 +226,8 @@ impl Checker<'_> {
         let written_version = table.version.as_ref()?.value.clone();
         let chart = WantedChart { source, name, version, written_version };
         let Some(repository) = chart.repository() else {
-            let hint = "a chart is named by its repository's address: letters, digits and . _ - between slashes";
+            let hint =
+                "a chart is named by its repository's address: letters, digits and . _ - between slashes";
             return self.wrong(table.place(), Wrong::value("the address makes no repository name", hint));
         };
         let end = WantedChart::tag_of(&chart.written_version);
@@ -268,14 +271,16 @@ impl Checker<'_> {
                 return self.missing(table.broken(), table.place(), "a file needs `url` or `path`", hint);
             }
         };
-        let (name_place, name) = match &table.name {
-            Some(name) => (name.place, self.read(Some(name), value::file_name)),
-            None => {
-                let last = last_part(source.as_ref()?);
-                let name = At { value: last, place: written.place };
-                (written.place, self.read(Some(&name), value::file_name))
-            }
+        let name = match &table.name {
+            Some(name) => name.clone(),
+            None => At { value: last_part(source.as_ref()?), place: written.place },
         };
+        if name.value.is_empty() {
+            let hint = "add `name = \"…\"`, the name that the file gets inside the gap";
+            return self.missing(table.broken(), written.place, "the address ends without a file name", hint);
+        }
+        let name_place = name.place;
+        let name = self.read(Some(&name), value::file_name);
         let executable = table.executable.as_ref().is_some_and(|at| at.value);
         let file = WantedFile { source: source?, name: name?, version, expected, executable, media_type };
         if !is_repository(&file.inside_repository()) {
@@ -344,8 +349,7 @@ impl Checker<'_> {
         if (1..=most).contains(&at.value) {
             return Some(at.value);
         }
-        let hint =
-            if most == u64::MAX { "write 1 or more".to_owned() } else { format!("write 1 to {most}") };
+        let hint = if most == u64::MAX { "write 1 or more".to_owned() } else { format!("write 1 to {most}") };
         self.wrong(at.place, Wrong::value(format!("{} is out of range", at.value), hint))
     }
 
@@ -386,6 +390,15 @@ impl Checker<'_> {
 /// The repository of a chart: a classic one by its URL, an OCI one with the chart's name at its end.
 fn chart_source(input: &str, name: &str) -> Checked<ChartSource> {
     if let Some(path) = input.strip_prefix("oci://") {
+        // Shorthand for Docker Hub is for images; an address names its host.
+        let host = path.split('/').next().unwrap_or_default();
+        if !host.contains(['.', ':', '@']) && host != "localhost" {
+            let message = format!("`{}` does not name a host", text::escaped(input, 200));
+            return Err(Wrong::value(
+                message,
+                "write oci://host/path, for instance oci://ghcr.io/team/charts",
+            ));
+        }
         return value::repository(&format!("{}/{name}", path.trim_end_matches('/'))).map(ChartSource::Oci);
     }
     let url = value::http_url(input)?;

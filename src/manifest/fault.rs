@@ -102,7 +102,9 @@ impl Faults {
     /// Adds a syntax error; what is found later in the same file is doubted accordingly.
     pub(super) fn add_syntax(&mut self, span: Range<usize>, wrong: Wrong) {
         let place = self.place(span.start);
-        self.syntax.push(place);
+        if self.syntax.len() < MOST_FAULTS {
+            self.syntax.push(place);
+        }
         self.push(place, wrong);
     }
 
@@ -111,6 +113,9 @@ impl Faults {
     /// After a syntax error the rest of the file is read as well as possible. What may only follow from the
     /// error is left out: missing keys, and anything on a line that could not be read.
     pub(super) fn add(&mut self, place: Place, wrong: Wrong) {
+        if self.list.len() >= MOST_FAULTS {
+            return;
+        }
         let after_syntax_error = self.syntax.iter().any(|error| error.file == place.file);
         let follows = after_syntax_error
             && (wrong.reason == Reason::ManifestMissingKey
@@ -151,7 +156,9 @@ impl Faults {
         let list = std::mem::take(&mut self.list);
         let failures = list
             .into_iter()
-            .map(|(place, wrong)| Failure::new(wrong.reason, self.show(place), wrong.message).hint(wrong.hint))
+            .map(|(place, wrong)| {
+                Failure::new(wrong.reason, self.show(place), wrong.message).hint(wrong.hint)
+            })
             .collect();
         Failures::check(failures)
     }

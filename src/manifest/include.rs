@@ -62,7 +62,8 @@ impl Reading<'_> {
         {
             // Anything else that looks wrong may be right in that schema.
             let message = format!("schema {} is not known: this sealift reads schema 1", schema.value);
-            self.faults.only(schema.place, Wrong::value(message, "use a newer sealift, or write `schema = 1`"));
+            self.faults
+                .only(schema.place, Wrong::value(message, "use a newer sealift, or write `schema = 1`"));
             return;
         }
         let first = self.open.len() == 1;
@@ -75,7 +76,8 @@ impl Reading<'_> {
                 include("an included manifest holds [bundle]", "keep [bundle] in the first file only"),
             ),
             None if first && !document.broken() => {
-                let hint = "add [bundle] with `name` and `version`; `sealift init` writes a manifest to begin with";
+                let hint =
+                    "add [bundle] with `name` and `version`; `sealift init` writes a manifest to begin with";
                 let place = self.faults.place(0);
                 self.faults.add(place, Wrong::missing("the manifest has no [bundle]", hint));
             }
@@ -114,10 +116,15 @@ impl Reading<'_> {
                     self.open.pop();
                     return;
                 }
-                Err(failure) => include(
-                    &failure.to_string(),
-                    failure.hint.as_deref().unwrap_or("check the path, which is relative to the including file"),
-                ),
+                Err(failure) => {
+                    let hint = match (failure.reason, &failure.hint) {
+                        (Reason::NotFound, _) | (_, None) => {
+                            "the path is relative to the file that includes it"
+                        }
+                        (_, Some(hint)) => hint,
+                    };
+                    include(&failure.to_string(), hint)
+                }
             }
         };
         self.faults.add(written.place, wrong);

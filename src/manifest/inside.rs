@@ -4,7 +4,10 @@ use super::{
     model::{ChartSource, WantedChart, WantedFile},
     value,
 };
-use crate::oci::{Reference, reference::{is_registry, is_repository}};
+use crate::oci::{
+    Reference,
+    reference::{is_registry, is_repository},
+};
 
 impl WantedChart {
     /// The repository of the chart, name included, without a tag. A classic repository

@@ -121,7 +121,9 @@ impl<T: Table> Read for T {
                 let hint = format!("there is one {0}: write it with single brackets or braces", T::TITLE);
                 wrong_type(value, "a table", hint, faults)
             }
-            _ => wrong_type(value, "a table", format!("the keys of {} are {}", T::TITLE, names::<T>()), faults),
+            _ => {
+                wrong_type(value, "a table", format!("the keys of {} are {}", T::TITLE, names::<T>()), faults)
+            }
         }
     }
 }
@@ -238,8 +240,21 @@ fn wrong_type<T>(
 
 /// Keys under which people look for a place to put credentials.
 const SECRETS: &[&str] = &[
-    "access_token", "api_key", "auth", "credential", "credentials", "identity_token", "identitytoken", "login",
-    "passphrase", "password", "passwd", "secret", "token", "user", "username",
+    "access_token",
+    "api_key",
+    "auth",
+    "credential",
+    "credentials",
+    "identity_token",
+    "identitytoken",
+    "login",
+    "passphrase",
+    "password",
+    "passwd",
+    "secret",
+    "token",
+    "user",
+    "username",
 ];
 
 fn unknown_key<T: Table>(key: &str, value: &DeValue<'_>, meant: Option<&str>) -> Wrong {
@@ -254,11 +269,7 @@ fn unknown_key<T: Table>(key: &str, value: &DeValue<'_>, meant: Option<&str>) ->
     } else {
         format!("the keys of {} are {}", T::TITLE, names::<T>())
     };
-    Wrong {
-        reason: Reason::ManifestUnknownKey,
-        message: format!("{} has no key `{shown}`", T::TITLE),
-        hint,
-    }
+    Wrong { reason: Reason::ManifestUnknownKey, message: format!("{} has no key `{shown}`", T::TITLE), hint }
 }
 
 /// The known key that `key` most likely stands for: at most a third of its letters off.

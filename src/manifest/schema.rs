@@ -167,7 +167,7 @@ table! {
 table! {
     /// A Helm chart from a classic repository or from an OCI registry.
     ChartTable = "[[charts]]" {
-        /// URL above index.yaml, or oci://host/path without the name of the chart.
+        /// URL above index.yaml, or `oci://host/path` without the name of the chart.
         #[schemars(extend("pattern" = "^(https?|oci)://", "examples" = ["https://charts.jetstack.io"]))]
         required repository: At<String>,
         /// Name of the chart.
@@ -274,7 +274,7 @@ impl JsonSchema for ReferrersValue {
         schemars::json_schema!({
             "anyOf": [
                 { "enum": ["all", "none"] },
-                { "type": "array", "items": { "type": "string" }, "minItems": 1 },
+                { "type": "array", "items": { "type": "string" } },
             ]
         })
     }

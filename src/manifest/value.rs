@@ -26,8 +26,19 @@ const REGEX_BYTES: usize = 1 << 20;
 
 /// Parameters of a URL that carry a secret: presigned links and tokens.
 const SECRET_PARAMETERS: &[&str] = &[
-    "access_token", "api_key", "apikey", "auth", "key", "password", "private_token", "sig", "signature", "token",
-    "x-amz-credential", "x-amz-security-token", "x-amz-signature", "x-goog-credential", "x-goog-signature",
+    "access_token",
+    "api_key",
+    "apikey",
+    "password",
+    "private_token",
+    "sig",
+    "signature",
+    "token",
+    "x-amz-credential",
+    "x-amz-security-token",
+    "x-amz-signature",
+    "x-goog-credential",
+    "x-goog-signature",
 ];
 
 fn shown(input: &str) -> String {
@@ -99,7 +110,10 @@ pub(super) fn hash(algorithm: Algorithm, input: &str) -> Checked<Digest> {
         let digits = if algorithm == Algorithm::Sha256 { 64 } else { 128 };
         Wrong::value(
             format!("{} is no {}", shown(input), algorithm.name()),
-            format!("write {digits} lower-case hex digits without a prefix, as `{}sum` prints", algorithm.name()),
+            format!(
+                "write {digits} lower-case hex digits without a prefix, as `{}sum` prints",
+                algorithm.name()
+            ),
         )
     })
 }
@@ -196,7 +210,10 @@ pub(super) fn http_url(input: &str) -> Checked<Url<'_>> {
     let at = before.find('/').unwrap_or(before.len());
     let (host, path) = before.split_at(at);
     if !is_registry(host) && !is_ipv6(host) {
-        // An unusual password may have moved the end of the host: repeat nothing.
+        // A slash in a password moves the end of the host: repeat nothing.
+        if input.contains('@') {
+            return Err(Wrong::secret("the URL holds a user or password"));
+        }
         return Err(Wrong::value("the URL does not name a host, with an optional port", form));
     }
     let secret = query.is_some_and(|query| {
@@ -220,7 +237,8 @@ fn is_ipv6(host: &str) -> bool {
 }
 
 fn refuse_url_credentials(input: &str) -> Checked<()> {
-    let authority = input.split_once("://").map(|(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or(rest));
+    let authority =
+        input.split_once("://").map(|(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or(rest));
     if authority.is_some_and(|authority| authority.contains('@')) {
         return Err(Wrong::secret("the URL holds a user or password"));
     }
@@ -316,7 +334,10 @@ pub(super) fn path(input: &str, folder: &Path) -> Checked<PathBuf> {
         return Err(Wrong::value("expected a path, found an address", "use `url` for what a server has"));
     }
     if input.is_empty() || input.chars().any(char::is_control) {
-        return Err(Wrong::value(format!("{} is no path", shown(input)), "write a path relative to this file"));
+        return Err(Wrong::value(
+            format!("{} is no path", shown(input)),
+            "write a path relative to this file",
+        ));
     }
     if input.starts_with('~') {
         let message = format!("{} begins with ~, which only shells understand", shown(input));
@@ -341,8 +362,7 @@ pub(super) fn host(input: &str) -> Checked<String> {
 /// `host[:port][/prefix]`.
 pub(super) fn mirror(input: &str) -> Checked<String> {
     refuse_credentials_before_host(input)?;
-    let (host, prefix) =
-        input.split_once('/').map_or((input, None), |(host, prefix)| (host, Some(prefix)));
+    let (host, prefix) = input.split_once('/').map_or((input, None), |(host, prefix)| (host, Some(prefix)));
     if is_registry(host) && prefix.is_none_or(is_repository) {
         return Ok(input.to_owned());
     }

@@ -10,3 +10,5 @@
 mod architecture;
 mod registry_api;
 mod layout;
+mod lock;
+mod manifest;
