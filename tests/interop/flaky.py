@@ -76,11 +76,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def pass_on(self, blob, manifest, count):
-        headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
-        if MODE == "half":
-            headers.pop("Range", None)
         origin = http.client.HTTPConnection(ORIGIN)
-        origin.request(self.command, self.path, headers=headers)
+        origin.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+        origin.putheader("Host", ORIGIN)
+        for name, value in self.headers.items():  # a name may stand there several times
+            if name.lower() != "host" and not (MODE == "half" and name.lower() == "range"):
+                origin.putheader(name, value)
+        origin.endheaders()
         answer = origin.getresponse()
         body = bytearray(answer.read())
         origin.close()

@@ -168,6 +168,8 @@ chart_repository() {
 
 # testbed_up: starts everything; needs WORK (kept) and RUN (of this run)
 testbed_up() {
+  # the interpreter itself: a shim of a version manager may look for its settings in HOME, which changes
+  PATH=$(dirname "$(python3 -c 'import sys; print(sys.executable)')"):$PATH
   UPSTREAM=127.0.0.1:$(free_port) UPSTREAM_AUTH=127.0.0.1:$(free_port)
   DEST=127.0.0.1:$(free_port) WEB=127.0.0.1:$(free_port)
   export UPSTREAM UPSTREAM_AUTH DEST WEB
