@@ -115,6 +115,7 @@ reasons! {
     KeyExists "key-exists" Usage "the key file exists already and is not overwritten"
     OutputExists "output-exists" Usage "the output exists already and is something else"
     FilterMatchesNothing "filter-matches-nothing" Usage "a name or platform filter selects nothing"
+    PlainHttp "plain-http" Usage "an http address names a host that may only be spoken to with TLS"
 
     // 3 environment
     NotFound "not-found" Environment "a file or folder is not there"

@@ -57,3 +57,11 @@ pub const REFERRERS_ENTRIES: usize = 1000;
 pub const REQUEST_TARGET_BYTES: usize = 2048;
 /// Connections that our registry serves at once (X06); further ones wait.
 pub const CONNECTIONS: usize = 512;
+/// Bytes of all pages of one list together (N09).
+pub const LIST_BYTES: u64 = 64 << 20;
+/// Bytes that must arrive within one idle timeout while a body is read (N08: one byte a minute).
+pub const SLOWEST_BYTES: u64 = 4 << 10;
+/// Bytes of a `WWW-Authenticate` header that is read (N01).
+pub const CHALLENGE_BYTES: usize = 8 << 10;
+/// Bytes that a credential helper may print.
+pub const HELPER_BYTES: u64 = 64 << 10;
