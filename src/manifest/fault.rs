@@ -113,7 +113,7 @@ impl Faults {
     /// After a syntax error the rest of the file is read as well as possible. What may only follow from the
     /// error is left out: missing keys, and anything on a line that could not be read.
     pub(super) fn add(&mut self, place: Place, wrong: Wrong) {
-        if self.list.len() >= MOST_FAULTS {
+        if self.full() {
             return;
         }
         let after_syntax_error = self.syntax.iter().any(|error| error.file == place.file);
@@ -128,6 +128,11 @@ impl Faults {
         }
     }
 
+    /// Whether no more faults are listed.
+    pub(super) fn full(&self) -> bool {
+        self.list.len() >= MOST_FAULTS
+    }
+
     /// Replaces whatever was found in the file of `place`.
     pub(super) fn only(&mut self, place: Place, wrong: Wrong) {
         self.list.retain(|(other, _)| other.file != place.file);
@@ -135,7 +140,7 @@ impl Faults {
     }
 
     fn push(&mut self, place: Place, wrong: Wrong) {
-        if self.list.len() < MOST_FAULTS {
+        if !self.full() {
             self.list.push((place, wrong));
         }
     }

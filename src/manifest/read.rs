@@ -96,6 +96,9 @@ impl Entries<'_, '_> {
 pub(super) fn table<T: Table>(table: &DeTable<'_>, span: Range<usize>, faults: &mut Faults) -> T {
     let mut misspelt = Vec::new();
     for (key, value) in table {
+        if faults.full() {
+            break;
+        }
         if !T::KEYS.iter().any(|known| known.name == key.get_ref().as_ref()) {
             let meant = closest::<T>(key.get_ref());
             misspelt.extend(meant);
@@ -272,8 +275,14 @@ fn unknown_key<T: Table>(key: &str, value: &DeValue<'_>, meant: Option<&str>) ->
     Wrong { reason: Reason::ManifestUnknownKey, message: format!("{} has no key `{shown}`", T::TITLE), hint }
 }
 
+/// Bytes of a key that may be a misspelt one: comparing takes time and memory by its length.
+const LONGEST_MISSPELT: usize = 64;
+
 /// The known key that `key` most likely stands for: at most a third of its letters off.
 fn closest<T: Table>(key: &str) -> Option<&'static str> {
+    if key.len() > LONGEST_MISSPELT {
+        return None;
+    }
     let key = key.to_lowercase().replace('-', "_");
     T::KEYS
         .iter()

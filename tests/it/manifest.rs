@@ -306,6 +306,8 @@ fn a_hostile_manifest_is_answered_quickly_and_briefly() {
     let keys: Vec<String> = (0..100_000).map(|number| format!("k{number} = 1")).collect();
     assert_eq!(parse(&keys.join("\n")).unwrap_err().list().len(), 1000);
     assert!(parse(&format!("x = {}", "[".repeat(100_000))).is_err());
+    assert!(parse(&format!("{} = 1", "x".repeat(1 << 20))).is_err());
+    assert!(parse(&format!("images = [{{ image = '{}' }}]", "a/".repeat(1 << 20))).is_err());
     let failures = parse("\"\u{1b}[31m\u{202e}\" = 1").unwrap_err();
     assert!(!format!("{}", failures.list()[0]).contains(['\u{1b}', '\u{202e}']));
 }
