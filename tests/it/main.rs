@@ -12,3 +12,4 @@ mod registry_api;
 mod layout;
 mod lock;
 mod manifest;
+mod bundle;
