@@ -13,3 +13,5 @@ mod layout;
 mod lock;
 mod manifest;
 mod bundle;
+mod remote;
+mod support;
