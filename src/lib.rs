@@ -66,6 +66,7 @@ pub mod registry;
 pub mod remote;
 pub mod report;
 pub mod resolve;
+pub mod source;
 pub mod store;
 pub mod trust;
 pub mod verify;

@@ -141,6 +141,18 @@ pub fn sync_dir(path: &Path) -> Result<()> {
     File::open(path).and_then(|dir| dir.sync_all()).map_err(|error| failure(path, "sync", &error))
 }
 
+/// Removes everything in a folder, and keeps the folder.
+pub fn empty_dir(path: &Path) -> Result<()> {
+    let entries = fs::read_dir(path).map_err(|error| failure(path, "list", &error))?;
+    for entry in entries {
+        let entry = entry.map_err(|error| failure(path, "list", &error))?;
+        let is_dir = entry.file_type().map_err(|error| failure(&entry.path(), "inspect", &error))?.is_dir();
+        let removed = if is_dir { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) };
+        removed.map_err(|error| failure(&entry.path(), "remove", &error))?;
+    }
+    Ok(())
+}
+
 /// Removes a folder and everything in it; a missing one is fine.
 pub fn remove_dir_all(path: &Path) -> Result<()> {
     match fs::remove_dir_all(path) {

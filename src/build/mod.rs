@@ -1,1 +1,170 @@
-//! build.
+//! Store → bundle: sealed under a staging name beside its final one, read back, then renamed.
+//!
+//! 1. [`contents`] says what goes in.
+//! 2. [`seal`] writes, reads back and verifies what the medium now holds, and publishes the folder.
+//!
+//! Killed at any moment, there is no bundle under the final name, or the whole one.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    base::{
+        clock::Timestamp,
+        failure::{Failure, Failures, Reason},
+        fs,
+        progress::Progress,
+    },
+    bundle::{self, BundleIndex, Contents},
+    fetch,
+    manifest::Head,
+    oci::Descriptor,
+    report::{BuildReport, VolumeLine},
+    store::Store,
+    trust::PrivateKey,
+    verify::{self, VerifiedBundle},
+};
+
+/// What a bundle is sealed with.
+#[derive(Debug)]
+pub struct Options<'a> {
+    /// The folder that gets the folder `NAME-VERSION`.
+    pub output: &'a Path,
+    /// Who signs; at least one.
+    pub keys: &'a [PrivateKey],
+    /// Most bytes of one volume; no limit when absent.
+    pub volume_limit: Option<u64>,
+    /// Threads.
+    pub workers: usize,
+}
+
+/// What goes into the bundle of `head`, once everything in `plan` is in the store.
+pub fn contents(head: &Head, created: Timestamp, plan: &fetch::Plan) -> Contents {
+    // A descriptor of an index may carry platform and annotations; a blob list has no use for them.
+    let bare = |descriptor: &Descriptor| {
+        Descriptor::new(&descriptor.media_type, descriptor.digest.clone(), descriptor.size)
+    };
+    let mut blobs: Vec<Descriptor> = plan.graph.descriptors().map(bare).collect();
+    blobs.sort_by(|a, b| a.digest.cmp(&b.digest));
+    Contents {
+        name: head.name.clone(),
+        version: head.version.clone(),
+        channel: head.channel.clone(),
+        epoch: head.epoch,
+        sequence: head.sequence,
+        created,
+        description: head.description.clone(),
+        artifacts: plan.artifacts.clone(),
+        blobs,
+    }
+}
+
+/// The folder that a bundle gets.
+pub fn target(output: &Path, head: &Head) -> PathBuf {
+    output.join(format!("{}-{}", head.name, head.version))
+}
+
+/// Seals `contents` into `options.output`. A bundle of the same content that stands there already is
+/// verified and left as it is; one of other content is never overwritten.
+pub fn seal(
+    contents: &Contents,
+    head: &Head,
+    store: &Store,
+    options: &Options<'_>,
+    progress: &dyn Progress,
+) -> Result<BuildReport, Failures> {
+    if options.keys.is_empty() {
+        return Err(Failure::new(Reason::NoKey, "build", "there is no key to sign with")
+            .hint("make one with `sealift key generate -o release.key` and give it with --key")
+            .into());
+    }
+    let target = target(options.output, head);
+    if target.exists() {
+        return existing(contents, &target, options);
+    }
+    fs::create_dir(options.output, false)?;
+    let staging = options.output.join(format!(".{}-{}.partial", head.name, head.version));
+    let _held = hold(&staging)?;
+    let needed = bundle::plan(contents, options.volume_limit)?.bytes;
+    fs::require_space(options.output, needed, "the bundle")?;
+    bundle::write(&staging, contents, store, options.volume_limit, options.workers, options.keys, progress)?;
+    // What counts is what the medium gives back, not what was meant to be written (threats F32, C11).
+    let public: Vec<_> = options.keys.iter().map(|key| key.public().clone()).collect();
+    let sealed = verify::open(&staging, &public)?;
+    verify::check(&sealed, options.workers, progress)?;
+    fs::publish(&staging, &target)?;
+    Ok(report(&target, &sealed, false))
+}
+
+/// An empty staging folder that no other process uses. Leftovers of a killed run are removed.
+fn hold(staging: &Path) -> Result<File, Failure> {
+    fs::create_dir(staging, false)?;
+    let folder = File::open(staging).map_err(|error| fs::failure(staging, "open", &error))?;
+    match folder.try_lock() {
+        Ok(()) => {}
+        Err(std::fs::TryLockError::WouldBlock) => {
+            return Err(Failure::new(
+                Reason::LockHeld,
+                staging.display(),
+                "another sealift builds this bundle here",
+            )
+            .hint("wait for it, or choose another folder"));
+        }
+        Err(std::fs::TryLockError::Error(error)) => return Err(fs::failure(staging, "lock", &error)),
+    }
+    fs::empty_dir(staging)?;
+    Ok(folder)
+}
+
+/// The same content under the final name is what was asked for; anything else stays untouched.
+fn existing(contents: &Contents, target: &Path, options: &Options<'_>) -> Result<BuildReport, Failures> {
+    let public: Vec<_> = options.keys.iter().map(|key| key.public().clone()).collect();
+    let other = |found: &str| {
+        Failure::new(Reason::OutputExists, target.display(), found)
+            .hint("a bundle is never overwritten: raise the version in the manifest, or move the folder away")
+    };
+    let bundle = verify::open(target, &public).map_err(|failures| {
+        let why = failures.list().first().map_or_else(String::new, ToString::to_string);
+        other(&format!("there is a folder of this name that is not this bundle ({why})"))
+    })?;
+    if !holds(bundle.index(), contents) || bundle.signers().len() < public.len() {
+        return Err(other("there is a bundle of this name and version with other content or signers").into());
+    }
+    Ok(report(target, &bundle, true))
+}
+
+/// Whether a bundle is what `contents` would become, but for where things lie in its volumes.
+fn holds(index: &BundleIndex, contents: &Contents) -> bool {
+    let head = index.name == contents.name
+        && index.version == contents.version
+        && index.channel == contents.channel
+        && (index.epoch, index.sequence) == (contents.epoch, contents.sequence)
+        && index.created == contents.created.to_string()
+        && index.description == contents.description;
+    let blobs = index.blobs.iter().map(|blob| (&blob.digest, blob.size));
+    head && index.artifacts == contents.artifacts
+        && blobs.eq(contents.blobs.iter().map(|blob| (&blob.digest, blob.size)))
+}
+
+fn report(target: &Path, bundle: &VerifiedBundle, unchanged: bool) -> BuildReport {
+    let index = bundle.index();
+    BuildReport {
+        schema: 1,
+        path: target.display().to_string(),
+        name: index.name.clone(),
+        version: index.version.clone(),
+        sums_digest: bundle.sums_digest().to_string(),
+        artifacts: index.artifacts.len(),
+        blobs: index.blobs.len(),
+        volumes: index
+            .volumes
+            .iter()
+            .map(|volume| VolumeLine { path: volume.path.clone(), size: volume.size })
+            .collect(),
+        bytes: index.volumes.iter().map(|volume| volume.size).sum(),
+        signers: bundle.signers().to_vec(),
+        unchanged,
+    }
+}

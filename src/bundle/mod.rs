@@ -16,6 +16,7 @@
 
 pub mod closure;
 mod consistency;
+mod diff;
 pub mod frame;
 pub mod header;
 pub mod index;
@@ -26,6 +27,7 @@ pub mod volume;
 mod writer;
 
 pub use consistency::position;
+pub use diff::diff;
 pub use index::{Artifact, ArtifactKind, Blob, BundleIndex, Encoding, Member, Referrer, Volume};
 pub use sums::{Sums, SumsHeader};
 pub use volume::Reader;

@@ -167,7 +167,7 @@ impl Metadata {
             return Err(malformed(what));
         }
         let version_fits = version::parse(&metadata.version).is_some()
-            && reference::is_tag(&version::tag_of(&metadata.version));
+            && reference::is_tag(&reference::version_tag(&metadata.version));
         if !version_fits {
             let version = text::escaped(&metadata.version, 100);
             return Err(malformed(format!("`{version}` is no semantic version that fits a tag")));

@@ -20,4 +20,4 @@ pub use artifact::{ChartArtifact, artifact};
 pub use complete::complete;
 pub use index::{Entry, Index, resolve_url};
 pub use metadata::Metadata;
-pub use version::{Range, tag_of, version_of, versions_from_tags};
+pub use version::{Range, version_of, versions_from_tags};

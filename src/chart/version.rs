@@ -287,17 +287,12 @@ fn exact(written: &str) -> Option<Version> {
     Version::parse(bare.strip_prefix('v').unwrap_or(bare)).ok()
 }
 
-/// The tag of a chart version: `+` cannot stand in a tag and becomes `_`, as `helm push` does.
-pub fn tag_of(version: &str) -> String {
-    version.replace('+', "_")
-}
-
 /// The chart version that a tag stands for.
 pub fn version_of(tag: &str) -> String {
     tag.replace('_', "+")
 }
 
-/// Picks from the tags of an `oci://` chart: the version (with `+`; [`tag_of`] gives the tag) that is
+/// Picks from the tags of an `oci://` chart: the version (with `+`; [`crate::oci::reference::version_tag`] gives the tag) that is
 /// written exactly so, else the highest in the range. Tags that are no versions are passed over.
 pub fn versions_from_tags(tags: &[String], wanted: &VersionReq, written: &str) -> Option<String> {
     Range::new(wanted, written).best_tag(tags)
@@ -371,7 +366,7 @@ mod tests {
             versions_from_tags(&tags, &wanted, written)
         };
         assert_eq!(pick(">=1").as_deref(), Some("1.2.0+build.5"));
-        assert_eq!(tag_of("1.2.0+build.5"), tags[2]);
+        assert_eq!(crate::oci::reference::version_tag("1.2.0+build.5"), tags[2]);
         assert_eq!(pick("1.3.0-rc.1").as_deref(), Some("1.3.0-rc.1"));
         assert_eq!(pick("2.0.0"), None);
     }

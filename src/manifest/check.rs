@@ -17,7 +17,10 @@ use super::{
 };
 use crate::{
     base::{digest::Algorithm, redact, text},
-    oci::{Platform, media_type, reference::is_repository},
+    oci::{
+        Platform, media_type,
+        reference::{is_repository, version_tag},
+    },
 };
 
 /// A manifest while its files are read.
@@ -230,7 +233,7 @@ impl Checker<'_> {
                 "a chart is named by its repository's address: letters, digits and . _ - between slashes";
             return self.wrong(table.place(), Wrong::value("the address makes no repository name", hint));
         };
-        let end = WantedChart::tag_of(&chart.written_version);
+        let end = version_tag(&chart.written_version);
         let inside = format!("{}:{end}", repository.inside_repository());
         self.take(inside, table.place(), "list the chart once for each version");
         Some(chart)

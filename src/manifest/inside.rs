@@ -31,11 +31,6 @@ impl WantedChart {
         }
     }
 
-    /// The tag of a version of the chart: `+` is not allowed in tags and becomes `_`, as in Helm.
-    pub fn tag_of(version: &str) -> String {
-        version.replace('+', "_")
-    }
-
     /// The version, when one is asked for and not a range; a leading `v` is not part of it.
     pub fn exact_version(&self) -> Option<semver::Version> {
         value::exact_version(&self.written_version)

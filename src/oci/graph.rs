@@ -71,10 +71,21 @@ impl Graph {
         Ok(())
     }
 
+    /// Takes over everything that `other` holds.
+    pub fn absorb(&mut self, other: Self) {
+        self.order.extend(other.order.into_iter().filter(|digest| !self.manifests.contains_key(digest)));
+        self.manifests.extend(other.manifests);
+        self.blobs.extend(other.blobs);
+    }
+
+    /// Descriptors of everything in the graph: manifests first, each kind sorted by digest.
+    pub fn descriptors(&self) -> impl Iterator<Item = &Descriptor> {
+        self.manifests.values().map(|(descriptor, _)| descriptor).chain(self.blobs.values())
+    }
+
     /// Bytes of everything in the graph, each blob once.
     pub fn total(&self) -> u64 {
-        let manifests = self.manifests.values().map(|(descriptor, _)| descriptor.size);
-        manifests.chain(self.blobs.values().map(|blob| blob.size)).fold(0, u64::saturating_add)
+        self.descriptors().map(|descriptor| descriptor.size).fold(0, u64::saturating_add)
     }
 }
 

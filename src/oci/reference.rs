@@ -160,6 +160,11 @@ pub fn is_tag(text: &str) -> bool {
         && !text.starts_with(['.', '-'])
 }
 
+/// The tag of a version: `+` is not allowed in tags and becomes `_`, as Helm does it.
+pub fn version_tag(version: &str) -> String {
+    version.replace('+', "_")
+}
+
 /// The fallback tag of the referrers of `digest` (OCI distribution-spec, "Referrers Tag Schema"), which is
 /// also the stem of cosign's `.sig`, `.att` and `.sbom` tags.
 pub fn referrers_tag(digest: &Digest) -> String {

@@ -1,4 +1,12 @@
-//! Documents for people: the table for a spreadsheet, the recipe for stock tools.
+//! What commands say and documents for people, as plain data; how results are shown is `cli::ui`'s business.
 
 pub mod inventory;
+pub mod receipt;
 pub mod recipe;
+mod results;
+
+pub use receipt::Receipt;
+pub use results::{
+    ArtifactLine, BuildReport, Change, DiffReport, InspectReport, KeyReport, LockReport, PlanLine,
+    PlanReport, VerifyReport, VolumeLine,
+};

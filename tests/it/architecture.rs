@@ -8,6 +8,7 @@ const FLOORS: &[&[&str]] = &[
     &["manifest", "lock", "trust", "report", "chart"],
     &["store"],
     &["remote", "bundle", "layout"],
+    &["source"],
     &["resolve", "fetch", "verify"],
     &["build", "import"],
     &["registry"],

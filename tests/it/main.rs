@@ -8,10 +8,13 @@
 )]
 
 mod architecture;
-mod registry_api;
+mod bundle;
+mod docs;
 mod layout;
 mod lock;
 mod manifest;
-mod bundle;
+mod pipeline;
+mod reference;
+mod registry_api;
 mod remote;
 mod support;

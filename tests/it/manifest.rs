@@ -232,7 +232,7 @@ fn a_bare_version_is_exact_and_a_range_is_a_range() {
     }
     let chart = chart("1.0.0+build.5").unwrap();
     assert_eq!(chart.repository().unwrap().name(), "127.0.0.1:5603/charts/web");
-    assert_eq!(manifest::WantedChart::tag_of(&chart.written_version), "1.0.0_build.5");
+    assert_eq!(sealift::oci::reference::version_tag(&chart.written_version), "1.0.0_build.5");
     assert_eq!(chart.exact_version().unwrap().to_string(), "1.0.0+build.5");
     assert!(matches!(chart.source, ChartSource::Repository(url) if url == "http://127.0.0.1:5603/Charts"));
 }

@@ -1,3 +1,4 @@
 //! What several test files need.
 
 pub(crate) mod origin;
+pub(crate) mod sandbox;

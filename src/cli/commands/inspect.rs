@@ -1,0 +1,43 @@
+//! `sealift inspect`
+
+use crate::{
+    base::failure::Failures,
+    cli::{args, ui::Out},
+    report::{ArtifactLine, InspectReport, VolumeLine},
+    verify,
+};
+
+pub(super) fn run(args: &args::Inspect, out: &Out) -> Result<(), Failures> {
+    let glance = verify::glance(&args.bundle)?;
+    let index = &glance.index;
+    let artifacts = index.artifacts.iter().map(|artifact| ArtifactLine {
+        kind: artifact.kind.name(),
+        name: artifact.name.clone(),
+        digest: artifact.root.digest.to_string(),
+        platforms: artifact.platforms.clone(),
+        absent: artifact.absent.len(),
+        referrers: artifact.referrers.len(),
+    });
+    let volumes =
+        index.volumes.iter().map(|volume| VolumeLine { path: volume.path.clone(), size: volume.size });
+    out.report(&InspectReport {
+        schema: 1,
+        verified: false,
+        path: args.bundle.display().to_string(),
+        name: index.name.clone(),
+        version: index.version.clone(),
+        channel: index.channel.clone(),
+        epoch: index.epoch,
+        sequence: index.sequence,
+        created: index.created.clone(),
+        description: index.description.clone(),
+        tool: index.tool.clone(),
+        sums_digest: glance.sums_digest.to_string(),
+        signatures: Vec::new(),
+        artifacts: artifacts.collect(),
+        volumes: volumes.collect(),
+        blobs: index.blobs.len(),
+        bytes: index.blobs.iter().map(|blob| blob.size).sum(),
+    });
+    Ok(())
+}

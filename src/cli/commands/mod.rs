@@ -1,0 +1,46 @@
+//! One file per command: arguments, one library call, the report shown.
+
+mod build;
+mod completions;
+mod connected;
+mod demo;
+mod diff;
+mod import;
+mod init;
+mod inspect;
+mod key;
+mod lock;
+mod serve;
+mod verify;
+
+use super::{args::Command, settings::Settings, ui::Out};
+use crate::base::failure::{Failure, Failures};
+
+/// Runs one command.
+pub(super) fn run(command: Command, settings: &Settings, out: &Out) -> Result<(), Failures> {
+    match command {
+        Command::Init(args) => init::run(&args, out),
+        Command::Lock(args) => lock::run(&args, settings, out),
+        Command::Build(args) => build::run(&args, settings, out),
+        Command::Verify(args) => verify::run(&args, settings, out),
+        Command::Inspect(args) => inspect::run(&args, out),
+        Command::Diff(args) => diff::run(&args, out),
+        Command::Import(args) => import::run(&args, settings, out),
+        Command::Serve(args) => serve::run(&args, settings, out),
+        Command::Key(args) => key::run(&args, settings, out),
+        Command::Demo(args) => demo::run(&args, settings, out),
+        Command::Completions(args) => {
+            completions::run(&args, out);
+            Ok(())
+        }
+    }
+}
+
+/// The runtime for commands that talk to servers.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::internal(format!("cannot start: {error}")))
+}

@@ -1,0 +1,35 @@
+//! `sealift verify`
+
+use super::key;
+use crate::{
+    base::failure::Failures,
+    cli::{args, settings::Settings, ui::Out},
+    report::VerifyReport,
+    verify,
+};
+
+pub(super) fn run(args: &args::Verify, settings: &Settings, out: &Out) -> Result<(), Failures> {
+    let keys = key::public_keys(&args.keys.key)?;
+    let bundle = verify::open(&args.bundle, &keys)?;
+    let progress = out.progress();
+    verify::check(&bundle, settings.workers, progress.as_ref())?;
+    let index = bundle.index();
+    out.report(&VerifyReport {
+        schema: 1,
+        verdict: "good",
+        path: args.bundle.display().to_string(),
+        name: index.name.clone(),
+        version: index.version.clone(),
+        channel: index.channel.clone(),
+        epoch: index.epoch,
+        sequence: index.sequence,
+        created: index.created.clone(),
+        sums_digest: bundle.sums_digest().to_string(),
+        signers: bundle.signers().to_vec(),
+        artifacts: index.artifacts.len(),
+        blobs: index.blobs.len(),
+        volumes: index.volumes.len(),
+        bytes: index.blobs.iter().map(|blob| blob.size).sum(),
+    });
+    Ok(())
+}

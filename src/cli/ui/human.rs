@@ -1,0 +1,249 @@
+//! Reports as text for people. Readable without colour, one fact a line.
+
+use std::fmt::Write as _;
+
+use crate::{
+    base::text::{bytes, count, escaped},
+    report::{
+        BuildReport, Change, DiffReport, InspectReport, KeyReport, LockReport, PlanReport, Receipt,
+        VerifyReport,
+    },
+};
+
+/// A report that people can read.
+pub(crate) trait Human {
+    /// The text, line feed at the end.
+    fn human(&self) -> String;
+}
+
+/// Collects lines; writing to a string cannot fail.
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    fn line(&mut self, line: impl std::fmt::Display) {
+        let _infallible = writeln!(self.0, "{line}");
+    }
+
+    /// A table with columns as wide as their widest cell, two spaces between.
+    fn table(&mut self, rows: &[Vec<String>]) {
+        let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+        let width = |column: usize| {
+            rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        for row in rows {
+            let cells: Vec<String> =
+                row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+            self.line(format!("  {}", cells.join("  ").trim_end()));
+        }
+    }
+}
+
+/// The first twelve hex digits after the algorithm; the whole digest is in `--output json`.
+fn short(digest: &str) -> String {
+    let (algorithm, hex) = digest.split_once(':').unwrap_or(("", digest));
+    format!("{algorithm}:{}", hex.get(..12).unwrap_or(hex))
+}
+
+fn name(text: &str) -> String {
+    escaped(text, 300)
+}
+
+fn change_rows(changes: &[Change]) -> Vec<Vec<String>> {
+    changes
+        .iter()
+        .map(|change| {
+            let sign = match change.change {
+                "added" => "+",
+                "removed" => "-",
+                _ => "~",
+            };
+            let mut what: Vec<String> =
+                [&change.from, &change.to].into_iter().flatten().map(|d| short(d)).collect();
+            what.dedup();
+            let mut what = vec![what.join(" -> ")];
+            what.extend(change.details.iter().map(|detail| name(detail)));
+            vec![sign.to_owned(), change.kind.to_owned(), name(&change.name), what.join("; ")]
+        })
+        .collect()
+}
+
+impl Human for LockReport {
+    fn human(&self) -> String {
+        let mut page = Page::default();
+        page.line(format!(
+            "{}: {}, {}, {}, {}",
+            name(&self.path),
+            count(self.images, "image"),
+            count(self.charts, "chart"),
+            count(self.files, "file"),
+            bytes(self.bytes)
+        ));
+        if self.changes.is_empty() {
+            page.line("nothing changed");
+        }
+        page.table(&change_rows(&self.changes));
+        page.0
+    }
+}
+
+impl Human for PlanReport {
+    fn human(&self) -> String {
+        let mut page = Page::default();
+        page.line(format!("would write {}", name(&self.path)));
+        let rows: Vec<Vec<String>> = self
+            .items
+            .iter()
+            .map(|item| vec![item.kind.to_owned(), name(&item.name), short(&item.digest), bytes(item.bytes)])
+            .collect();
+        page.table(&rows);
+        page.line(format!(
+            "{}, {} of content, {} to fetch; at most {} in {}",
+            count(self.items.len(), "artifact"),
+            bytes(self.content_bytes),
+            bytes(self.fetch_bytes),
+            bytes(self.bundle_bytes),
+            count(self.volumes, "volume")
+        ));
+        page.0
+    }
+}
+
+impl Human for BuildReport {
+    fn human(&self) -> String {
+        let mut page = Page::default();
+        let what = if self.unchanged { "is there already, whole and unchanged" } else { "sealed" };
+        page.line(format!("{} {what}", name(&self.path)));
+        page.line(format!(
+            "  {} {}: {}, {}, {} in {}",
+            self.name,
+            self.version,
+            count(self.artifacts, "artifact"),
+            count(self.blobs, "blob"),
+            bytes(self.bytes),
+            count(self.volumes.len(), "volume")
+        ));
+        page.line(format!("  SHA256SUMS {}", self.sums_digest));
+        page.line(format!("  signed by  {}", self.signers.join(", ")));
+        page.0
+    }
+}
+
+impl Human for VerifyReport {
+    fn human(&self) -> String {
+        let mut page = Page::default();
+        page.line(format!("good: {}", name(&self.path)));
+        page.line(format!(
+            "  {} {}, channel {}, sequence {}.{}",
+            self.name, self.version, self.channel, self.epoch, self.sequence
+        ));
+        page.line(format!("  made       {} by its builder's clock", self.created));
+        page.line(format!("  signed by  {}", self.signers.join(", ")));
+        page.line(format!("  SHA256SUMS {}", self.sums_digest));
+        page.line(format!(
+            "  checked    {}, {}, {}, {}",
+            count(self.artifacts, "artifact"),
+            count(self.blobs, "blob"),
+            count(self.volumes, "volume"),
+            bytes(self.bytes)
+        ));
+        page.0
+    }
+}
+
+impl Human for InspectReport {
+    fn human(&self) -> String {
+        let mut page = Page::default();
+        page.line(format!("{} {}  (read, not verified)", name(&self.name), name(&self.version)));
+        if let Some(description) = &self.description {
+            page.line(format!("  {}", escaped(description, 500)));
+        }
+        page.line(format!("  channel {}, sequence {}.{}", name(&self.channel), self.epoch, self.sequence));
+        page.line(format!("  made {} by {}", name(&self.created), name(&self.tool)));
+        page.line(format!("  SHA256SUMS {}", self.sums_digest));
+        for signature in &self.signatures {
+            page.line(format!("  signature {signature}"));
+        }
+        for volume in &self.volumes {
+            page.line(format!("  volume {} {}", name(&volume.path), bytes(volume.size)));
+        }
+        page.line(format!(
+            "{}, {}, {}",
+            count(self.artifacts.len(), "artifact"),
+            count(self.blobs, "blob"),
+            bytes(self.bytes)
+        ));
+        let rows: Vec<Vec<String>> = self
+            .artifacts
+            .iter()
+            .map(|artifact| {
+                let mut extra = artifact.platforms.iter().map(|platform| name(platform)).collect::<Vec<_>>();
+                if artifact.absent > 0 {
+                    extra.push(format!("{} not carried", count(artifact.absent, "child manifest")));
+                }
+                if artifact.referrers > 0 {
+                    extra.push(count(artifact.referrers, "referrer"));
+                }
+                vec![
+                    artifact.kind.to_owned(),
+                    name(&artifact.name),
+                    short(&artifact.digest),
+                    extra.join(", "),
+                ]
+            })
+            .collect();
+        page.table(&rows);
+        page.0
+    }
+}
+
+impl Human for DiffReport {
+    fn human(&self) -> String {
+        let mut page = Page::default();
+        page.line(format!("{} -> {}", name(&self.from), name(&self.to)));
+        page.table(&change_rows(&self.changes));
+        page.line(format!(
+            "{} changed, {} the same; {} of content added, {} removed",
+            count(self.changes.len(), "artifact"),
+            self.same,
+            bytes(self.bytes_added),
+            bytes(self.bytes_removed)
+        ));
+        page.0
+    }
+}
+
+impl Human for KeyReport {
+    fn human(&self) -> String {
+        self.public_key.clone()
+    }
+}
+
+impl Human for Receipt {
+    fn human(&self) -> String {
+        let mut page = Page::default();
+        let verb = if self.dry_run { "would import" } else { "imported" };
+        page.line(format!(
+            "{verb} {} {} into {}",
+            self.bundle.name,
+            self.bundle.version,
+            name(&self.destination)
+        ));
+        let rows: Vec<Vec<String>> = self
+            .artifacts
+            .iter()
+            .map(|artifact| {
+                vec![artifact.kind.clone(), name(&artifact.target), short(&artifact.digest.to_string())]
+            })
+            .collect();
+        page.table(&rows);
+        page.line(format!(
+            "{}; {} written, {} there already",
+            count(self.artifacts.len(), "artifact"),
+            bytes(self.counts.bytes_written),
+            bytes(self.counts.bytes_skipped)
+        ));
+        page.0
+    }
+}

@@ -1,0 +1,136 @@
+//! Output: data to stdout, talk to stderr. The only place that prints.
+
+mod human;
+mod progress;
+
+use std::{
+    io::{IsTerminal as _, Write as _},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use serde::Serialize;
+
+pub(super) use human::Human;
+
+use super::args::Form;
+use crate::base::{
+    failure::{Failure, Failures},
+    progress::Progress,
+    text,
+};
+
+/// Where output goes and in which form.
+#[derive(Debug)]
+pub(super) struct Out {
+    form: Form,
+    quiet: bool,
+    verbose: bool,
+}
+
+impl Out {
+    pub(super) fn new(form: Form, quiet: bool, verbose: bool) -> Self {
+        Self { form, quiet, verbose }
+    }
+
+    pub(super) fn is_json(&self) -> bool {
+        self.form == Form::Json
+    }
+
+    /// A listener that draws a bar on a terminal and prints plain lines elsewhere.
+    pub(super) fn progress(&self) -> Arc<dyn Progress> {
+        if self.quiet {
+            Arc::new(crate::base::progress::Silent)
+        } else if std::io::stderr().is_terminal() {
+            Arc::new(progress::Bar::new())
+        } else {
+            Arc::new(progress::Lines::new(self.verbose))
+        }
+    }
+
+    /// The result of a command.
+    pub(super) fn report<R: Serialize + Human>(&self, report: &R) {
+        match self.form {
+            Form::Human => self.data(&report.human()),
+            Form::Json => self.json(report),
+        }
+    }
+
+    fn json(&self, value: &impl Serialize) {
+        match serde_json::to_string_pretty(value) {
+            Ok(json) => self.data(&format!("{json}\n")),
+            Err(error) => self.talk(&format!("error: cannot write JSON: {error}")),
+        }
+    }
+
+    /// Raw text on standard output. A reader that went away is no error.
+    #[expect(clippy::unused_self, reason = "printing goes through Out, so that one grep finds it all")]
+    pub(super) fn data(&self, text: &str) {
+        let mut stdout = std::io::stdout().lock();
+        let _broken_pipe = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    }
+
+    /// A line for people on standard error; not with `--quiet`.
+    pub(super) fn note(&self, line: &str) {
+        if !self.quiet {
+            self.talk(line);
+        }
+    }
+
+    #[expect(clippy::unused_self, reason = "printing goes through Out, so that one grep finds it all")]
+    fn talk(&self, line: &str) {
+        let _broken_pipe = writeln!(std::io::stderr().lock(), "{line}");
+    }
+
+    /// Every failure: a line each with its hint, or one JSON document on standard output.
+    pub(super) fn failures(&self, failures: &Failures) {
+        if self.is_json() {
+            let list: Vec<FailureJson<'_>> = failures.list().iter().map(FailureJson::new).collect();
+            self.json(&FailuresJson { schema: 1, code: failures.code(), failures: list });
+            return;
+        }
+        for failure in failures.list() {
+            self.talk(&format!("error[{}]: {failure}", failure.reason.text()));
+            if let Some(hint) = &failure.hint {
+                self.talk(&format!("  hint: {}", text::escaped(hint, 1000)));
+            }
+        }
+        if failures.list().len() > 1 {
+            self.talk(&format!("{} found", text::count(failures.list().len(), "problem")));
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct FailuresJson<'a> {
+    schema: u32,
+    code: u8,
+    failures: Vec<FailureJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct FailureJson<'a> {
+    code: u8,
+    reason: &'static str,
+    object: &'a str,
+    message: &'a str,
+    hint: Option<&'a str>,
+}
+
+impl<'a> FailureJson<'a> {
+    fn new(failure: &'a Failure) -> Self {
+        Self {
+            code: failure.reason.class().code(),
+            reason: failure.reason.text(),
+            object: &failure.object,
+            message: &failure.message,
+            hint: failure.hint.as_deref(),
+        }
+    }
+}
+
+/// What clap says: help and version are data and fine, the rest is usage.
+pub(super) fn usage(error: &clap::Error) -> ExitCode {
+    let _broken_pipe = error.print();
+    if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS }
+}

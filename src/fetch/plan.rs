@@ -1,0 +1,305 @@
+//! What is there, what is missing.
+
+use std::collections::BTreeSet;
+
+use futures_util::{StreamExt as _, stream};
+
+use super::MissingBlobs;
+use crate::{
+    base::{
+        digest::Digest,
+        failure::{Failure, Failures, Reason, Result},
+        redact,
+    },
+    bundle::{Artifact, ArtifactKind, Referrer},
+    layout,
+    lock::{Lock, LockedChart, LockedDependency, LockedFile, LockedImage},
+    manifest::{ChartSource, FileSource, ImageSource, Manifest, WantedChart, WantedFile, WantedImage},
+    oci::{Descriptor, Graph, Reference},
+    source::{ChartOrigin, DependencyOrigin, Source},
+};
+
+/// Items looked at side by side.
+const PARALLEL: usize = 16;
+
+/// Everything that the lock names.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// The artifacts as the bundle lists them, sorted by kind and name.
+    pub artifacts: Vec<Artifact>,
+    /// Every blob, manifests included.
+    pub graph: Graph,
+    /// Blobs that are not in the store yet.
+    pub missing: MissingBlobs,
+}
+
+/// A blob to fetch.
+#[derive(Debug, Clone)]
+pub struct Missing {
+    /// One of the artifacts that need it, for messages.
+    pub artifact: String,
+    /// Where it is to be had.
+    pub repository: Reference,
+    /// What it is.
+    pub blob: Descriptor,
+}
+
+/// One artifact with what it needs.
+struct Item {
+    artifact: Artifact,
+    graph: Graph,
+    /// `None` when everything is local already.
+    repository: Option<Reference>,
+}
+
+/// Brings the manifests of everything in `lock` (charts and files whole) and plans the rest. `lock` must
+/// cover `manifest`.
+pub async fn plan(source: &Source, manifest: &Manifest, lock: &Lock) -> Result<Plan, Failures> {
+    let images = stream::iter(&lock.images).map(|locked| async move {
+        image(source, wanted_image(manifest, locked)?, locked)
+            .await
+            .map_err(|failure| under(&locked.name, failure))
+    });
+    let charts = stream::iter(&lock.charts).map(|locked| async move {
+        chart(source, wanted_chart(manifest, locked)?, locked)
+            .await
+            .map_err(|failure| under(&locked.name, failure))
+    });
+    let files = stream::iter(&lock.files).map(|locked| async move {
+        file(source, wanted_file(manifest, locked)?, locked)
+            .await
+            .map_err(|failure| under(&locked.name, failure))
+    });
+    source.progress.start("reading manifests", 0);
+    let mut items: Vec<Result<Item>> = images.buffer_unordered(PARALLEL).collect().await;
+    items.extend(charts.buffer_unordered(PARALLEL).collect::<Vec<_>>().await);
+    items.extend(files.buffer_unordered(PARALLEL).collect::<Vec<_>>().await);
+    source.progress.finish();
+
+    let mut plan = Plan::default();
+    let mut failures = Vec::new();
+    for item in items {
+        match item.and_then(|item| plan.add(source, item)) {
+            Ok(()) => {}
+            Err(failure) => failures.push(failure),
+        }
+    }
+    failures.sort_by(|a, b| a.object.cmp(&b.object));
+    Failures::check(failures)?;
+    plan.artifacts.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+    Ok(plan)
+}
+
+/// Keeps the object of a failure and says which artifact it hit.
+fn under(name: &str, failure: Failure) -> Failure {
+    if failure.object.contains(name) {
+        return failure;
+    }
+    let object = format!("{name} ({})", failure.object);
+    failure.of(object)
+}
+
+impl Plan {
+    fn add(&mut self, source: &Source, item: Item) -> Result<()> {
+        for blob in item.graph.blobs.values() {
+            if !source.store.has(blob)? {
+                let Some(repository) = &item.repository else {
+                    return Err(Failure::new(
+                        Reason::BlobMissing,
+                        &blob.digest,
+                        "the local source no longer has it",
+                    ));
+                };
+                self.missing
+                    .entry(blob.digest.clone())
+                    .or_insert_with(|| Missing::new(&item.artifact.name, repository, blob));
+            }
+        }
+        self.graph.absorb(item.graph);
+        self.artifacts.push(item.artifact);
+        Ok(())
+    }
+}
+
+async fn image(source: &Source, wanted: &WantedImage, locked: &LockedImage) -> Result<Item> {
+    let name = Reference::parse(&locked.name)?;
+    let absent: BTreeSet<Digest> = locked.absent.iter().cloned().collect();
+    let (origin, repository) = if let ImageSource::Local(local) = &wanted.source {
+        if !source.store.has(&locked.root)? {
+            bring_local(source, local, locked).await?;
+        }
+        (local.written.clone(), None)
+    } else {
+        source.tree(&name, &locked.root, &|child, _| !absent.contains(&child.digest)).await?;
+        (name.to_string(), Some(name.clone()))
+    };
+    let read = &mut |at: &Descriptor| source.store.read_blob(at);
+    let mut graph = Graph::default();
+    graph.add(&locked.root, &absent, read)?;
+    let mut referrers = Vec::new();
+    for referrer in &locked.referrers {
+        let mut root = Descriptor::new(&referrer.media_type, referrer.digest.clone(), referrer.size);
+        source.tree(&name, &root, &|_, _| true).await?;
+        graph.add(&root, &BTreeSet::new(), &mut |at| source.store.read_blob(at))?;
+        root.artifact_type.clone_from(&referrer.artifact_type);
+        referrers.push(Referrer { root, subject: referrer.subject.clone(), tag: referrer.tag.clone() });
+    }
+    referrers.sort_by(|a, b| (&a.root.digest, &a.subject, &a.tag).cmp(&(&b.root.digest, &b.subject, &b.tag)));
+    let artifact = Artifact {
+        kind: ArtifactKind::Image,
+        name: locked.name.clone(),
+        source: origin,
+        root: locked.root.clone(),
+        platforms: locked.platforms.clone(),
+        absent: locked.absent.clone(),
+        referrers,
+    };
+    Ok(Item { artifact, graph, repository })
+}
+
+async fn bring_local(
+    source: &Source,
+    local: &crate::manifest::LocalImage,
+    locked: &LockedImage,
+) -> Result<()> {
+    let (path, store) = (local.clone(), source.store.clone());
+    let brought = tokio::task::spawn_blocking(move || layout::bring(&path, &store))
+        .await
+        .map_err(Failure::internal)??;
+    if brought.root.digest == locked.root.digest {
+        return Ok(());
+    }
+    let message = format!("the lock names {}, it now holds {}", locked.root.digest, brought.root.digest);
+    Err(Failure::new(Reason::UpstreamMoved, &local.written, message)
+        .hint("run `sealift lock --update` for it when the new content is wanted"))
+}
+
+async fn chart(source: &Source, wanted: &WantedChart, locked: &LockedChart) -> Result<Item> {
+    let name = Reference::parse(&locked.name)?;
+    if !source.store.has(&locked.root)? || !is_whole(source, &locked.root)? {
+        let origin = match &wanted.source {
+            ChartSource::Repository(_) => origin(source, &locked.url, &locked.archive).await?,
+            // Upstream's own artifact is the lock's root, unless its archive was completed here.
+            ChartSource::Oci(repository) => {
+                let root = if locked.dependencies.is_empty() {
+                    locked.root.clone()
+                } else {
+                    source.root(&name).await?
+                };
+                ChartOrigin::Registry { repository: repository.clone(), root }
+            }
+        };
+        let mut dependencies = Vec::new();
+        for dependency in &locked.dependencies {
+            dependencies.push(dependency_origin(source, dependency).await?);
+        }
+        let brought = source.chart(&origin, &dependencies).await?;
+        if brought.root.digest != locked.root.digest {
+            let message =
+                format!("the lock names {}, upstream now gives {}", locked.root.digest, brought.root.digest);
+            return Err(Failure::new(Reason::UpstreamMoved, &locked.name, message)
+                .hint("find out why it changed; then run `sealift lock --update` for it"));
+        }
+    }
+    let mut graph = Graph::default();
+    graph.add(&locked.root, &BTreeSet::new(), &mut |at| source.store.read_blob(at))?;
+    let artifact = Artifact {
+        kind: ArtifactKind::Chart,
+        name: locked.name.clone(),
+        source: locked.url.clone(),
+        root: locked.root.clone(),
+        platforms: Vec::new(),
+        absent: Vec::new(),
+        referrers: Vec::new(),
+    };
+    let repository = matches!(wanted.source, ChartSource::Oci(_)).then_some(name);
+    Ok(Item { artifact, graph, repository })
+}
+
+/// An archive that the lock names by URL or `oci://` reference.
+async fn origin(source: &Source, url: &str, archive: &Digest) -> Result<ChartOrigin> {
+    match url.strip_prefix("oci://") {
+        Some(reference) => {
+            let repository = Reference::parse(reference)?;
+            Ok(ChartOrigin::Registry { root: source.root(&repository).await?, repository })
+        }
+        None => Ok(ChartOrigin::Archive { url: url.to_owned(), expected: Some(archive.clone()) }),
+    }
+}
+
+/// Where the archive of a locked dependency is.
+async fn dependency_origin(source: &Source, locked: &LockedDependency) -> Result<DependencyOrigin> {
+    Ok(DependencyOrigin {
+        name: locked.name.clone(),
+        version: locked.version.clone(),
+        origin: origin(source, &locked.url, &locked.archive).await?,
+        shown: locked.url.clone(),
+        locked: Some(locked.archive.clone()),
+    })
+}
+
+async fn file(source: &Source, wanted: &WantedFile, locked: &LockedFile) -> Result<Item> {
+    let brought = source.file(wanted, Some(&locked.content)).await?;
+    if brought.root.digest != locked.root.digest {
+        let message =
+            format!("the lock names {}, the file now gives {}", locked.root.digest, brought.root.digest);
+        return Err(Failure::new(Reason::UpstreamMoved, &locked.name, message)
+            .hint("run `sealift lock --update` for it"));
+    }
+    let mut graph = Graph::default();
+    graph.add(&locked.root, &BTreeSet::new(), &mut |at| source.store.read_blob(at))?;
+    let origin = match &wanted.source {
+        FileSource::Url(url) => redact::url(url),
+        FileSource::Path { written, .. } => written.clone(),
+    };
+    let artifact = Artifact {
+        kind: ArtifactKind::File,
+        name: locked.name.clone(),
+        source: origin,
+        root: locked.root.clone(),
+        platforms: Vec::new(),
+        absent: Vec::new(),
+        referrers: Vec::new(),
+    };
+    Ok(Item { artifact, graph, repository: None })
+}
+
+/// Whether everything below a manifest in the store is there too.
+fn is_whole(source: &Source, root: &Descriptor) -> Result<bool> {
+    let mut graph = Graph::default();
+    graph.add(root, &BTreeSet::new(), &mut |at| source.store.read_blob(at))?;
+    for blob in graph.blobs.values() {
+        if !source.store.has(blob)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn outdated(name: &str) -> Failure {
+    Failure::new(Reason::LockOutdated, name, "the manifest no longer asks for it").hint("run `sealift lock`")
+}
+
+fn wanted_image<'a>(manifest: &'a Manifest, locked: &LockedImage) -> Result<&'a WantedImage> {
+    manifest
+        .images
+        .iter()
+        .find(|wanted| wanted.wanted() == locked.wanted)
+        .ok_or_else(|| outdated(&locked.name))
+}
+
+fn wanted_chart<'a>(manifest: &'a Manifest, locked: &LockedChart) -> Result<&'a WantedChart> {
+    manifest
+        .charts
+        .iter()
+        .find(|wanted| wanted.wanted() == locked.wanted)
+        .ok_or_else(|| outdated(&locked.name))
+}
+
+fn wanted_file<'a>(manifest: &'a Manifest, locked: &LockedFile) -> Result<&'a WantedFile> {
+    manifest
+        .files
+        .iter()
+        .find(|wanted| wanted.wanted() == locked.wanted)
+        .ok_or_else(|| outdated(&locked.name))
+}

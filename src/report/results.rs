@@ -1,0 +1,232 @@
+//! The results of commands, one type each. Fields are only ever added; `schema` rises when one changes.
+
+use serde::Serialize;
+
+/// Result of `lock`.
+#[derive(Debug, Clone, Serialize)]
+pub struct LockReport {
+    /// 1.
+    pub schema: u32,
+    /// The lock file.
+    pub path: String,
+    /// Images, charts, files in it.
+    pub images: usize,
+    /// Charts.
+    pub charts: usize,
+    /// Files.
+    pub files: usize,
+    /// Bytes of everything; content that artifacts share counts for each.
+    pub bytes: u64,
+    /// What changed against the lock before.
+    pub changes: Vec<Change>,
+}
+
+/// Something that is new, gone or different.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// `added`, `removed`, `changed`.
+    pub change: &'static str,
+    /// `image`, `chart`, `file`.
+    pub kind: &'static str,
+    /// Full name.
+    pub name: String,
+    /// Digest before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Digest after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// What else differs: platforms, referrers and the like.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<String>,
+}
+
+/// Result of `build --dry-run`.
+#[derive(Debug, Clone, Serialize)]
+pub struct PlanReport {
+    /// 1.
+    pub schema: u32,
+    /// The folder that the bundle would get.
+    pub path: String,
+    /// The artifacts.
+    pub items: Vec<PlanLine>,
+    /// Bytes that are not in the store yet.
+    pub fetch_bytes: u64,
+    /// Bytes of content, each blob once.
+    pub content_bytes: u64,
+    /// Most bytes that the bundle may take.
+    pub bundle_bytes: u64,
+    /// Most volumes.
+    pub volumes: usize,
+}
+
+/// One artifact of a plan.
+#[derive(Debug, Clone, Serialize)]
+pub struct PlanLine {
+    /// `image`, `chart`, `file`.
+    pub kind: &'static str,
+    /// Full name.
+    pub name: String,
+    /// Digest of its manifest.
+    pub digest: String,
+    /// Bytes of everything it needs.
+    pub bytes: u64,
+}
+
+/// Result of `build`.
+#[derive(Debug, Clone, Serialize)]
+pub struct BuildReport {
+    /// 1.
+    pub schema: u32,
+    /// The bundle folder.
+    pub path: String,
+    /// Bundle name.
+    pub name: String,
+    /// Bundle version.
+    pub version: String,
+    /// SHA-256 of `SHA256SUMS`: the identity of the bundle.
+    pub sums_digest: String,
+    /// Number of artifacts.
+    pub artifacts: usize,
+    /// Number of blobs.
+    pub blobs: usize,
+    /// Volumes.
+    pub volumes: Vec<VolumeLine>,
+    /// Bytes of the volumes.
+    pub bytes: u64,
+    /// Ids of the keys that signed.
+    pub signers: Vec<String>,
+    /// The bundle stood there already, whole and with the same content.
+    pub unchanged: bool,
+}
+
+/// A volume.
+#[derive(Debug, Clone, Serialize)]
+pub struct VolumeLine {
+    /// Path inside the bundle.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// Result of `verify`: only good bundles get one, bad ones end in failures.
+#[derive(Debug, Clone, Serialize)]
+pub struct VerifyReport {
+    /// 1.
+    pub schema: u32,
+    /// `good`.
+    pub verdict: &'static str,
+    /// The bundle folder.
+    pub path: String,
+    /// Bundle name.
+    pub name: String,
+    /// Bundle version.
+    pub version: String,
+    /// Channel.
+    pub channel: String,
+    /// Epoch.
+    pub epoch: u64,
+    /// Sequence.
+    pub sequence: u64,
+    /// When it was made, by its builder's clock.
+    pub created: String,
+    /// SHA-256 of `SHA256SUMS`.
+    pub sums_digest: String,
+    /// Ids of the given keys that signed.
+    pub signers: Vec<String>,
+    /// Number of artifacts.
+    pub artifacts: usize,
+    /// Number of blobs, all checked.
+    pub blobs: usize,
+    /// Number of volumes.
+    pub volumes: usize,
+    /// Bytes of content checked.
+    pub bytes: u64,
+}
+
+/// Result of `inspect`. Nothing in it is authenticated.
+#[derive(Debug, Clone, Serialize)]
+pub struct InspectReport {
+    /// 1.
+    pub schema: u32,
+    /// Always false: `inspect` reads, `verify` checks.
+    pub verified: bool,
+    /// The bundle folder.
+    pub path: String,
+    /// Bundle name.
+    pub name: String,
+    /// Bundle version.
+    pub version: String,
+    /// Channel.
+    pub channel: String,
+    /// Epoch.
+    pub epoch: u64,
+    /// Sequence.
+    pub sequence: u64,
+    /// When it was made.
+    pub created: String,
+    /// Free text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The sealift that made it.
+    pub tool: String,
+    /// SHA-256 of `SHA256SUMS`.
+    pub sums_digest: String,
+    /// Ids of the keys of the signature files.
+    pub signatures: Vec<String>,
+    /// The artifacts.
+    pub artifacts: Vec<ArtifactLine>,
+    /// The volumes.
+    pub volumes: Vec<VolumeLine>,
+    /// Number of blobs.
+    pub blobs: usize,
+    /// Bytes of content.
+    pub bytes: u64,
+}
+
+/// One artifact of a bundle.
+#[derive(Debug, Clone, Serialize)]
+pub struct ArtifactLine {
+    /// `image`, `chart`, `file`.
+    pub kind: &'static str,
+    /// Full name.
+    pub name: String,
+    /// Digest of its manifest.
+    pub digest: String,
+    /// Platforms carried.
+    pub platforms: Vec<String>,
+    /// Children of its index that are not carried.
+    pub absent: usize,
+    /// Signatures, attestations, SBOMs.
+    pub referrers: usize,
+}
+
+/// Result of `diff`.
+#[derive(Debug, Clone, Serialize)]
+pub struct DiffReport {
+    /// 1.
+    pub schema: u32,
+    /// `NAME VERSION` of the first bundle.
+    pub from: String,
+    /// `NAME VERSION` of the second bundle.
+    pub to: String,
+    /// What changed, sorted by kind and name.
+    pub changes: Vec<Change>,
+    /// Artifacts that are the same.
+    pub same: usize,
+    /// Bytes of blobs that only the second has.
+    pub bytes_added: u64,
+    /// Bytes of blobs that only the first has.
+    pub bytes_removed: u64,
+}
+
+/// Result of `key generate` and `key public`.
+#[derive(Debug, Clone, Serialize)]
+pub struct KeyReport {
+    /// 1.
+    pub schema: u32,
+    /// The key id: the name of its signature files.
+    pub key_id: String,
+    /// The public key in PEM.
+    pub public_key: String,
+}

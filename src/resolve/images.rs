@@ -1,0 +1,272 @@
+//! One `[[images]]` entry: roots, platforms, referrers.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+use super::tags;
+use crate::{
+    base::{
+        digest::Digest,
+        failure::{Failure, Reason, Result},
+        limits,
+    },
+    layout,
+    lock::{LockedImage, LockedReferrer},
+    manifest::{ImageSource, Referrers, WantedImage},
+    oci::{Descriptor, Document, Graph, ImageIndex, Platform, Reference, media_type, reference},
+    source::Source,
+};
+
+/// Tags of one repository resolved at once.
+const PARALLEL: usize = 8;
+/// The tags that cosign keeps beside an image, by the end of their name (cosign "Registry details").
+const COSIGN_TAGS: [&str; 3] = ["sig", "att", "sbom"];
+/// BuildKit's annotation on an attestation manifest: the digest of the image that it is about.
+const ATTESTATION_OF: &str = "vnd.docker.reference.digest";
+
+/// Resolves an entry to one or more images.
+pub(super) async fn resolve(source: &Source, wanted: &WantedImage) -> Result<Vec<LockedImage>> {
+    match &wanted.source {
+        ImageSource::Reference(at) => Ok(vec![remote(source, wanted, at).await?]),
+        ImageSource::Tags { repository, filter } => {
+            let tags = source.client.tags(repository).await?;
+            let chosen = tags::select(&tags, filter)?;
+            if chosen.is_empty() {
+                let message = format!("none of its {} tags matches {filter}", tags.len());
+                return Err(Failure::new(Reason::NoMatch, repository, message)
+                    .hint("loosen the filter, or check the name"));
+            }
+            stream::iter(chosen)
+                .map(|tag| async move { remote(source, wanted, &repository.with_tag(&tag)).await })
+                .buffered(PARALLEL)
+                .try_collect()
+                .await
+        }
+        ImageSource::Local(local) => {
+            let (local, store) = (local.clone(), source.store.clone());
+            let brought = tokio::task::spawn_blocking(move || layout::bring(&local, &store)).await;
+            let brought = brought.map_err(Failure::internal)??;
+            Ok(vec![describe(source, wanted, &brought.name, brought.root, false).await?])
+        }
+    }
+}
+
+async fn remote(source: &Source, wanted: &WantedImage, at: &Reference) -> Result<LockedImage> {
+    let root = source.root(at).await?;
+    describe(source, wanted, at, root, true).await
+}
+
+/// Brings the manifests below `root`, chooses platforms, finds referrers, adds up the bytes.
+async fn describe(
+    source: &Source,
+    wanted: &WantedImage,
+    at: &Reference,
+    root: Descriptor,
+    is_remote: bool,
+) -> Result<LockedImage> {
+    let platforms = &wanted.platforms;
+    let keep = |child: &Descriptor, index: &ImageIndex| is_kept(child, index, platforms);
+    let absent = source.tree(at, &root, &keep).await?;
+    let mut graph = Graph::default();
+    graph.add(&root, &absent, &mut |at| source.store.read_blob(at))?;
+    let carried = carried_platforms(source, at, &graph, is_remote).await?;
+    if !platforms.is_empty() && !carried.is_empty() {
+        for platform in platforms {
+            if !carried.iter().any(|have| have.satisfies(platform)) {
+                let have: Vec<String> = carried.iter().map(ToString::to_string).collect();
+                let message =
+                    format!("it has no {platform}; of the wanted platforms it has {}", have.join(", "));
+                return Err(
+                    Failure::new(Reason::NoMatch, at, message).hint("correct `platforms` for this image")
+                );
+            }
+        }
+    } else if !platforms.is_empty() && media_type::is_index(&root.media_type) && graph.blobs.is_empty() {
+        let message = "it has none of the wanted platforms";
+        return Err(Failure::new(Reason::NoMatch, at, message).hint("correct `platforms` for this image"));
+    }
+    let mut referrers = Vec::new();
+    if is_remote && wanted.referrers != Referrers::None {
+        referrers = find_referrers(source, at, &wanted.referrers, &mut graph).await?;
+    }
+    // Upstream's name stays, but a tag and a digest together say one thing twice.
+    let name = if at.tag.is_some() { Reference { digest: None, ..at.clone() } } else { at.clone() };
+    Ok(LockedImage {
+        name: name.to_string(),
+        wanted: wanted.wanted(),
+        root,
+        total: graph.total(),
+        platforms: carried.iter().map(ToString::to_string).collect(),
+        absent: absent.into_iter().collect(),
+        referrers,
+    })
+}
+
+/// Whether a child of an index is carried. Attestations go with the image that they are about; children
+/// without a platform (nested indexes, artifacts) always go.
+fn is_kept(child: &Descriptor, index: &ImageIndex, wanted: &[Platform]) -> bool {
+    let fits = |child: &Descriptor| {
+        wanted.is_empty()
+            || child
+                .platform
+                .as_ref()
+                .is_none_or(|platform| wanted.iter().any(|want| platform.satisfies(want)))
+    };
+    match child.annotations.get(ATTESTATION_OF) {
+        Some(about) if child.platform.as_ref().is_some_and(Platform::is_unknown) => {
+            index.manifests.iter().any(|image| image.digest.to_string() == *about && fits(image))
+        }
+        _ => fits(child),
+    }
+}
+
+/// Platforms of the images in the graph: from the index that lists them, else from their config.
+async fn carried_platforms(
+    source: &Source,
+    at: &Reference,
+    graph: &Graph,
+    is_remote: bool,
+) -> Result<BTreeSet<Platform>> {
+    let mut listed: BTreeMap<&Digest, Platform> = BTreeMap::new();
+    for (_, document) in graph.manifests.values() {
+        for child in document.descriptors() {
+            if let Some(platform) = &child.platform {
+                listed.insert(&child.digest, platform.clone());
+            }
+        }
+    }
+    let mut carried = BTreeSet::new();
+    for (descriptor, document) in graph.manifests.values() {
+        let Document::Image(image) = document else { continue };
+        if let Some(platform) = listed.get(&descriptor.digest) {
+            if !platform.is_unknown() {
+                carried.insert(platform.clone());
+            }
+        } else if matches!(image.config.media_type.as_str(), media_type::CONFIG | media_type::DOCKER_CONFIG) {
+            let config = if is_remote {
+                source.small_blob(at, &image.config).await?
+            } else {
+                source.store.read_blob(&image.config)?
+            };
+            if let Ok(platform) = serde_json::from_slice::<Platform>(&config)
+                && !platform.os.is_empty()
+                && !platform.is_unknown()
+            {
+                carried.insert(platform);
+            }
+        }
+    }
+    Ok(carried)
+}
+
+/// Referrers of everything in the graph, of those referrers in turn, and so on; their trees join `graph`.
+async fn find_referrers(
+    source: &Source,
+    at: &Reference,
+    wanted: &Referrers,
+    graph: &mut Graph,
+) -> Result<Vec<LockedReferrer>> {
+    let mut found = BTreeSet::new();
+    let mut subjects: VecDeque<Digest> = graph.manifests.keys().cloned().collect();
+    let mut asked: BTreeSet<Digest> = subjects.iter().cloned().collect();
+    while !subjects.is_empty() {
+        let batch: Vec<Digest> = subjects.drain(..).collect();
+        let lists: Vec<Vec<LockedReferrer>> = stream::iter(batch)
+            .map(|subject| async move { referrers_of(source, at, &subject).await })
+            .buffered(PARALLEL)
+            .try_collect()
+            .await?;
+        for referrer in lists.into_iter().flatten() {
+            let type_fits = match wanted {
+                Referrers::All => true,
+                Referrers::None => false,
+                Referrers::Types(types) => {
+                    referrer.artifact_type.as_ref().is_some_and(|found| types.contains(found))
+                }
+            };
+            if !type_fits {
+                continue;
+            }
+            let root = Descriptor::new(&referrer.media_type, referrer.digest.clone(), referrer.size);
+            source.tree(at, &root, &|_, _| true).await?;
+            graph.add(&root, &BTreeSet::new(), &mut |at| source.store.read_blob(at))?;
+            if asked.insert(referrer.digest.clone()) {
+                subjects.push_back(referrer.digest.clone());
+            }
+            found.insert(referrer);
+            if found.len() > limits::GRAPH_MANIFESTS {
+                return Err(Failure::new(Reason::OciLimit, at, "it has more than 10000 referrers"));
+            }
+        }
+    }
+    Ok(found.into_iter().collect())
+}
+
+/// What upstream lists about one manifest: the referrers API or its fallback tag, and cosign's tags.
+async fn referrers_of(source: &Source, at: &Reference, subject: &Digest) -> Result<Vec<LockedReferrer>> {
+    let listed = source.client.referrers(&at.with_digest(subject)).await?;
+    let mut referrers: Vec<LockedReferrer> = Vec::new();
+    for descriptor in listed {
+        // The list is a hint; what the manifest itself says counts.
+        let plain = Descriptor::new(&descriptor.media_type, descriptor.digest.clone(), descriptor.size);
+        let document = Document::parse(&source.manifest(at, &plain).await?, &plain.media_type)?;
+        if document.subject().map(|about| &about.digest) != Some(subject) {
+            let message =
+                format!("upstream lists it as a referrer of {subject}, but it does not say so itself");
+            return Err(Failure::new(Reason::UpstreamMalformed, &plain.digest, message)
+                .hint("set `referrers = \"none\"` for this image, or ask its maintainers"));
+        }
+        referrers.push(locked(subject, &plain, &document, None));
+    }
+    for end in COSIGN_TAGS {
+        let tag = format!("{}.{end}", reference::referrers_tag(subject));
+        let Some(fetched) = source.client.manifest(&at.with_tag(&tag)).await? else { continue };
+        source.store.put(&fetched.descriptor, &fetched.bytes)?;
+        referrers.push(locked(subject, &fetched.descriptor, &fetched.document, Some(tag)));
+    }
+    Ok(referrers)
+}
+
+fn locked(subject: &Digest, root: &Descriptor, document: &Document, tag: Option<String>) -> LockedReferrer {
+    LockedReferrer {
+        subject: subject.clone(),
+        digest: root.digest.clone(),
+        media_type: root.media_type.clone(),
+        size: root.size,
+        artifact_type: document.artifact_type().map(str::to_owned),
+        tag,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attestations_go_with_their_image() {
+        let platform = |text: &str| Platform::parse(text);
+        let child = |bytes: &[u8], at: &str| Descriptor {
+            platform: platform(at),
+            ..Descriptor::of(media_type::MANIFEST, bytes)
+        };
+        let (amd, arm) = (child(b"amd", "linux/amd64"), child(b"arm", "linux/arm64"));
+        let attest = |image: &Descriptor, bytes: &[u8]| Descriptor {
+            annotations: [(ATTESTATION_OF.to_owned(), image.digest.to_string())].into(),
+            ..child(bytes, "unknown/unknown")
+        };
+        let (amd_attestation, arm_attestation) = (attest(&amd, b"1"), attest(&arm, b"2"));
+        let index = ImageIndex {
+            schema_version: 2,
+            media_type: None,
+            artifact_type: None,
+            manifests: vec![amd.clone(), arm.clone(), amd_attestation.clone(), arm_attestation.clone()],
+            subject: None,
+            annotations: BTreeMap::new(),
+        };
+        let wanted = [platform("linux/amd64").unwrap()];
+        let kept: Vec<bool> = index.manifests.iter().map(|child| is_kept(child, &index, &wanted)).collect();
+        assert_eq!(kept, [true, false, true, false]);
+        assert!(index.manifests.iter().all(|child| is_kept(child, &index, &[])));
+    }
+}

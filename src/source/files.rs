@@ -1,0 +1,126 @@
+//! Plain files, as OCI artifacts.
+
+use std::{fs::File, io::Read as _};
+
+use super::Source;
+use crate::{
+    base::{
+        digest::{Algorithm, Digest},
+        failure::{Failure, Reason, Result},
+        fs, redact, stream,
+    },
+    manifest::{FileSource, WantedFile},
+    oci::{Descriptor, artifact, media_type},
+    store::BlobWriter,
+};
+
+/// A file in the store, with the artifact that carries it.
+#[derive(Debug, Clone)]
+pub struct BroughtFile {
+    /// The artifact's manifest.
+    pub root: Descriptor,
+    /// The content.
+    pub content: Descriptor,
+}
+
+impl Source {
+    /// Brings a file. `known` is the SHA-256 that the lock recorded: with it the store is asked first, and
+    /// other bytes are refused.
+    pub async fn file(&self, wanted: &WantedFile, known: Option<&Digest>) -> Result<BroughtFile> {
+        let known =
+            known.or(wanted.expected.as_ref().filter(|digest| digest.algorithm() == Algorithm::Sha256));
+        let stored = match known {
+            Some(digest) => self.store.size_of(digest)?.map(|size| (digest.clone(), size)),
+            None => None,
+        };
+        let (digest, size) = match stored {
+            Some(stored) => stored,
+            None => self.bring(wanted, known).await?,
+        };
+        let content = Descriptor::new(&wanted.media_type, digest, size);
+        if let Some(expected) = &wanted.expected {
+            self.check_expected(&content, expected, wanted)?;
+        }
+        let (manifest, root) =
+            artifact::file_artifact(&wanted.name, &wanted.media_type, &content, wanted.executable)?;
+        let empty = Descriptor::of(media_type::EMPTY, b"{}");
+        self.store.put(&empty, b"{}")?;
+        self.store.put(&root, &manifest)?;
+        Ok(BroughtFile { root, content })
+    }
+
+    async fn bring(&self, wanted: &WantedFile, known: Option<&Digest>) -> Result<(Digest, u64)> {
+        let writer = match known {
+            Some(digest) => self.store.writer(digest)?,
+            None => self.store.scratch(Algorithm::Sha256)?,
+        };
+        let (writer, object) = match &wanted.source {
+            FileSource::Url(url) => (self.client.file(url, writer, u64::MAX).await?, redact::url(url)),
+            FileSource::Path { path, written } => {
+                let (path, progress) = (path.clone(), self.progress.clone());
+                let copied =
+                    tokio::task::spawn_blocking(move || copy(&path, writer, progress.as_ref())).await;
+                (copied.map_err(Failure::internal)??, written.clone())
+            }
+        };
+        let (digest, size) = (writer.digest(), writer.len());
+        if let Some(known) = known.filter(|known| **known != digest) {
+            let (reason, hint) = if wanted.expected.is_some() {
+                (Reason::UpstreamDigest, "find out why the content changed before you write the new digest")
+            } else {
+                (Reason::UpstreamMoved, "find out why it changed; then run `sealift lock --update` for it")
+            };
+            let message = format!("expected {known}, found {digest}");
+            let failure = Failure::new(reason, object, message).hint(hint);
+            // Bytes that are someone else's must not be resumed from.
+            let mut writer = writer;
+            return Err(writer.restart().err().unwrap_or(failure));
+        }
+        writer.commit(&Descriptor::new(media_type::OCTETS, digest.clone(), size))?;
+        Ok((digest, size))
+    }
+
+    /// Compares stored content with a digest of any algorithm.
+    fn check_expected(&self, content: &Descriptor, expected: &Digest, wanted: &WantedFile) -> Result<()> {
+        let found = if expected.algorithm() == content.digest.algorithm() {
+            content.digest.clone()
+        } else {
+            let path = self.store.blob_path(&content.digest);
+            let mut reader =
+                stream::Hashing::new(self.store.open_blob(&content.digest)?, expected.algorithm());
+            std::io::copy(&mut reader, &mut std::io::sink())
+                .map_err(|error| fs::failure(&path, "read", &error))?;
+            reader.finish().0
+        };
+        if found == *expected {
+            return Ok(());
+        }
+        let message = format!("expected {expected}, found {found}");
+        Err(Failure::new(Reason::UpstreamDigest, &wanted.name, message)
+            .hint("find out why the content changed before you write the new digest"))
+    }
+}
+
+fn copy(
+    path: &std::path::Path,
+    mut writer: BlobWriter,
+    progress: &dyn crate::base::progress::Progress,
+) -> Result<BlobWriter> {
+    let mut file = File::open(path).map_err(|error| fs::failure(path, "open", &error))?;
+    let plain = file.metadata().map_err(|error| fs::failure(path, "inspect", &error))?.is_file();
+    if !plain {
+        return Err(
+            Failure::new(Reason::FileSpecial, path.display(), "expected a plain file").hint("name a file")
+        );
+    }
+    writer.restart()?;
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        let count = file.read(&mut buffer).map_err(|error| fs::failure(path, "read", &error))?;
+        if count == 0 {
+            return Ok(writer);
+        }
+        writer.write(buffer.get(..count).unwrap_or_default())?;
+        progress.advance(count as u64);
+    }
+}

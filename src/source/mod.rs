@@ -1,0 +1,33 @@
+//! Content from anywhere, brought into the store: what resolving and fetching share.
+//!
+//! Everything here asks the store first and the network second, and leaves in the store only bytes that
+//! matched their digest. Charts of classic repositories and plain files become OCI artifacts here, so that
+//! the steps after it know one kind of content.
+
+mod charts;
+mod files;
+mod trees;
+
+use std::sync::Arc;
+
+pub use charts::{BroughtChart, ChartOrigin, DependencyOrigin};
+pub use files::BroughtFile;
+
+use crate::{base::progress::Progress, remote::Client, store::Store};
+
+/// The way to upstream and to the store. Clones share both.
+#[derive(Clone)]
+pub struct Source {
+    /// The network.
+    pub client: Client,
+    /// Where content goes.
+    pub store: Store,
+    /// Who hears about it.
+    pub progress: Arc<dyn Progress>,
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Source").field("store", &self.store).finish_non_exhaustive()
+    }
+}
