@@ -1,5 +1,71 @@
 //! The container that travels: format 1, described byte by byte in `docs/format.md`.
+//!
+//! ```text
+//! SHA256SUMS                  what is signed                                (sums.rs)
+//! signatures/<key-id>.sig     who signed it                                 (trust)
+//! bundle.json                 what is inside and where it lies              (index.rs, consistency.rs)
+//! chunks.bin                  SHA-256 of every 4 MiB of the volumes         (volume.rs)
+//! volumes/0001.tar.zst        tar headers (header.rs) and content in zstd frames (frame.rs)
+//! inventory.csv, VERIFY.txt   for people                                    (report)
+//! ```
+//!
+//! Writing: [`plan()`] estimates, [`write()`] fills an empty folder from the store (writer.rs, pipeline.rs);
+//! layout.rs decides what goes where, closure.rs that nothing is missing or too much. Reading: `volume.rs`
+//! hands out content of which every byte was compared with the signed chunk hashes before it was parsed.
+//! Whether the hashes themselves may be trusted is decided one floor up, in `verify`.
 
+pub mod closure;
+mod consistency;
+pub mod frame;
+pub mod header;
 pub mod index;
+pub mod layout;
+mod pipeline;
+pub mod sums;
+pub mod volume;
+mod writer;
 
+pub use consistency::position;
 pub use index::{Artifact, ArtifactKind, Blob, BundleIndex, Encoding, Member, Referrer, Volume};
+pub use sums::{Sums, SumsHeader};
+pub use volume::Reader;
+pub use writer::{Plan, Written, plan, write};
+
+use crate::{base::clock::Timestamp, oci::Descriptor, report::inventory};
+
+/// What goes into a bundle. Order does not matter.
+#[derive(Debug, Clone)]
+pub struct Contents {
+    /// Name, in the grammar of [`crate::base::path::is_media_name`].
+    pub name: String,
+    /// Version, same grammar.
+    pub version: String,
+    /// Channel, same grammar.
+    pub channel: String,
+    /// Counts restarts of the sequence.
+    pub epoch: u64,
+    /// Place in the channel.
+    pub sequence: u64,
+    /// When the content was fixed.
+    pub created: Timestamp,
+    /// Free text.
+    pub description: Option<String>,
+    /// What the bundle is for.
+    pub artifacts: Vec<Artifact>,
+    /// Every blob that the artifacts need, manifests included. The store must have them all.
+    pub blobs: Vec<Descriptor>,
+}
+
+fn inventory_row(artifact: &Artifact, reach: &closure::Reach) -> inventory::Row {
+    let version = artifact.name.rsplit_once(['@', ':']).map_or("", |(_, version)| version);
+    inventory::Row {
+        kind: artifact.kind.name().to_owned(),
+        name: artifact.name.clone(),
+        version: version.to_owned(),
+        platform: artifact.platforms.join(" "),
+        digest: artifact.root.digest.to_string(),
+        size: reach.bytes,
+        licence: String::new(),
+        source: artifact.source.clone(),
+    }
+}

@@ -1,1 +1,4 @@
-//! report.
+//! Documents for people: the table for a spreadsheet, the recipe for stock tools.
+
+pub mod inventory;
+pub mod recipe;

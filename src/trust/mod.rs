@@ -1,1 +1,15 @@
-//! trust.
+//! Keys and signatures. No file and no socket: callers bring text and bytes.
+//!
+//! What is signed is the text of `SHA256SUMS`, small enough for every stock tool, with a plain Ed25519
+//! signature (RFC 8032, no prehash) that `openssl pkeyutl -verify -rawin` checks. A key pins its algorithm;
+//! nothing that travels with a signature chooses how it is checked (threats T08, T09).
+//!
+//! - [`PrivateKey`] makes, reads and writes PKCS#8 PEM and signs,
+//! - [`PublicKey`] reads and writes SPKI PEM and refuses weak keys at the door (T10),
+//! - [`check_signatures`] decides whether signatures that came with a bundle are by pinned keys.
+
+mod key;
+mod signature;
+
+pub use key::{PrivateKey, PublicKey};
+pub use signature::{Checked, SIGNATURE_LENGTH, SignatureFile, check_signatures};

@@ -1,1 +1,115 @@
-//! verify.
+//! Decides whether a bundle may be trusted, and whether all of it is there and right.
+//!
+//! 1. [`open`]: a pinned key must have signed `SHA256SUMS`; only then is it parsed. Then the files of the
+//!    folder must be exactly the listed ones, and the small ones must match their digests (open.rs, files.rs).
+//! 2. [`check`]: every byte of the volumes: chunk hashes, zstd frames, tar headers, digests and sizes, then
+//!    the closure of all manifests (check.rs, damage.rs).
+//!
+//! [`open`] is the only maker of a [`VerifiedBundle`], and a `VerifiedBundle` gives out authentic bytes
+//! only, whatever happens to the media meanwhile. [`glance`] reads metadata without a key, to show them and
+//! for nothing else.
+
+mod check;
+mod damage;
+mod files;
+mod open;
+
+use std::path::Path;
+
+pub use check::{ArtifactReport, Report, check, check_documents};
+pub use open::{Glance, glance, open};
+
+use crate::{
+    base::{
+        digest::Digest,
+        failure::{Failure, Reason, Result},
+        limits,
+    },
+    bundle::{BundleIndex, Reader, SumsHeader, position},
+    oci::Descriptor,
+};
+
+/// A bundle whose signature held. Whatever it hands out was signed; content is compared with its digest
+/// before the last piece is handed over.
+#[derive(Debug)]
+pub struct VerifiedBundle {
+    reader: Reader,
+    header: SumsHeader,
+    sums_digest: Digest,
+    signers: Vec<String>,
+    ignored: Vec<String>,
+}
+
+impl VerifiedBundle {
+    /// `bundle.json`.
+    pub fn index(&self) -> &BundleIndex {
+        self.reader.index()
+    }
+
+    /// What the comment lines of `SHA256SUMS` say.
+    pub fn header(&self) -> &SumsHeader {
+        &self.header
+    }
+
+    /// Digest of `SHA256SUMS`: the identity of the bundle.
+    pub fn sums_digest(&self) -> &Digest {
+        &self.sums_digest
+    }
+
+    /// Ids of the pinned keys that signed it, sorted. Never empty.
+    pub fn signers(&self) -> &[String] {
+        &self.signers
+    }
+
+    /// Ids of signature files that prove nothing: by keys that are not pinned, or broken.
+    pub fn ignored_signatures(&self) -> &[String] {
+        &self.ignored
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        self.reader.dir()
+    }
+
+    /// Reads a small blob whole, a manifest or config for instance, up to 8 MiB.
+    ///
+    /// # Errors
+    /// [`Reason::BlobMissing`], [`Reason::OciLimit`] for a larger one, and those of
+    /// [`stream_blob`](Self::stream_blob).
+    pub fn read_blob(&self, digest: &Digest) -> Result<Vec<u8>> {
+        let at = self.find(digest)?;
+        let size = self.index().blobs.get(at).map_or(0, |blob| blob.size);
+        if size > limits::CONFIG_BYTES {
+            return Err(Failure::new(Reason::OciLimit, digest, "larger than 8 MiB, and is to be read whole"));
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+        self.reader.blob(at, &mut |part| {
+            bytes.extend_from_slice(part);
+            Ok(())
+        })?;
+        Ok(bytes)
+    }
+
+    /// Hands a blob to `sink`, piece by piece, wherever it lies in the volumes. Only signed bytes are
+    /// decoded, and size and digest are compared before the last piece: a receiver never gets a whole wrong
+    /// blob. Callable from many threads at once.
+    ///
+    /// # Errors
+    /// [`Reason::BlobMissing`], [`Reason::ChunkDamaged`], [`Reason::Truncated`], [`Reason::VolumeMissing`],
+    /// those of frames, tar headers and digests, those of the disk, and whatever `sink` fails with.
+    pub fn stream_blob(&self, digest: &Digest, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        self.reader.blob(self.find(digest)?, sink)
+    }
+
+    /// The descriptor of a blob, with the type that the bundle knows it by.
+    pub fn descriptor(&self, digest: &Digest) -> Option<Descriptor> {
+        let at = position(&self.index().blobs, digest)?;
+        let blob = self.index().blobs.get(at)?;
+        Some(Descriptor::new(blob.media_type.clone(), blob.digest.clone(), blob.size))
+    }
+
+    fn find(&self, digest: &Digest) -> Result<usize> {
+        position(&self.index().blobs, digest)
+            .ok_or_else(|| Failure::new(Reason::BlobMissing, digest, "the bundle does not carry it"))
+    }
+}

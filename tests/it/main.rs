@@ -9,3 +9,4 @@
 
 mod architecture;
 mod registry_api;
+mod bundle;

@@ -1,0 +1,285 @@
+//! `SHA256SUMS`: the one text that is signed, and the only thing parsed before a signature holds.
+//!
+//! ```text
+//! # sealift bundle 1
+//! # name=edge-platform version=2026.11 channel=prod epoch=1 sequence=42 created=2026-11-21T00:00:00Z
+//! # previous=none
+//! <64 hex>  VERIFY.txt
+//! <64 hex>  bundle.json
+//! ```
+//!
+//! `sha256sum --strict -c` skips the comments and checks the rest. One text has one reading: parsing and
+//! printing again gives the same bytes, or the text is refused.
+
+use std::fmt::Write as _;
+
+use crate::base::{
+    clock::Timestamp,
+    digest::{Algorithm, Digest},
+    failure::{Failure, Reason, Result},
+    limits,
+    path::is_media_name,
+};
+
+/// Name of the file.
+pub const SUMS: &str = "SHA256SUMS";
+/// Folder of the signatures.
+pub const SIGNATURES: &str = "signatures";
+/// Folder of the volumes.
+pub const VOLUMES: &str = "volumes";
+/// The index.
+pub const INDEX: &str = "bundle.json";
+/// The chunk hashes.
+pub const CHUNKS: &str = "chunks.bin";
+/// The table for people.
+pub const INVENTORY: &str = "inventory.csv";
+/// The recipe for stock tools.
+pub const RECIPE: &str = "VERIFY.txt";
+
+const FIRST_LINE: &str = "# sealift bundle 1";
+
+/// What the comment lines say: what the bundle is and where it stands in its channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SumsHeader {
+    /// Name, in the grammar of [`is_media_name`].
+    pub name: String,
+    /// Version, same grammar.
+    pub version: String,
+    /// Channel, same grammar.
+    pub channel: String,
+    /// Counts restarts of the sequence.
+    pub epoch: u64,
+    /// Place in the channel.
+    pub sequence: u64,
+    /// When the content was fixed.
+    pub created: Timestamp,
+    /// Digest of the `SHA256SUMS` before this one in the channel.
+    pub previous: Option<Digest>,
+}
+
+/// The whole file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sums {
+    /// The comment lines.
+    pub header: SumsHeader,
+    /// Paths and digests of every other file except the signatures, sorted by path.
+    pub files: Vec<(String, Digest)>,
+}
+
+/// Path of volume `number` (from 1).
+pub fn volume_path(number: usize) -> String {
+    format!("{VOLUMES}/{number:04}.tar.zst")
+}
+
+impl Sums {
+    /// The text.
+    pub fn to_text(&self) -> String {
+        let header = &self.header;
+        let mut text = format!(
+            "{FIRST_LINE}\n# name={} version={} channel={} epoch={} sequence={} created={}\n# previous={}\n",
+            header.name,
+            header.version,
+            header.channel,
+            header.epoch,
+            header.sequence,
+            header.created,
+            header.previous.as_ref().map_or("none", Digest::hex),
+        );
+        for (path, digest) in &self.files {
+            let _infallible = writeln!(text, "{}  {path}", digest.hex());
+        }
+        text
+    }
+
+    /// Reads the text strictly.
+    ///
+    /// # Errors
+    /// [`Reason::FormatVersion`] for another version of the format, [`Reason::SumsMalformed`] for every
+    /// other deviation from the one form.
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        let text = std::str::from_utf8(bytes).map_err(|_utf8| malformed("it is not UTF-8 text"))?;
+        let mut lines = text.lines();
+        first_line(lines.next().unwrap_or_default())?;
+        let header = header(
+            lines.next().ok_or_else(|| malformed("the second line is missing"))?,
+            lines.next().ok_or_else(|| malformed("the third line is missing"))?,
+        )?;
+        let files = lines
+            .map(|line| {
+                file_line(line).ok_or_else(|| {
+                    malformed(format!("`{line}` is not 64 lower-case hex digits, two spaces and a path"))
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let sums = Self { header, files };
+        sums.check_paths()?;
+        if sums.to_text().as_bytes() != bytes {
+            return Err(malformed("line ends, spaces or numbers are not in the one form that is written"));
+        }
+        Ok(sums)
+    }
+
+    /// The digest listed for `path`.
+    pub fn digest_of(&self, path: &str) -> Option<&Digest> {
+        let at = self.files.binary_search_by(|(listed, _)| listed.as_str().cmp(path)).ok()?;
+        self.files.get(at).map(|(_, digest)| digest)
+    }
+
+    /// Number of volumes listed.
+    pub fn volumes(&self) -> usize {
+        self.files.len().saturating_sub(FIXED_FILES.len())
+    }
+
+    /// Exactly the fixed files and the volumes 1 to n, in the order of their bytes: no path is ever used
+    /// that we did not make ourselves.
+    fn check_paths(&self) -> Result<()> {
+        let volumes = self.volumes();
+        let wanted = FIXED_FILES.iter().map(|path| (*path).to_owned()).chain((1..=volumes).map(volume_path));
+        if (1..=limits::VOLUMES).contains(&volumes)
+            && wanted.eq(self.files.iter().map(|(path, _)| path.clone()))
+        {
+            return Ok(());
+        }
+        Err(malformed(
+            "it must list VERIFY.txt, bundle.json, chunks.bin, inventory.csv and the volumes 0001 to the last, in this order, and nothing else",
+        ))
+    }
+}
+
+/// The files of every bundle beside the volumes, in the order of their bytes (`volumes/` sorts after them).
+const FIXED_FILES: [&str; 4] = [RECIPE, INDEX, CHUNKS, INVENTORY];
+
+fn malformed(message: impl std::fmt::Display) -> Failure {
+    Failure::new(Reason::SumsMalformed, SUMS, message).hint("do not use the bundle; ask the sender")
+}
+
+fn first_line(line: &str) -> Result<()> {
+    if line == FIRST_LINE {
+        return Ok(());
+    }
+    let version = line.strip_prefix("# sealift bundle ").filter(|rest| !rest.is_empty());
+    version.map_or_else(
+        || Err(malformed(format!("expected the first line `{FIRST_LINE}`, found `{line}`"))),
+        |version| {
+            Err(Failure::new(
+                Reason::FormatVersion,
+                SUMS,
+                format!("expected format version 1, found `{version}`"),
+            )
+            .hint("use the sealift that made the bundle, or a newer one"))
+        },
+    )
+}
+
+fn header(second: &str, third: &str) -> Result<SumsHeader> {
+    let mut words = second.strip_prefix("# ").unwrap_or_default().split(' ');
+    let mut next = |key: &str| {
+        words
+            .next()
+            .and_then(|word| word.strip_prefix(key)?.strip_prefix('='))
+            .map(str::to_owned)
+            .ok_or_else(|| malformed(format!("expected `{key}=` in the second line")))
+    };
+    let name = |key: &str, text: String| {
+        let error = || malformed(format!("{key} must be 1 to 64 of a-z 0-9 . _ -"));
+        is_media_name(&text).then_some(text).ok_or_else(error)
+    };
+    let number = |key: &str, text: String| {
+        text.parse::<u64>().map_err(|_not_a_number| malformed(format!("{key} must be a whole number")))
+    };
+    let header = SumsHeader {
+        name: name("name", next("name")?)?,
+        version: name("version", next("version")?)?,
+        channel: name("channel", next("channel")?)?,
+        epoch: number("epoch", next("epoch")?)?,
+        sequence: number("sequence", next("sequence")?)?,
+        created: Timestamp::parse(&next("created")?)
+            .ok_or_else(|| malformed("created must be a time like 2026-11-21T00:00:00Z"))?,
+        previous: match third.strip_prefix("# previous=") {
+            Some("none") => None,
+            Some(hex) => Some(
+                Digest::from_hex(Algorithm::Sha256, hex)
+                    .map_err(|_hex| malformed("previous must be `none` or 64 lower-case hex digits"))?,
+            ),
+            None => return Err(malformed("expected `# previous=` in the third line")),
+        },
+    };
+    if words.next().is_some() {
+        return Err(malformed("the second line says more than it may"));
+    }
+    Ok(header)
+}
+
+fn file_line(line: &str) -> Option<(String, Digest)> {
+    let (hex, path) = line.split_once("  ")?;
+    Some((path.to_owned(), Digest::from_hex(Algorithm::Sha256, hex).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example() -> Sums {
+        let digest = Digest::of(b"");
+        let files = FIXED_FILES.iter().map(|path| (*path).to_owned()).chain((1..=2).map(volume_path));
+        Sums {
+            header: SumsHeader {
+                name: "edge-platform".into(),
+                version: "2026.11".into(),
+                channel: "prod".into(),
+                epoch: 1,
+                sequence: 42,
+                created: Timestamp::parse("2026-11-21T00:00:00Z").unwrap(),
+                previous: None,
+            },
+            files: files.map(|path| (path, digest.clone())).collect(),
+        }
+    }
+
+    #[test]
+    fn there_and_back() {
+        let mut sums = example();
+        assert_eq!(Sums::parse(sums.to_text().as_bytes()).unwrap(), sums);
+        sums.header.previous = Some(Digest::of(b"x"));
+        assert_eq!(Sums::parse(sums.to_text().as_bytes()).unwrap(), sums);
+        assert_eq!(sums.volumes(), 2);
+        assert_eq!(sums.digest_of("chunks.bin"), Some(&Digest::of(b"")));
+        assert_eq!(sums.digest_of("chunks"), None);
+    }
+
+    #[test]
+    fn every_other_form_is_refused() {
+        let good = example().to_text();
+        let changes: [(&str, &str); 17] = [
+            ("\n", "\r\n"),
+            ("sequence=42", "sequence=042"),
+            ("sequence=42", "sequence=-1"),
+            ("sequence=42", "sequence=18446744073709551616"),
+            ("name=edge-platform", "name=Edge"),
+            ("name=edge-platform", "name=../x"),
+            ("name=edge-platform ", ""),
+            ("epoch=1 sequence=42", "sequence=42 epoch=1"),
+            ("Z\n", "Z extra=1\n"),
+            ("2026-11-21T", "2026-11-21 "),
+            ("previous=none", "previous=abc"),
+            ("  bundle.json", " *bundle.json"),
+            ("  bundle.json", "  bundle.json "),
+            ("  bundle.json", "  Bundle.json"),
+            ("volumes/0001", "volumes/0003"),
+            ("  VERIFY.txt", "  ../VERIFY.txt"),
+            ("e3b0", "E3B0"),
+        ];
+        for (from, to) in changes {
+            let wrong = good.replacen(from, to, 1);
+            assert_ne!(wrong, good, "{from}");
+            assert_eq!(Sums::parse(wrong.as_bytes()).unwrap_err().reason, Reason::SumsMalformed, "{to}");
+        }
+        for version in ["0", "2", "1.0", "x"] {
+            let wrong = good.replacen("bundle 1", &format!("bundle {version}"), 1);
+            assert_eq!(Sums::parse(wrong.as_bytes()).unwrap_err().reason, Reason::FormatVersion, "{version}");
+        }
+        for wrong in [good.trim_end(), &format!("{good}\n"), &format!("{good}x\n"), "", "\u{feff}"] {
+            assert_eq!(Sums::parse(wrong.as_bytes()).unwrap_err().reason, Reason::SumsMalformed);
+        }
+    }
+}

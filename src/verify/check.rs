@@ -1,0 +1,274 @@
+//! The full pass over the volumes, in parallel, in constant memory.
+//!
+//! Members are cut into runs of about 32 MiB that threads take in turn; the parts of a split blob stay
+//! together, since its digest goes over all of them. Each thread needs one chunk of 4 MiB, a zstd window
+//! and a buffer; with the chunks shared between neighbours that is below `16 MiB + workers x 24 MiB`, for a
+//! bundle of ours `16 MiB + workers x 8 MiB`.
+//!
+//! The digests of volumes in `SHA256SUMS` are not computed again: `chunks.bin` is signed as well and covers
+//! the same bytes. They are there for `sha256sum`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use super::{VerifiedBundle, damage};
+use crate::{
+    base::{
+        failure::{Failure, Failures, Reason, Result},
+        limits,
+        progress::Progress,
+    },
+    bundle::{
+        ArtifactKind, Blob, Reader,
+        closure::{Graph, Reach},
+        layout,
+    },
+};
+
+/// Compressed bytes of the members that a thread takes at a time.
+const RUN_BYTES: u64 = 32 << 20;
+
+/// A good bundle, in numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// What it carries.
+    pub artifacts: Vec<ArtifactReport>,
+    /// Number of blobs.
+    pub blobs: usize,
+    /// Number of volumes.
+    pub volumes: usize,
+    /// Bytes of the content of all blobs.
+    pub content: u64,
+    /// Bytes of all volumes.
+    pub stored: u64,
+}
+
+/// One artifact of a good bundle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArtifactReport {
+    /// What it is.
+    pub kind: ArtifactKind,
+    /// Full name.
+    pub name: String,
+    /// Bytes of everything that belongs to it.
+    pub bytes: u64,
+    /// Number of blobs.
+    pub blobs: usize,
+    /// Signatures, attestations, SBOMs.
+    pub referrers: usize,
+    /// Children of its index that are not carried.
+    pub absent: usize,
+}
+
+/// Checks every byte of the volumes and then the documents, with `workers` threads.
+///
+/// # Errors
+/// Everything that is wrong: one [`Reason::ChunkDamaged`] (or [`Reason::VolumeOfOtherBundle`]) a volume with
+/// the ranges and the artifacts that suffer; the reasons of frames, tar headers and digests for each member;
+/// those of [`check_documents`].
+pub fn check(bundle: &VerifiedBundle, workers: usize, progress: &dyn Progress) -> Result<Report, Failures> {
+    let reader = &bundle.reader;
+    let pass = Pass { reader, progress, state: Mutex::default() };
+    let runs = runs(reader);
+    let next = AtomicUsize::new(0);
+    progress.start("verify", reader.index().volumes.iter().map(|volume| volume.size).sum());
+    std::thread::scope(|scope| {
+        for _ in 0..workers.clamp(1, runs.len().max(1)) {
+            scope.spawn(|| {
+                while let Some(run) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    pass.run(run);
+                }
+            });
+        }
+    });
+    progress.finish();
+    let state = pass.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut failures = damage::failures(reader, &state.damaged);
+    failures.extend(state.failures.into_values());
+    Failures::check(failures)?;
+    check_documents(bundle)
+}
+
+/// Checks the documents alone, without the content: every manifest parses, everything it names is there or
+/// listed as absent, nothing is unreferenced. Reads the manifests, which stand at the beginning of volume 1.
+///
+/// # Errors
+/// [`Reason::BlobMissing`], [`Reason::BlobUnreferenced`], [`Reason::BundleIndexMismatch`] and the OCI
+/// reasons, all that apply.
+pub fn check_documents(bundle: &VerifiedBundle) -> Result<Report, Failures> {
+    let reader = &bundle.reader;
+    let index = reader.index();
+    let mut read = |blob: &Blob| damage::read_manifest(reader, blob);
+    let reaches = Graph::read(&index.blobs, &mut read).check(&index.artifacts);
+    let reaches = match reaches {
+        Ok(reaches) => reaches,
+        Err(list) => {
+            Failures::check(list)?;
+            Vec::new()
+        }
+    };
+    Ok(report(reader, &reaches))
+}
+
+fn report(reader: &Reader, reaches: &[Reach]) -> Report {
+    let index = reader.index();
+    let artifacts = index.artifacts.iter().zip(reaches).map(|(artifact, reach)| ArtifactReport {
+        kind: artifact.kind,
+        name: artifact.name.clone(),
+        bytes: reach.bytes,
+        blobs: reach.blobs.len(),
+        referrers: artifact.referrers.len(),
+        absent: artifact.absent.len(),
+    });
+    Report {
+        artifacts: artifacts.collect(),
+        blobs: index.blobs.len(),
+        volumes: index.volumes.len(),
+        content: index.blobs.iter().map(|blob| blob.size).sum(),
+        stored: index.volumes.iter().map(|volume| volume.size).sum(),
+    }
+}
+
+/// What one thread does at a time, in the order of the volumes.
+enum Item {
+    /// `oci-layout` or `index.json`, by position of the member.
+    Fixed(usize),
+    /// A blob, by position of the blob.
+    Blob(usize),
+    /// The end of a volume, by number.
+    End(usize),
+}
+
+/// Everything in the volumes, cut into runs.
+fn runs(reader: &Reader) -> Vec<Vec<Item>> {
+    let index = reader.index();
+    let stored = |members: Range<usize>| -> u64 {
+        index.members.get(members).unwrap_or_default().iter().flat_map(|member| &member.frames).sum()
+    };
+    let fixed = (0..index.members.len().min(2)).map(|at| (Item::Fixed(at), stored(at..at + 1)));
+    let blobs = layout::member_order(&index.blobs)
+        .into_iter()
+        .filter_map(|blob| crate::bundle::position(&index.blobs, &blob.digest))
+        .map(|at| (Item::Blob(at), stored(reader.members_of(at))));
+    let ends = (1..=index.volumes.len()).map(|number| (Item::End(number), 0));
+    let mut runs = Vec::new();
+    let (mut run, mut bytes) = (Vec::new(), 0);
+    for (item, size) in fixed.chain(blobs).chain(ends) {
+        if bytes > 0 && bytes + size > RUN_BYTES {
+            runs.push(std::mem::take(&mut run));
+            bytes = 0;
+        }
+        run.push(item);
+        bytes += size;
+    }
+    runs.push(run);
+    runs
+}
+
+#[derive(Default)]
+struct State {
+    /// Damaged chunks of each volume.
+    damaged: BTreeMap<usize, BTreeSet<u64>>,
+    /// Other failures, by volume and offset.
+    failures: BTreeMap<(usize, u64), Failure>,
+}
+
+struct Pass<'a> {
+    reader: &'a Reader,
+    progress: &'a dyn Progress,
+    state: Mutex<State>,
+}
+
+impl Pass<'_> {
+    fn run(&self, run: &[Item]) {
+        for item in run {
+            match item {
+                Item::Fixed(at) => {
+                    self.item(*at..at + 1, self.fixed(*at));
+                }
+                Item::Blob(at) => {
+                    let members = self.reader.members_of(*at);
+                    self.item(members, self.reader.blob(*at, &mut |_bytes| Ok(())));
+                }
+                Item::End(number) => self.end(*number),
+            }
+        }
+    }
+
+    /// `oci-layout` and `index.json` have exactly one right content.
+    fn fixed(&self, at: usize) -> Result<()> {
+        let expected = match at {
+            0 => layout::OCI_LAYOUT.to_vec(),
+            _ => layout::layout_index(&self.reader.index().artifacts),
+        };
+        let mut rest = expected.as_slice();
+        self.reader.member(at, &mut |bytes| {
+            rest = rest.strip_prefix(bytes).ok_or_else(|| {
+                let name = self.reader.index().members.get(at).map_or("", |member| &member.path);
+                Failure::new(Reason::LayoutMalformed, name, "the content is not what bundle.json implies")
+                    .hint("do not use the bundle; ask the sender")
+            })?;
+            Ok(())
+        })
+    }
+
+    /// Notes the outcome for some members. Where a chunk is damaged, all chunks of the members are looked
+    /// at, so that the whole damage is known after one pass.
+    fn item(&self, members: Range<usize>, outcome: Result<()>) {
+        let members = self.reader.index().members.get(members).unwrap_or_default();
+        let bytes = members.iter().flat_map(|member| &member.frames).sum();
+        if let (Err(failure), Some(first)) = (outcome, members.first()) {
+            if failure.reason == Reason::ChunkDamaged {
+                for member in members {
+                    let end = member.offset + member.frames.iter().sum::<u64>();
+                    self.scan(member.volume, member.offset..end);
+                }
+            } else {
+                self.note((first.volume, first.offset), failure);
+            }
+        }
+        self.progress.advance(bytes);
+    }
+
+    fn end(&self, number: usize) {
+        let Err(failure) = self.reader.end(number) else { return };
+        let size = number
+            .checked_sub(1)
+            .and_then(|at| self.reader.index().volumes.get(at))
+            .map_or(0, |volume| volume.size);
+        if failure.reason == Reason::ChunkDamaged {
+            self.scan(number, size.saturating_sub(1)..size);
+        } else {
+            self.note((number, size), failure);
+        }
+    }
+
+    /// Hashes the chunks of a range and notes those that differ.
+    fn scan(&self, volume: usize, range: Range<u64>) {
+        let mut buffer = Vec::new();
+        let chunks = range.start / limits::CHUNK_BYTES..range.end.div_ceil(limits::CHUNK_BYTES);
+        for chunk in chunks {
+            match self.reader.read_chunk(volume, chunk, &mut buffer) {
+                Ok(found) if self.reader.chunk_hash(volume, chunk) == Some(found.bytes().as_slice()) => {}
+                Ok(_) => {
+                    self.lock().damaged.entry(volume).or_default().insert(chunk);
+                }
+                Err(failure) => self.note((volume, chunk * limits::CHUNK_BYTES), failure),
+            }
+        }
+    }
+
+    fn note(&self, place: (usize, u64), failure: Failure) {
+        self.lock().failures.entry(place).or_insert(failure);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,169 @@
+//! Damage of volumes, told by file and chunk, with the artifacts that suffer.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    base::{
+        failure::{Failure, Reason, Result},
+        fs, limits, text,
+    },
+    bundle::{Blob, Reader, closure::Graph, volume::chunk_count},
+};
+
+/// Artifacts named in a failure before the rest is only counted.
+const NAMED: usize = 10;
+
+/// Volumes whose file has another size than listed: cut, grown, or in the place of another one.
+pub(super) fn wrong_sizes(reader: &Reader) -> Result<Vec<Failure>> {
+    let mut failures = Vec::new();
+    for (number, volume) in (1..).zip(&reader.index().volumes) {
+        let path = reader.dir().join(&volume.path);
+        let file = fs::open_plain(&path)?;
+        let length = file.metadata().map_err(|error| fs::failure(&path, "inspect", &error))?.len();
+        if length == volume.size {
+            continue;
+        }
+        let failure = other_place(reader, number).unwrap_or_else(|| {
+            let reason = if length < volume.size { Reason::Truncated } else { Reason::SizeMismatch };
+            let message = format!("expected {} bytes, found {length}", volume.size);
+            Failure::new(reason, &volume.path, message).hint("copy this file again")
+        });
+        let everything: BTreeSet<u64> = (0..chunk_count(volume.size)).collect();
+        failures.push(with_artifacts(reader, failure, number, &everything));
+    }
+    Ok(failures)
+}
+
+/// The failure for a volume that begins like another volume of this bundle (threats F24, F25).
+fn other_place(reader: &Reader, number: usize) -> Option<Failure> {
+    let volume = reader.index().volumes.get(number.checked_sub(1)?)?;
+    let own = reader.chunk_hash(number, 0)?;
+    let mut buffer = Vec::new();
+    let others = (1..).zip(&reader.index().volumes).filter(|(other, _)| *other != number);
+    for (other, there) in others {
+        // Read as much as the other volume's first chunk has; a shorter file cannot be it.
+        let begins = reader.beginning_as(number, other, &mut buffer).ok()?;
+        let signed = reader.chunk_hash(other, 0)?;
+        if signed != own && begins.as_ref().is_some_and(|found| found.bytes() == signed) {
+            let message = format!("the file is {}, in the wrong place", there.path);
+            return Some(
+                Failure::new(Reason::VolumeOfOtherBundle, &volume.path, message)
+                    .hint("copy both files again, each under its own name"),
+            );
+        }
+    }
+    None
+}
+
+/// One failure a volume for its damaged chunks (numbers from 0).
+pub(super) fn failures(reader: &Reader, damaged: &BTreeMap<usize, BTreeSet<u64>>) -> Vec<Failure> {
+    damaged
+        .iter()
+        .filter_map(|(number, chunks)| {
+            let volume = reader.index().volumes.get(number.checked_sub(1)?)?;
+            let swapped = chunks.contains(&0).then(|| other_place(reader, *number)).flatten();
+            let failure = swapped.unwrap_or_else(|| chunk_failure(&volume.path, volume.size, chunks));
+            Some(with_artifacts(reader, failure, *number, chunks))
+        })
+        .collect()
+}
+
+fn chunk_failure(path: &str, size: u64, chunks: &BTreeSet<u64>) -> Failure {
+    let all = chunk_count(size);
+    let message = format!(
+        "{} of {} differ from what was signed: {}",
+        chunks.len(),
+        text::count(usize::try_from(all).unwrap_or(usize::MAX), "chunk"),
+        ranges(chunks, size)
+    );
+    let hint = if chunks.len() as u64 == all && all > 1 {
+        "nothing in this file is right: it may be of another bundle; copy it again"
+    } else {
+        "copy this file again"
+    };
+    Failure::new(Reason::ChunkDamaged, path, message).hint(hint)
+}
+
+/// Runs of chunks as byte ranges: `bytes 0-4194303, 12582912-12599999`.
+fn ranges(chunks: &BTreeSet<u64>, size: u64) -> String {
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    for chunk in chunks {
+        match runs.last_mut() {
+            Some((_, end)) if *end == *chunk => *end += 1,
+            _ => runs.push((*chunk, chunk + 1)),
+        }
+    }
+    let more = runs.len().saturating_sub(NAMED);
+    let mut words: Vec<String> = runs
+        .iter()
+        .take(NAMED)
+        .map(|(from, to)| {
+            let end = (to * limits::CHUNK_BYTES).min(size).saturating_sub(1);
+            format!("{}-{end}", from * limits::CHUNK_BYTES)
+        })
+        .collect();
+    if more > 0 {
+        words.push(format!("and {more} more"));
+    }
+    format!("bytes {}", words.join(", "))
+}
+
+/// Adds the names of the artifacts that have content in these chunks, as far as the manifests can be read.
+fn with_artifacts(reader: &Reader, mut failure: Failure, volume: usize, chunks: &BTreeSet<u64>) -> Failure {
+    let blobs = blobs_in(reader, volume, chunks);
+    let index = reader.index();
+    let graph = Graph::read(&index.blobs, &mut |blob: &Blob| read_manifest(reader, blob));
+    let names: Vec<&str> = index
+        .artifacts
+        .iter()
+        .filter(|artifact| !graph.reach(artifact).blobs.is_disjoint(&blobs))
+        .map(|artifact| artifact.name.as_str())
+        .collect();
+    if !names.is_empty() {
+        let more = names.len().saturating_sub(NAMED);
+        let shown: Vec<&str> = names.into_iter().take(NAMED).collect();
+        let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+        failure.message = format!("{}; affected: {}{rest}", failure.message, shown.join(", "));
+    }
+    failure
+}
+
+/// Positions of the blobs with bytes in these chunks of a volume.
+fn blobs_in(reader: &Reader, volume: usize, chunks: &BTreeSet<u64>) -> BTreeSet<usize> {
+    let index = reader.index();
+    let touched = |at: usize| {
+        index.members.get(at).is_some_and(|member| {
+            let end = member.offset + member.frames.iter().sum::<u64>();
+            let (first, last) =
+                (member.offset / limits::CHUNK_BYTES, end.saturating_sub(1) / limits::CHUNK_BYTES);
+            member.volume == volume && chunks.range(first..=last).next().is_some()
+        })
+    };
+    (0..index.blobs.len()).filter(|blob| reader.members_of(*blob).any(touched)).collect()
+}
+
+/// A manifest, for [`Graph::read`].
+pub(super) fn read_manifest(reader: &Reader, blob: &Blob) -> Result<Vec<u8>> {
+    let at = crate::bundle::position(&reader.index().blobs, &blob.digest)
+        .ok_or_else(|| Failure::internal("a blob is not in its own list"))?;
+    let mut bytes = Vec::new();
+    reader.blob(at, &mut |part| {
+        bytes.extend_from_slice(part);
+        Ok(())
+    })?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_of_chunks_become_ranges() {
+        let size = 5 * limits::CHUNK_BYTES - 7;
+        let chunks: BTreeSet<u64> = [0, 1, 4].into();
+        assert_eq!(ranges(&chunks, size), "bytes 0-8388607, 16777216-20971512");
+        let failure = chunk_failure("v", size, &chunks);
+        assert!(failure.message.starts_with("3 of 5 chunks differ"));
+    }
+}

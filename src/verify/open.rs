@@ -1,0 +1,114 @@
+//! From a folder to a [`VerifiedBundle`]: signature first, then everything small.
+
+use std::path::Path;
+
+use super::{VerifiedBundle, files};
+use crate::{
+    base::{
+        digest::Digest,
+        failure::{Failure, Failures, Reason, Result},
+        fs, limits,
+    },
+    bundle::{
+        BundleIndex, Reader, Sums, SumsHeader,
+        sums::{CHUNKS, INDEX, INVENTORY, RECIPE, SUMS},
+    },
+    trust::{self, PublicKey},
+};
+
+/// Opens the bundle in `dir` if one of `keys` signed it. Nothing is written anywhere.
+///
+/// The volumes are looked at only as far as their sizes go; [`super::check`] reads them, and every byte that
+/// a [`VerifiedBundle`] hands out is compared with what was signed.
+///
+/// # Errors
+/// In this order: [`Reason::NoKey`]; `SHA256SUMS` missing or too large; the reasons of signatures; its
+/// grammar; the list of files; the small files; `bundle.json` against itself; sizes of volumes.
+pub fn open(dir: &Path, keys: &[PublicKey]) -> Result<VerifiedBundle, Failures> {
+    if keys.is_empty() {
+        trust::check_signatures(&[], &[], keys)?;
+    }
+    let sums = files::read_sums(dir)?;
+    let signatures = files::read_signatures(dir)?;
+    let checked = trust::check_signatures(&sums, &signatures, keys)?;
+    let (header, reader) = open_documents(dir, &sums)?;
+    Ok(VerifiedBundle {
+        reader,
+        header,
+        sums_digest: Digest::of(&sums),
+        signers: checked.signers,
+        ignored: checked.ignored,
+    })
+}
+
+/// What a bundle says about itself. Nobody vouches for any of it.
+#[derive(Debug)]
+pub struct Glance {
+    /// What the comment lines of `SHA256SUMS` say.
+    pub header: SumsHeader,
+    /// `bundle.json`.
+    pub index: BundleIndex,
+    /// Digest of `SHA256SUMS`.
+    pub sums_digest: Digest,
+}
+
+/// Reads the metadata of the bundle in `dir` without checking who made it: fit to be shown, with the words
+/// *not authenticated*, and for nothing else. As strict and bounded as [`open`], but volumes are not looked
+/// at and may be missing.
+///
+/// # Errors
+/// Those of [`open`] without those of signatures, file list and volumes.
+pub fn glance(dir: &Path) -> Result<Glance> {
+    let bytes = files::read_sums(dir)?;
+    let sums = Sums::parse(&bytes)?;
+    let index = read_index(dir, &sums)?;
+    Ok(Glance { header: sums.header, index, sums_digest: Digest::of(&bytes) })
+}
+
+/// Everything after the signature; `sums` is authentic.
+fn open_documents(dir: &Path, sums: &[u8]) -> Result<(SumsHeader, Reader), Failures> {
+    let sums = Sums::parse(sums)?;
+    files::check_list(dir, &sums)?;
+    let index = read_index(dir, &sums);
+    let chunks = read_listed(dir, &sums, CHUNKS, limits::CHUNK_LIST_BYTES);
+    let mut damaged = Vec::new();
+    for name in [INVENTORY, RECIPE] {
+        damaged.extend(read_listed(dir, &sums, name, limits::SIDE_FILE_BYTES).err());
+    }
+    let (index, chunks) = match (index, chunks) {
+        (Ok(index), Ok(chunks)) if damaged.is_empty() => (index, chunks),
+        (index, chunks) => {
+            damaged.extend(index.err());
+            damaged.extend(chunks.err());
+            let lost = || Failure::internal("a failure got lost").into();
+            return Err(Failures::check(damaged).err().unwrap_or_else(lost));
+        }
+    };
+    let reader = Reader::new(dir, index, chunks)?;
+    damaged.extend(super::damage::wrong_sizes(&reader)?);
+    Failures::check(damaged)?;
+    Ok((sums.header, reader))
+}
+
+fn read_index(dir: &Path, sums: &Sums) -> Result<BundleIndex> {
+    let bytes = read_listed(dir, sums, INDEX, limits::BUNDLE_INDEX_BYTES)?;
+    let index = BundleIndex::parse(&bytes)?;
+    index.check_header(&sums.header, sums.volumes())?;
+    Ok(index)
+}
+
+/// Reads a small file whole and compares it with its digest. The bytes read are the bytes used.
+fn read_listed(dir: &Path, sums: &Sums, name: &str, limit: u64) -> Result<Vec<u8>> {
+    let bytes =
+        fs::read_limited(&dir.join(name), limit, Reason::FileDamaged).map_err(|failure| {
+            match failure.reason {
+                Reason::NotFound => failure.as_reason(Reason::FileMissing).of(name),
+                _ => failure.of(name),
+            }
+        })?;
+    if sums.digest_of(name) == Some(&Digest::of(&bytes)) {
+        return Ok(bytes);
+    }
+    Err(Failure::new(Reason::FileDamaged, name, format!("the content differs from its digest in {SUMS}"))
+        .hint("copy this file again"))
+}
