@@ -1,4 +1,8 @@
-//! Documents for people: the table for a spreadsheet, the recipe for stock tools.
+//! Documents for people and machines: the table for a spreadsheet, the recipe for stock tools, the receipt of
+//! an import.
 
 pub mod inventory;
+pub mod receipt;
 pub mod recipe;
+
+pub use receipt::Receipt;

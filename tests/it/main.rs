@@ -8,5 +8,7 @@
 )]
 
 mod architecture;
-mod registry_api;
 mod bundle;
+mod import;
+mod registry_api;
+mod support;

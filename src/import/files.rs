@@ -1,0 +1,119 @@
+//! Carried files written out to a folder: whole and verified under their name, or not at all.
+
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+use super::{Source, plan::CarriedFile, plan::Plan};
+use crate::{
+    base::{
+        digest::Hasher,
+        failure::{Failure, Reason, Result},
+        fs, stream, text,
+    },
+    report::receipt::File,
+};
+
+/// Looks what stands in `folder` before anything is written: the same file is left alone, another one under
+/// the same name is never replaced.
+pub(super) fn check(plan: &Plan, folder: &Path) -> Result<Vec<File>> {
+    let mut files: Vec<File> = Vec::new();
+    let mut needed = 0;
+    for carried in &plan.files {
+        let CarriedFile { name, blob, .. } = carried;
+        if let Some(other) = files.iter().find(|file| file.name == *name) {
+            if other.digest == blob.digest {
+                continue;
+            }
+            return Err(Failure::new(Reason::BadArgument, name, "two files of the bundle have this name")
+                .hint("select one of them by name"));
+        }
+        let present = is_present(&folder.join(name), carried)?;
+        needed += if present { 0 } else { blob.size };
+        files.push(File { name: name.clone(), digest: blob.digest.clone(), size: blob.size, present });
+    }
+    fs::require_space(folder, needed, "writing the files")?;
+    Ok(files)
+}
+
+fn is_present(path: &Path, carried: &CarriedFile) -> Result<bool> {
+    let mut file = match fs::open_plain(path) {
+        Ok(file) => file,
+        Err(failure) if failure.reason == Reason::NotFound => return Ok(false),
+        Err(failure) => return Err(failure),
+    };
+    let other = |what: String| {
+        Failure::new(Reason::OutputExists, path.display(), what)
+            .hint("move it away, or choose another folder with --files-to")
+    };
+    let unreadable = |error: &std::io::Error| fs::failure(path, "read", error);
+    let size = file.metadata().map_err(|error| unreadable(&error))?.len();
+    if size != carried.blob.size {
+        let (expected, found) = (text::bytes(carried.blob.size), text::bytes(size));
+        return Err(other(format!("another file has this name: expected {expected}, found {found}")));
+    }
+    let mut hasher = Hasher::new(carried.blob.digest.algorithm());
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        let count = stream::read_full(&mut file, &mut buffer).map_err(|error| unreadable(&error))?;
+        if count == 0 {
+            break;
+        }
+        hasher.update(buffer.get(..count).unwrap_or_default());
+    }
+    let found = hasher.finish();
+    if found == carried.blob.digest {
+        return Ok(true);
+    }
+    Err(other(format!("another file has this name: expected {}, found {found}", carried.blob.digest)))
+}
+
+/// Writes the files that are not there yet.
+pub(super) fn write(source: &dyn Source, plan: &Plan, folder: &Path, files: &[File]) -> Result<()> {
+    fs::create_dir(folder, false)?;
+    for file in files.iter().filter(|file| !file.present) {
+        if let Some(carried) = plan.files.iter().find(|carried| carried.name == file.name) {
+            write_one(source, carried, folder)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_one(source: &dyn Source, carried: &CarriedFile, folder: &Path) -> Result<()> {
+    let temporary = Temporary::new(folder.join(format!(".{}.partial", carried.name)))?;
+    let path = &temporary.0;
+    let mut file = fs::create_new(path, if carried.executable { 0o755 } else { 0o644 })?;
+    let mut hasher = Hasher::new(carried.blob.digest.algorithm());
+    source.stream_blob(&carried.blob.digest, &mut |bytes| {
+        hasher.update(bytes);
+        file.write_all(bytes).map_err(|error| fs::failure(path, "write", &error))
+    })?;
+    let found = hasher.finish();
+    if found != carried.blob.digest {
+        let message = format!("the bytes have the digest {found}");
+        return Err(Failure::new(Reason::DigestMismatch, &carried.blob.digest, message));
+    }
+    file.sync_all().map_err(|error| fs::failure(path, "sync", &error))?;
+    fs::publish(path, &folder.join(&carried.name))
+}
+
+/// A file under way; one that an earlier run left is removed first, and ours when we fail.
+struct Temporary(PathBuf);
+
+impl Temporary {
+    fn new(path: PathBuf) -> Result<Self> {
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(fs::failure(&path, "remove", &error))
+            }
+            _ => Ok(Self(path)),
+        }
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _renamed_already = std::fs::remove_file(&self.0);
+    }
+}

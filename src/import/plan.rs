@@ -1,0 +1,306 @@
+//! What an import will do, worked out before the first byte is written.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Options, Source,
+    filter::{self, Narrowed},
+    mapping::Target,
+};
+use crate::{
+    base::{
+        digest::Digest,
+        failure::{Failure, Reason, Result},
+        text,
+    },
+    bundle::{Artifact, ArtifactKind, BundleIndex},
+    oci::{Descriptor, Document, Platform, graph::Graph, media_type, reference},
+    report::receipt::Entry,
+    store::{PublishedManifest, PublishedTag},
+};
+
+/// Annotation with the file name of a layer (OCI image-spec, "Annotations").
+const TITLE: &str = "org.opencontainers.image.title";
+/// Annotation of a layer that is made executable when written out.
+const EXECUTABLE: &str = "dev.sealift.executable";
+
+/// The whole plan.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    /// For the receipt.
+    pub(super) entries: Vec<Entry>,
+    /// Names of artifacts that the filters left out.
+    pub(super) not_selected: Vec<String>,
+    /// Every manifest in every repository it goes to, children before their parents.
+    pub(super) manifests: Vec<PublishedManifest>,
+    /// Every tag.
+    pub(super) tags: Vec<PublishedTag>,
+    /// Every distinct content, manifests included, in the order of the media.
+    pub(super) contents: Vec<Descriptor>,
+    /// The files that artifacts of kind file carry.
+    pub(super) files: Vec<CarriedFile>,
+}
+
+/// A file that can be written out.
+#[derive(Debug, Clone)]
+pub(super) struct CarriedFile {
+    /// Checked: one plain file name.
+    pub(super) name: String,
+    /// The content.
+    pub(super) blob: Descriptor,
+    /// Whether to make it executable.
+    pub(super) executable: bool,
+}
+
+impl Plan {
+    /// Plans the import of what `options` select from `source`.
+    pub(super) fn make(source: &dyn Source, options: &Options) -> Result<Self> {
+        let index = source.index();
+        let (chosen, not_selected) = filter::by_name(&index.artifacts, &options.names)?;
+        let mut planner = Planner {
+            source,
+            options,
+            prefix: options.destination.prefix(),
+            carried: index.blobs.iter().map(|blob| (&blob.digest, blob.size)).collect(),
+            plan: Self { not_selected, ..Self::default() },
+            places: BTreeSet::new(),
+            tagged: BTreeMap::new(),
+            contents: BTreeMap::new(),
+            platforms_met: BTreeSet::new(),
+        };
+        for artifact in chosen {
+            planner.add(artifact).map_err(|failure| named(failure, artifact))?;
+        }
+        planner.finish(index)
+    }
+}
+
+/// Says which artifact is concerned, where the failure only knows a digest.
+fn named(mut failure: Failure, artifact: &Artifact) -> Failure {
+    if failure.object != artifact.name {
+        failure.message = format!("{} (in {})", failure.message, text::escaped(&artifact.name, 300));
+    }
+    failure
+}
+
+struct Planner<'a> {
+    source: &'a dyn Source,
+    options: &'a Options,
+    prefix: &'a str,
+    carried: BTreeMap<&'a Digest, u64>,
+    plan: Plan,
+    /// Repository and digest of the manifests planned.
+    places: BTreeSet<(String, Digest)>,
+    /// Digest and owner of each repository and tag planned.
+    tagged: BTreeMap<(String, String), (Digest, String)>,
+    contents: BTreeMap<Digest, Descriptor>,
+    platforms_met: BTreeSet<Platform>,
+}
+
+impl Planner<'_> {
+    fn add(&mut self, artifact: &Artifact) -> Result<()> {
+        let mut read = |at: &Descriptor| {
+            let bytes = self.source.read_blob(&at.digest)?;
+            at.check(&bytes).map(|()| bytes)
+        };
+        let mut absent: BTreeSet<Digest> = artifact.absent.iter().cloned().collect();
+        let wanted = &self.options.platforms;
+        if !wanted.is_empty() {
+            match filter::by_platform(artifact, wanted, &mut self.platforms_met, &mut read)? {
+                Narrowed::Unwanted => {
+                    self.plan.not_selected.push(artifact.name.clone());
+                    return Ok(());
+                }
+                Narrowed::Without(children) => absent.extend(children),
+            }
+        }
+        let mut graph = Graph::default();
+        graph.add(&artifact.root, &absent, &mut read)?;
+        let (referrers, dropped) = travelling(artifact, &mut graph, &absent, &mut read)?;
+
+        let target = Target::of(artifact, self.prefix, &self.options.mapping)?;
+        if let Some(tag) = &target.tag {
+            self.tag(&target.repository, tag, &artifact.root.digest, artifact)?;
+        }
+        for referrer in artifact.referrers.iter().filter(|one| referrers.contains(&one.root.digest)) {
+            if let Some(tag) = &referrer.tag {
+                self.tag(&target.repository, tag, &referrer.root.digest, artifact)?;
+            }
+        }
+        if artifact.kind == ArtifactKind::File {
+            let root = graph.manifests.get(&artifact.root.digest).map(|(_, document)| document);
+            self.plan.files.push(carried_file(artifact, root)?);
+        }
+        let shown = target.tag.as_ref().map_or_else(
+            || format!("{}@{}", target.repository, artifact.root.digest),
+            |_tag| target.to_string(),
+        );
+        let left_out = graph.manifests.values().flat_map(|(_, document)| document.descriptors());
+        let left_out: BTreeSet<Digest> = left_out
+            .filter(|child| absent.contains(&child.digest))
+            .map(|child| child.digest.clone())
+            .collect();
+        self.plan.entries.push(Entry {
+            kind: artifact.kind.name().to_owned(),
+            name: artifact.name.clone(),
+            target: shown,
+            digest: artifact.root.digest.clone(),
+            platforms: self.platforms_of(artifact),
+            absent: left_out.into_iter().collect(),
+            referrers: referrers.into_iter().collect(),
+            dropped_referrers: dropped,
+        });
+        self.place(graph, &target.repository, &absent)
+    }
+
+    /// The artifact's platforms that are imported.
+    fn platforms_of(&self, artifact: &Artifact) -> Vec<String> {
+        let wanted = &self.options.platforms;
+        let kept = |text: &&String| {
+            wanted.is_empty()
+                || Platform::parse(text).is_some_and(|one| wanted.iter().any(|want| one.satisfies(want)))
+        };
+        artifact.platforms.iter().filter(kept).cloned().collect()
+    }
+
+    fn tag(&mut self, repository: &str, tag: &str, digest: &Digest, artifact: &Artifact) -> Result<()> {
+        if !reference::is_tag(tag) {
+            let message = format!("`{}` is no tag", text::escaped(tag, 200));
+            return Err(Failure::new(Reason::NameMalformed, &artifact.name, message));
+        }
+        let key = (repository.to_owned(), tag.to_owned());
+        if let Some((known, owner)) = self.tagged.get(&key) {
+            if known == digest {
+                return Ok(());
+            }
+            let message = format!("it and {owner} would both become {repository}:{tag}");
+            return Err(Failure::new(Reason::BadArgument, &artifact.name, message)
+                .hint("give them different names in the mapping, or select one of them by name"));
+        }
+        self.tagged.insert(key, (digest.clone(), artifact.name.clone()));
+        let (repository, tag) = (repository.to_owned(), tag.to_owned());
+        self.plan.tags.push(PublishedTag { repository, tag, digest: digest.clone() });
+        Ok(())
+    }
+
+    /// Puts a tree into a repository.
+    fn place(&mut self, mut graph: Graph, repository: &str, absent: &BTreeSet<Digest>) -> Result<()> {
+        for digest in std::mem::take(&mut graph.order) {
+            let Some((root, document)) = graph.manifests.remove(&digest) else { continue };
+            self.need(&root)?;
+            let (children, blobs): (Vec<&Descriptor>, Vec<&Descriptor>) =
+                document.descriptors().into_iter().partition(|one| media_type::is_manifest(&one.media_type));
+            blobs.iter().try_for_each(|blob| self.need(blob))?;
+            if !self.places.insert((repository.to_owned(), digest)) {
+                continue;
+            }
+            let children = children.into_iter().map(|child| child.digest.clone());
+            self.plan.manifests.push(PublishedManifest {
+                repository: repository.to_owned(),
+                subject: document.subject().map(|subject| subject.digest.clone()),
+                artifact_type: document.artifact_type().map(str::to_owned),
+                annotations: document.annotations().clone(),
+                blobs: blobs.into_iter().cloned().collect(),
+                children: children.filter(|child| !absent.contains(child)).collect(),
+                root,
+            });
+        }
+        Ok(())
+    }
+
+    /// Counts a content in; the bundle must carry it with the size that the manifest gives.
+    fn need(&mut self, blob: &Descriptor) -> Result<()> {
+        match self.carried.get(&blob.digest) {
+            Some(size) if *size == blob.size => {
+                self.contents.entry(blob.digest.clone()).or_insert_with(|| blob.clone());
+                Ok(())
+            }
+            Some(size) => {
+                let message = format!("a manifest gives it {} bytes, the bundle {size}", blob.size);
+                Err(Failure::new(Reason::SizeMismatch, &blob.digest, message))
+            }
+            None => Err(Failure::new(Reason::BlobMissing, &blob.digest, "the bundle does not carry it")
+                .hint("ask the sender for a complete bundle")),
+        }
+    }
+
+    fn finish(self, index: &BundleIndex) -> Result<Plan> {
+        let mut plan = self.plan;
+        if let Some(unmet) = self.options.platforms.iter().find(|one| !self.platforms_met.contains(one)) {
+            let object = format!("platform `{unmet}`");
+            return Err(Failure::new(
+                Reason::FilterMatchesNothing,
+                object,
+                "no selected artifact is made for it",
+            )
+            .hint("`sealift inspect` lists the platforms"));
+        }
+        if plan.entries.is_empty() {
+            return Err(Failure::new(Reason::FilterMatchesNothing, &index.name, "nothing is selected")
+                .hint("`sealift inspect` lists names and platforms"));
+        }
+        plan.not_selected.sort();
+        let places = media_order(index);
+        plan.contents = self.contents.into_values().collect();
+        plan.contents.sort_by_key(|blob| places.get(blob.digest.layout_path().as_str()).copied());
+        Ok(plan)
+    }
+}
+
+/// Adds the referrers that travel with what is kept of `artifact` to the graph. A referrer may be about
+/// another one, so the list is gone through until nothing more is added. Returns those that travel, and
+/// those whose subject was left out.
+fn travelling(
+    artifact: &Artifact,
+    graph: &mut Graph,
+    absent: &BTreeSet<Digest>,
+    read: &mut dyn FnMut(&Descriptor) -> Result<Vec<u8>>,
+) -> Result<(BTreeSet<Digest>, Vec<Digest>)> {
+    let mut travelling = BTreeSet::new();
+    loop {
+        let before = travelling.len();
+        for referrer in &artifact.referrers {
+            if graph.manifests.contains_key(&referrer.subject)
+                && travelling.insert(referrer.root.digest.clone())
+            {
+                graph.add(&referrer.root, absent, read)?;
+            }
+        }
+        if travelling.len() == before {
+            break;
+        }
+    }
+    let dropped: Vec<Digest> = artifact
+        .referrers
+        .iter()
+        .map(|referrer| &referrer.root.digest)
+        .filter(|digest| !travelling.contains(digest))
+        .cloned()
+        .collect();
+    Ok((travelling, dropped))
+}
+
+/// The file inside an artifact of kind file: its only layer, under its title.
+fn carried_file(artifact: &Artifact, document: Option<&Document>) -> Result<CarriedFile> {
+    let wrong = |message: &str| Failure::new(Reason::NameMalformed, &artifact.name, message);
+    let Some(Document::Image(image)) = document else {
+        return Err(wrong("a file travels as an artifact with one layer"));
+    };
+    let [layer] = image.layers.as_slice() else {
+        return Err(wrong("a file travels as an artifact with one layer"));
+    };
+    let name = layer.annotations.get(TITLE).filter(|name| crate::base::path::is_file_name(name));
+    let name = name.ok_or_else(|| wrong("the layer has no title that is safe as a file name"))?;
+    let executable = layer.annotations.get(EXECUTABLE).is_some_and(|text| text == "true");
+    Ok(CarriedFile { name: name.clone(), blob: layer.clone(), executable })
+}
+
+/// Where each blob begins on the media, by its path in the layout.
+fn media_order(index: &BundleIndex) -> BTreeMap<&str, usize> {
+    let mut places = BTreeMap::new();
+    for (at, member) in index.members.iter().enumerate() {
+        let path = member.path.split(".part-").next().unwrap_or(&member.path);
+        places.entry(path).or_insert(at);
+    }
+    places
+}

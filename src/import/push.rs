@@ -1,0 +1,385 @@
+//! Into any OCI registry: contents, then manifests from the leaves to the roots, then tags.
+//!
+//! What is there stays: a manifest that the registry has is not pushed again, and its contents are not asked
+//! for. A content that another repository of the registry has is mounted. So a run that was cut goes on
+//! where it ended, and nobody sees a tag before everything below it is there.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Mutex,
+    thread::Scope,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::stream::{self, StreamExt as _};
+use tokio::sync::mpsc;
+
+use super::{Options, Source, plan::Plan};
+use crate::{
+    base::{
+        digest::Digest,
+        failure::{Class, Failure, Failures, Reason, Result},
+        progress::Progress,
+    },
+    oci::{Descriptor, Reference},
+    remote::Client,
+    report::receipt::Counts,
+    store::{PublishedManifest, PublishedTag},
+};
+
+/// Pieces between the media and the network; with [`PIECE`], the memory of one upload.
+const PIECES: usize = 8;
+/// Bytes of one piece.
+const PIECE: usize = 256 << 10;
+/// How often a content is sent when the connection breaks; the client itself cannot send it again.
+const TRIES: u32 = 3;
+
+/// Pushes the plan to `host`.
+pub(super) fn import(
+    source: &dyn Source,
+    plan: &Plan,
+    client: &Client,
+    host: &str,
+    options: &Options,
+    progress: &dyn Progress,
+) -> Result<Counts, Failures> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::internal(format!("no executor: {error}")))?;
+    std::thread::scope(|scope| {
+        let push = Push { scope, source, plan, client, host, options, progress };
+        runtime.block_on(push.run())
+    })
+}
+
+/// One import under way. Everything here is shared by its tasks.
+struct Push<'scope, 'env> {
+    scope: &'scope Scope<'scope, 'env>,
+    source: &'env dyn Source,
+    plan: &'env Plan,
+    client: &'env Client,
+    host: &'env str,
+    options: &'env Options,
+    progress: &'env dyn Progress,
+}
+
+/// What the registry does not have yet.
+struct Missing<'a> {
+    manifests: Vec<&'a PublishedManifest>,
+    tags: Vec<&'a PublishedTag>,
+    /// Contents in the order of the media, each with the repositories that need it.
+    blobs: Vec<(&'a Descriptor, Vec<&'a str>)>,
+    /// A repository that has the content, by what its manifests tell.
+    homes: BTreeMap<&'a Digest, &'a str>,
+}
+
+/// Where one content is still to be brought.
+struct Gap<'a> {
+    blob: &'a Descriptor,
+    repositories: Vec<&'a str>,
+    home: Option<&'a str>,
+}
+
+impl<'env> Push<'_, 'env> {
+    async fn run(&self) -> Result<Counts, Failures> {
+        let missing = self.missing().await?;
+        let gaps =
+            self.all(&missing.blobs, |(blob, repositories)| self.gap(blob, repositories, &missing)).await?;
+        let manifests: BTreeSet<&Digest> = missing.manifests.iter().map(|one| &one.root.digest).collect();
+        let blobs: BTreeSet<&Digest> = gaps
+            .iter()
+            .filter(|gap| gap.home.is_none() && !gap.repositories.is_empty())
+            .map(|gap| &gap.blob.digest)
+            .collect();
+        let mut counts = Counts {
+            artifacts: self.plan.entries.len(),
+            manifests: self.plan.manifests.len(),
+            tags: self.plan.tags.len(),
+            ..Counts::default()
+        };
+        for content in &self.plan.contents {
+            if manifests.contains(&content.digest) || blobs.contains(&content.digest) {
+                counts.blobs_written += 1;
+                counts.bytes_written += content.size;
+            } else {
+                counts.blobs_skipped += 1;
+                counts.bytes_skipped += content.size;
+            }
+        }
+        if self.options.dry_run {
+            return Ok(counts);
+        }
+        self.progress.start("push", counts.bytes_written);
+        let pushed = self.bring(&missing, &gaps).await;
+        self.progress.finish();
+        pushed.map(|()| counts)
+    }
+
+    async fn bring(&self, missing: &Missing<'env>, gaps: &[Gap<'env>]) -> Result<(), Failures> {
+        self.all(gaps, |gap| self.close(gap)).await?;
+        let unattached = Mutex::new(Vec::new());
+        for level in levels(self.plan, &missing.manifests) {
+            self.all(&level, |manifest| self.manifest(manifest, &unattached)).await?;
+        }
+        let unattached = unattached.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.all(&unattached, |manifest| self.attach(manifest)).await?;
+        self.all(&missing.tags, |tag| self.tag(tag)).await?;
+        Ok(())
+    }
+
+    /// Runs `work` over `items`, so many at once as the options allow. Every failure is kept; a broken
+    /// connection or refused credentials end the run, for they will fail everything else too.
+    async fn all<'i, I, T, F>(&self, items: &'i [I], work: impl Fn(&'i I) -> F) -> Result<Vec<T>, Failures>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let mut results = stream::iter(items).map(work).buffer_unordered(self.options.workers.max(1));
+        let (mut done, mut failures) = (Vec::with_capacity(items.len()), Vec::new());
+        while let Some(result) = results.next().await {
+            match result {
+                Ok(one) => done.push(one),
+                Err(failure) => {
+                    let hopeless = concerns_all(failure.reason);
+                    failures.push(failure);
+                    if hopeless {
+                        break;
+                    }
+                }
+            }
+        }
+        failures.sort_by(|a, b| a.object.cmp(&b.object));
+        Failures::check(failures).map(|()| done)
+    }
+
+    fn at(&self, repository: &str) -> Reference {
+        let (registry, repository) = (self.host.to_owned(), repository.to_owned());
+        Reference { registry, repository, tag: None, digest: None }
+    }
+
+    /// Asks the registry for every manifest and tag of the plan.
+    async fn missing(&self) -> Result<Missing<'env>, Failures> {
+        let plan = self.plan;
+        let asked = self
+            .all(&plan.manifests, async |manifest| Ok((manifest, self.has_manifest(manifest).await?)))
+            .await?;
+        let present: BTreeSet<(&str, &Digest)> = asked
+            .iter()
+            .filter(|(_, present)| *present)
+            .map(|(manifest, _)| (manifest.repository.as_str(), &manifest.root.digest))
+            .collect();
+        let tags = self.all(&plan.tags, async |tag| Ok((tag, self.has_tag(tag).await?))).await?;
+        let mut missing = Missing {
+            manifests: Vec::new(),
+            tags: tags.into_iter().filter(|(_, present)| !present).map(|(tag, _)| tag).collect(),
+            blobs: Vec::new(),
+            homes: BTreeMap::new(),
+        };
+        let mut wanted: BTreeMap<&Digest, BTreeSet<&str>> = BTreeMap::new();
+        for manifest in &plan.manifests {
+            let repository = manifest.repository.as_str();
+            let is_present = present.contains(&(repository, &manifest.root.digest));
+            if !is_present {
+                missing.manifests.push(manifest);
+            }
+            for blob in &manifest.blobs {
+                if is_present {
+                    missing.homes.insert(&blob.digest, repository);
+                } else {
+                    wanted.entry(&blob.digest).or_default().insert(repository);
+                }
+            }
+        }
+        for blob in &plan.contents {
+            if let Some(repositories) = wanted.remove(&blob.digest) {
+                missing.blobs.push((blob, repositories.into_iter().collect()));
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Whether the manifest is there; for a referrer also whether it is listed under its subject: a run may
+    /// have been cut between the two.
+    async fn has_manifest(&self, manifest: &PublishedManifest) -> Result<bool> {
+        let at = self.at(&manifest.repository);
+        let found = self.client.manifest_head(&at.with_digest(&manifest.root.digest)).await?;
+        let present = found.is_some_and(|found| found.digest == manifest.root.digest);
+        match &manifest.subject {
+            Some(subject) if present => {
+                let listed = self.client.referrers(&at.with_digest(subject)).await?;
+                Ok(listed.iter().any(|one| one.digest == manifest.root.digest))
+            }
+            _ => Ok(present),
+        }
+    }
+
+    async fn has_tag(&self, tag: &PublishedTag) -> Result<bool> {
+        let found = self.client.manifest_head(&self.at(&tag.repository).with_tag(&tag.tag)).await?;
+        Ok(found.is_some_and(|found| found.digest == tag.digest))
+    }
+
+    /// Asks in which repositories a content is missing, and where it could be mounted from.
+    async fn gap(
+        &self,
+        blob: &'env Descriptor,
+        repositories: &[&'env str],
+        missing: &Missing<'env>,
+    ) -> Result<Gap<'env>> {
+        let mut gap = Gap { blob, repositories: Vec::new(), home: missing.homes.get(&blob.digest).copied() };
+        for &repository in repositories {
+            if self.client.blob_exists(&self.at(repository), blob).await? {
+                gap.home = Some(repository);
+            } else {
+                gap.repositories.push(repository);
+            }
+        }
+        Ok(gap)
+    }
+
+    /// Brings one content to every repository that needs it: once from the media, then by mounting.
+    async fn close(&self, gap: &Gap<'env>) -> Result<()> {
+        let mut home = gap.home;
+        for &repository in &gap.repositories {
+            let at = self.at(repository);
+            let mounted = match home {
+                Some(from) => self.client.mount(&at, gap.blob, from).await?,
+                None => false,
+            };
+            if !mounted {
+                self.send(&at, gap.blob).await?;
+            }
+            home.get_or_insert(repository);
+        }
+        Ok(())
+    }
+
+    async fn send(&self, at: &Reference, blob: &Descriptor) -> Result<()> {
+        let mut tried = 1;
+        loop {
+            match self.client.push_blob(at, blob, self.feed(blob)).await {
+                Err(failure) if tried < TRIES && may_pass(failure.reason) => {
+                    self.progress.note(&format!("{failure}; sending it again"));
+                    tokio::time::sleep(Duration::from_millis(500) * tried).await;
+                    tried += 1;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// The bytes of a content, read from the media on a thread of their own.
+    fn feed(&self, blob: &Descriptor) -> mpsc::Receiver<Result<Bytes>> {
+        let (sender, receiver) = mpsc::channel(PIECES);
+        let (source, progress, digest) = (self.source, self.progress, blob.digest.clone());
+        self.scope.spawn(move || {
+            let fed = source.stream_blob(&digest, &mut |bytes| {
+                for piece in bytes.chunks(PIECE) {
+                    let sent = sender.blocking_send(Ok(Bytes::copy_from_slice(piece)));
+                    sent.map_err(|_closed| Failure::internal("nobody takes the bytes any more"))?;
+                    progress.advance(piece.len() as u64);
+                }
+                Ok(())
+            });
+            if let Err(failure) = fed {
+                let _nobody_may_listen = sender.blocking_send(Err(failure));
+            }
+        });
+        receiver
+    }
+
+    /// A small content, whole and checked.
+    async fn read(&self, blob: &Descriptor) -> Result<Bytes> {
+        let (mut pieces, mut bytes) = (self.feed(blob), Vec::new());
+        while let Some(piece) = pieces.recv().await {
+            bytes.extend_from_slice(&piece?);
+        }
+        blob.check(&bytes)?;
+        Ok(bytes.into())
+    }
+
+    async fn manifest(
+        &self,
+        manifest: &'env PublishedManifest,
+        unattached: &Mutex<Vec<&'env PublishedManifest>>,
+    ) -> Result<()> {
+        let at = self.at(&manifest.repository).with_digest(&manifest.root.digest);
+        let bytes = self.read(&manifest.root).await?;
+        let pushed = self
+            .client
+            .push_manifest(&at, &manifest.root.media_type, bytes)
+            .await
+            .map_err(|failure| self.explained(failure))?;
+        if manifest.subject.is_some() && !pushed.subject_accepted {
+            unattached.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(manifest);
+        }
+        Ok(())
+    }
+
+    /// Some registries take an index only with all its children.
+    fn explained(&self, failure: Failure) -> Failure {
+        let narrowed = self.plan.entries.iter().any(|entry| !entry.absent.is_empty());
+        if failure.reason == Reason::PushRefused && narrowed && failure.hint.is_none() {
+            return failure.hint(
+                "it may refuse an index whose other platforms are absent: import all platforms, or allow \
+                 such indexes there (distribution: validation.manifests.indexes.platforms)",
+            );
+        }
+        failure
+    }
+
+    /// Lists a referrer at the fallback tag of its subject, for a registry that does not do it itself.
+    async fn attach(&self, manifest: &PublishedManifest) -> Result<()> {
+        let Some(subject) = &manifest.subject else { return Ok(()) };
+        let mut referrer = manifest.root.clone();
+        referrer.artifact_type.clone_from(&manifest.artifact_type);
+        referrer.annotations.clone_from(&manifest.annotations);
+        self.client.attach_referrer(&self.at(&manifest.repository).with_digest(subject), &referrer).await
+    }
+
+    async fn tag(&self, tag: &PublishedTag) -> Result<()> {
+        let root = self.plan.contents.iter().find(|content| content.digest == tag.digest);
+        let root = root.ok_or_else(|| Failure::internal(format!("tag {} of nothing", tag.tag)))?;
+        let bytes = self.read(root).await?;
+        let at = self.at(&tag.repository).with_tag(&tag.tag);
+        self.client.push_manifest(&at, &root.media_type, bytes).await.map(|_pushed| ())
+    }
+}
+
+/// Whether a failure will meet every other request too.
+fn concerns_all(reason: Reason) -> bool {
+    reason.class() == Class::Environment
+        || matches!(
+            reason,
+            Reason::Network
+                | Reason::TlsFailure
+                | Reason::AuthFailed
+                | Reason::AuthRealm
+                | Reason::CredentialHelper
+                | Reason::RateLimited
+                | Reason::UpstreamTimeout
+        )
+}
+
+/// Whether the same upload may succeed a moment later.
+fn may_pass(reason: Reason) -> bool {
+    matches!(reason, Reason::Network | Reason::UpstreamTimeout | Reason::HttpStatus | Reason::RateLimited)
+}
+
+/// The manifests in groups: each needs only those of earlier groups. A referrer comes after its subject.
+fn levels<'a>(plan: &Plan, missing: &[&'a PublishedManifest]) -> Vec<Vec<&'a PublishedManifest>> {
+    let mut heights: BTreeMap<(&str, &Digest), usize> = BTreeMap::new();
+    for manifest in &plan.manifests {
+        let below = manifest.children.iter().chain(&manifest.subject);
+        let below = below.filter_map(|digest| heights.get(&(manifest.repository.as_str(), digest)));
+        let height = below.max().map_or(0, |height| height + 1);
+        heights.insert((&manifest.repository, &manifest.root.digest), height);
+    }
+    let mut levels: BTreeMap<usize, Vec<&PublishedManifest>> = BTreeMap::new();
+    for &manifest in missing {
+        let height = heights.get(&(manifest.repository.as_str(), &manifest.root.digest));
+        levels.entry(height.copied().unwrap_or_default()).or_default().push(manifest);
+    }
+    levels.into_values().collect()
+}
