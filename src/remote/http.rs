@@ -117,21 +117,24 @@ impl Inner {
         // Once a redirect led elsewhere, nothing is sent along any more, wherever it leads next.
         let mut at_home = Origin::of(&url) == call.access.origin;
         loop {
-            let authorization = if at_home { self.authorization(&call.access).await? } else { None };
+            let about = |trouble: Trouble| trouble.about(&call.object);
+            let authorization =
+                if at_home { self.authorization(&call.access).await.map_err(about)? } else { None };
             let mut headers = call.headers.clone();
             headers.extend(authorization.clone().map(|value| (AUTHORIZATION, value)));
             let answer = self.once(&call.method, &url, headers, body()).await;
-            let answer = answer.map_err(|trouble| trouble.about(&call.object))?;
+            let answer = answer.map_err(about)?;
             let status = answer.status();
             if status == StatusCode::UNAUTHORIZED {
                 if challenged || !at_home {
                     let found = answer.refused(Reason::AuthFailed, &call.object).await;
-                    return Err(self.refused_login(&call.access, &found.message).await.into());
+                    return Err(about(self.refused_login(&call.access, &found.message).await.into()));
                 }
                 challenged = true;
                 let headers = answer.response.headers().clone();
                 drop(answer); // the token server may be the same host: give the connection back first
-                self.challenged(&call.access, &headers, authorization.as_ref()).await?;
+                let learned = self.challenged(&call.access, &headers, authorization.as_ref()).await;
+                learned.map_err(|failure| about(failure.into()))?;
             } else if matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
                 redirects += 1;
                 url = redirect(call, &answer, redirects)?;

@@ -58,16 +58,16 @@ impl Client {
         let call = self.inner.call(Method::HEAD, at, &format!("manifests/{}", at.target()), &["pull"])?;
         let call = call.header(ACCEPT, media_type::ACCEPT)?;
         let answer = self.inner.persist(|| self.inner.send(&call)).await?;
-        match answer.status() {
-            StatusCode::OK => {}
-            StatusCode::NOT_FOUND => return Ok(None),
-            _ => return Err(answer.refused(Reason::HttpStatus, at).await),
+        if answer.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
         }
         let digest = answer.header("docker-content-digest").and_then(|digest| Digest::parse(digest).ok());
         let size = answer.header("content-length").and_then(|length| length.parse().ok());
         let kind = answer.header(CONTENT_TYPE).map(media_type::essence);
         let told = match (digest, size, kind) {
-            (Some(digest), Some(size), Some(kind)) if media_type::is_manifest(&kind) => {
+            (Some(digest), Some(size), Some(kind))
+                if answer.status().is_success() && media_type::is_manifest(&kind) =>
+            {
                 Some(Descriptor::new(kind, digest, size))
             }
             _ => None,
@@ -75,7 +75,7 @@ impl Client {
         drop(answer);
         match told {
             Some(told) if at.digest.as_ref().is_none_or(|digest| *digest == told.digest) => Ok(Some(told)),
-            // The registry says too little: the bytes say it all.
+            // The registry says too little, or does not know HEAD: the bytes say it all.
             _ => Ok(self.manifest(at).await?.map(|manifest| manifest.descriptor)),
         }
     }

@@ -11,4 +11,5 @@ mod architecture;
 mod bundle;
 mod import;
 mod registry_api;
+mod remote;
 mod support;
