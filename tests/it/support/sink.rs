@@ -118,7 +118,9 @@ impl Refused {
 
 async fn handle(State(shared): State<Shared>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let Ok(body) = axum::body::to_bytes(body, 64 << 20).await else { return refuse(400, "SIZE_INVALID").into_response() };
+    let Ok(body) = axum::body::to_bytes(body, 64 << 20).await else {
+        return refuse(400, "SIZE_INVALID").into_response();
+    };
     let query: BTreeMap<String, String> = parts
         .uri
         .query()
