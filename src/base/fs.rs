@@ -163,9 +163,21 @@ pub fn remove_dir_all(path: &Path) -> Result<()> {
 
 /// Bytes that an ordinary user may still write at `path`, or at its nearest existing parent.
 pub fn free_space(path: &Path) -> Result<u64> {
-    let existing = path.ancestors().find(|p| p.exists()).unwrap_or(Path::new("."));
+    let existing = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
     let stat = rustix::fs::statvfs(existing).map_err(|error| failure(existing, "inspect", &error.into()))?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// Whether two paths, or their nearest existing parents, lie on the same file system.
+pub fn same_file_system(a: &Path, b: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let device = |path: &Path| {
+        path.ancestors()
+            .map(|path| if path.as_os_str().is_empty() { Path::new(".") } else { path })
+            .find_map(|path| path.metadata().ok())
+            .map(|metadata| metadata.dev())
+    };
+    device(a) == device(b)
 }
 
 /// Fails with [`Reason::DiskFull`] unless `needed` bytes fit at `path`.

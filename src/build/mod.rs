@@ -66,6 +66,31 @@ pub fn target(output: &Path, head: &Head) -> PathBuf {
     output.join(format!("{}-{}", head.name, head.version))
 }
 
+/// Fails unless what is still to be fetched and the bundle both fit, before the first byte of either is
+/// written.
+pub fn preflight(
+    contents: &Contents,
+    plan: &fetch::Plan,
+    head: &Head,
+    store: &Store,
+    options: &Options<'_>,
+) -> Result<(), Failure> {
+    if target(options.output, head).exists() {
+        return Ok(());
+    }
+    let bundle = bundle::plan(contents, options.volume_limit)?.bytes;
+    let fetched = plan.missing_bytes();
+    if fs::same_file_system(store.home(), options.output) {
+        return fs::require_space(
+            options.output,
+            bundle.saturating_add(fetched),
+            "what is fetched and the bundle",
+        );
+    }
+    fs::require_space(store.home(), fetched, "what is fetched")?;
+    fs::require_space(options.output, bundle, "the bundle")
+}
+
 /// Seals `contents` into `options.output`. A bundle of the same content that stands there already is
 /// verified and left as it is; one of other content is never overwritten.
 pub fn seal(

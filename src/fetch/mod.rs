@@ -29,7 +29,7 @@ pub async fn run(source: &Source, plan: &Plan, workers: usize) -> Result<(), Fai
     if plan.missing.is_empty() {
         return Ok(());
     }
-    let bytes: u64 = plan.missing.values().map(|missing| missing.blob.size).sum();
+    let bytes = plan.missing_bytes();
     fs::require_space(source.store.home(), bytes, "fetching")?;
     source.progress.start("fetching", bytes);
     let failures: Vec<Failure> = stream::iter(plan.missing.values())

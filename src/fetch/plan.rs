@@ -100,6 +100,11 @@ fn under(name: &str, failure: Failure) -> Failure {
 }
 
 impl Plan {
+    /// Bytes still to be fetched.
+    pub fn missing_bytes(&self) -> u64 {
+        self.missing.values().map(|missing| missing.blob.size).sum()
+    }
+
     fn add(&mut self, source: &Source, item: Item) -> Result<()> {
         for blob in item.graph.blobs.values() {
             if !source.store.has(blob)? {

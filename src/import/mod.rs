@@ -35,7 +35,7 @@ use crate::{
     remote::Client,
     report::receipt::{Counts, Origin, Receipt},
     store::Store,
-    verify::VerifiedBundle,
+    verify::{self, VerifiedBundle},
 };
 
 /// Where a bundle is imported to.
@@ -123,8 +123,14 @@ impl Source for VerifiedBundle {
     }
 }
 
-/// Imports `bundle`. Blocks; for a registry it runs its own executor, so it must not be called from one.
+/// Imports `bundle`: everything that the options select, or nothing that anybody could see.
+///
+/// The bundle need not have been through [`verify::check`]: its documents and the edges of its volumes are
+/// checked first, and its contents while they flow, so that the media are read once. Blocks; for a registry it runs its own executor, so it must not be called
+/// from one.
 pub fn run(bundle: &VerifiedBundle, options: &Options, progress: &dyn Progress) -> Result<Receipt, Failures> {
+    verify::check_documents(bundle)?;
+    verify::check_edges(bundle)?;
     let origin = Origin {
         name: bundle.index().name.clone(),
         version: bundle.index().version.clone(),

@@ -22,7 +22,7 @@ use crate::{
     base::{
         failure::{Failure, Failures, Reason, Result},
         limits,
-        progress::Progress,
+        progress::{Progress, Silent},
     },
     bundle::{
         ArtifactKind, Blob, Reader,
@@ -88,11 +88,22 @@ pub fn check(bundle: &VerifiedBundle, workers: usize, progress: &dyn Progress) -
         }
     });
     progress.finish();
-    let state = pass.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let mut failures = damage::failures(reader, &state.damaged);
-    failures.extend(state.failures.into_values());
-    Failures::check(failures)?;
+    pass.outcome()?;
     check_documents(bundle)
+}
+
+/// Checks what stands in the volumes beside the blobs: `oci-layout`, `index.json`, and the end of each
+/// volume. Whoever streams the blobs himself has then looked at everything that [`check`] looks at.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_edges(bundle: &VerifiedBundle) -> Result<(), Failures> {
+    let reader = &bundle.reader;
+    let pass = Pass { reader, progress: &Silent, state: Mutex::default() };
+    let fixed = (0..reader.index().members.len().min(2)).map(Item::Fixed);
+    let ends = (1..=reader.index().volumes.len()).map(Item::End);
+    pass.run(&fixed.chain(ends).collect::<Vec<_>>());
+    pass.outcome()
 }
 
 /// Checks the documents alone, without the content: every manifest parses, everything it names is there or
@@ -186,6 +197,14 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
+    /// Everything noted: damage by volume, then the rest in the order of the volumes.
+    fn outcome(self) -> Result<(), Failures> {
+        let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut failures = damage::failures(self.reader, &state.damaged);
+        failures.extend(state.failures.into_values());
+        Failures::check(failures)
+    }
+
     fn run(&self, run: &[Item]) {
         for item in run {
             match item {

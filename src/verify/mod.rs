@@ -16,7 +16,7 @@ mod open;
 
 use std::path::Path;
 
-pub use check::{ArtifactReport, Report, check, check_documents};
+pub use check::{ArtifactReport, Report, check, check_documents, check_edges};
 pub use open::{Glance, glance, open};
 
 use crate::{

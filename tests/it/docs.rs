@@ -49,5 +49,5 @@ fn every_documented_command_works() {
             commands += 1;
         }
     }
-    assert!(commands >= 10, "the documentation shows only {commands} commands");
+    assert!(commands >= 5, "the documentation shows only {commands} commands");
 }

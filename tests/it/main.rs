@@ -10,6 +10,7 @@
 mod architecture;
 mod bundle;
 mod docs;
+mod import;
 mod layout;
 mod lock;
 mod manifest;

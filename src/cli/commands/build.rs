@@ -38,9 +38,10 @@ pub(super) fn run(args: &args::Build, settings: &Settings, out: &Out) -> Result<
         out.report(&dry_run(args, &project, &source, &plan, &contents, volume_limit)?);
         return Ok(());
     }
-    runtime.block_on(fetch::run(&source, &plan, settings.workers.max(4)))?;
     let options = Options { output: &args.out, keys: &keys, volume_limit, workers: settings.workers };
     let head = &project.manifest.head;
+    build::preflight(&contents, &plan, head, &source.store, &options)?;
+    runtime.block_on(fetch::run(&source, &plan, settings.workers.max(4)))?;
     let report = build::seal(&contents, head, &source.store, &options, source.progress.as_ref())?;
     out.report(&report);
     Ok(())
@@ -112,7 +113,7 @@ fn dry_run(
         schema: 1,
         path: build::target(&args.out, &project.manifest.head).display().to_string(),
         items,
-        fetch_bytes: plan.missing.values().map(|missing| missing.blob.size).sum(),
+        fetch_bytes: plan.missing_bytes(),
         content_bytes: plan.graph.total(),
         bundle_bytes: sealed.bytes,
         volumes: sealed.volumes,

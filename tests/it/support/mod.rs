@@ -2,3 +2,4 @@
 
 pub(crate) mod origin;
 pub(crate) mod sandbox;
+pub(crate) mod sink;

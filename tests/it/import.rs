@@ -1,0 +1,308 @@
+//! From a signed bundle on disk into the home store and into a registry that takes pushes.
+
+use std::{path::PathBuf, sync::Arc};
+
+use sealift::{
+    base::{
+        clock::Timestamp,
+        digest::Digest,
+        failure::{Failures, Reason},
+        progress::Silent,
+    },
+    bundle::{ArtifactKind, Referrer},
+    import::{self, Destination, Mapping, Options},
+    oci::{Descriptor, Platform, media_type, reference::referrers_tag},
+    remote::{Client, ClientSettings, Retries},
+    report::Receipt,
+    store::{Store, Target},
+    verify::{self, VerifiedBundle},
+};
+use serde_json::json;
+
+use crate::{
+    bundle::{Workshop, files, key, noise},
+    support::sink::{Manner, Sink},
+};
+
+const NGINX: &str = "docker.io/library/nginx";
+
+/// A bundle with an index of two platforms (one signed, both with an attestation), two tags of one image, a
+/// chart and a file; and an empty site.
+struct Scene {
+    workshop: Workshop,
+    bundle: PathBuf,
+    index: Descriptor,
+    amd: Descriptor,
+    arm: Descriptor,
+    signature: Descriptor,
+    tool: Vec<u8>,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let mut workshop = Workshop::new();
+        let base = noise(1, 300_000);
+        let amd = Descriptor {
+            platform: Platform::parse("linux/amd64"),
+            ..workshop.image(&[&base, b"amd64"], None)
+        };
+        let arm = Descriptor {
+            platform: Platform::parse("linux/arm64"),
+            ..workshop.image(&[&base, b"arm64"], None)
+        };
+        let index = workshop.document(media_type::INDEX, json!({ "manifests": [amd, arm] }));
+        let signature = workshop.image(&[b"signature"], Some(&Descriptor { platform: None, ..arm.clone() }));
+        let image = workshop.artifact(ArtifactKind::Image, &format!("{NGINX}:1.27"), &index);
+        image.platforms = vec!["linux/amd64".into(), "linux/arm64".into()];
+        image.referrers.push(Referrer {
+            root: signature.clone(),
+            subject: arm.digest.clone(),
+            tag: Some("sig".into()),
+        });
+        workshop.artifact(ArtifactKind::Image, &format!("{NGINX}:stable"), &index);
+        let team = workshop.image(&[&base], None);
+        workshop.artifact(ArtifactKind::Image, "127.0.0.1:5601/team/app:1.0", &team);
+        let chart = workshop.image(&[b"chart"], None);
+        workshop.artifact(ArtifactKind::Chart, "charts.example.com/web:1.0.0", &chart);
+        let tool = noise(2, 70_000);
+        let empty = workshop.blob(media_type::EMPTY, b"{}");
+        let mut layer = json!(workshop.blob(media_type::OCTETS, &tool));
+        layer["annotations"] =
+            json!({ "org.opencontainers.image.title": "tool", "dev.sealift.executable": "true" });
+        let file = json!({ "artifactType": media_type::FILE_ARTIFACT, "config": empty, "layers": [layer] });
+        let file = workshop.document(media_type::MANIFEST, file);
+        workshop.artifact(ArtifactKind::File, "files/tool:2.0", &file);
+        let bundle = workshop.write("bundle", None, 2);
+        Self { workshop, bundle, index, amd, arm, signature, tool }
+    }
+
+    fn open(&self) -> VerifiedBundle {
+        verify::open(&self.bundle, &[key().public().clone()]).unwrap()
+    }
+
+    fn site(&self) -> Store {
+        Store::open(&self.workshop.dir.path().join("site")).unwrap()
+    }
+
+    fn run(&self, options: &Options) -> Result<Receipt, Failures> {
+        import::run(&self.open(), options, &Silent)
+    }
+}
+
+fn into(destination: Destination) -> Options {
+    Options {
+        destination,
+        platforms: Vec::new(),
+        names: Vec::new(),
+        mapping: Mapping::default(),
+        files_to: None,
+        dry_run: false,
+        workers: 4,
+        now: Timestamp::from_seconds(0).unwrap(),
+    }
+}
+
+fn home(store: &Store) -> Options {
+    into(Destination::Home(store.clone()))
+}
+
+fn registry(sink: &Sink, prefix: &str) -> Options {
+    let retries = Retries { tries: 1, ..Retries::default() };
+    let settings = ClientSettings { retries, ..ClientSettings::default() };
+    let client = Client::new(settings, Arc::new(Silent)).unwrap();
+    into(Destination::registry(&format!("{}{prefix}", sink.host()), client).unwrap())
+}
+
+fn reason(result: Result<Receipt, Failures>) -> Reason {
+    result.unwrap_err().list()[0].reason
+}
+
+#[test]
+fn everything_arrives_at_home_byte_for_byte() {
+    let scene = Scene::new();
+    let site = scene.site();
+    let receipt = scene.run(&home(&site)).unwrap();
+    for blob in &scene.workshop.contents.blobs {
+        let bytes = scene.workshop.store.read_blob(blob).unwrap();
+        assert!(site.read_blob(blob).unwrap() == bytes, "{}", blob.digest);
+    }
+    for (repository, tag, digest) in [
+        (NGINX, "1.27", Some(&scene.index.digest)),
+        (NGINX, "stable", Some(&scene.index.digest)),
+        (NGINX, "sig", Some(&scene.signature.digest)),
+        ("127.0.0.1_5601/team/app", "1.0", None),
+        ("charts.example.com/web", "1.0.0", None),
+        ("files/tool", "2.0", None),
+    ] {
+        let found = site.manifest(repository, &Target::Tag(tag.into())).unwrap().unwrap();
+        assert!(digest.is_none_or(|digest| *digest == found.digest), "{repository}:{tag}");
+    }
+    let referrers = site.referrers(NGINX, &scene.arm.digest, None, None, 9).unwrap();
+    assert_eq!(referrers.len(), 1);
+    assert_eq!(receipt.bundle.signers, [key().public().key_id()]);
+    assert_eq!((receipt.bundle.sequence, receipt.destination.as_str()), (42, "home"));
+    assert_eq!(site.receipts().unwrap(), [receipt.to_json().unwrap()]);
+
+    let again = scene.run(&home(&site)).unwrap();
+    assert_eq!((again.counts.blobs_written, again.counts.bytes_written), (0, 0));
+    assert_eq!(again.counts.bytes_skipped, receipt.counts.bytes_written);
+}
+
+#[test]
+fn a_narrowed_import_keeps_the_index_and_names_what_is_absent() {
+    let scene = Scene::new();
+    let site = scene.site();
+    let options = Options {
+        platforms: vec![Platform::parse("linux/amd64").unwrap()],
+        names: vec!["*/nginx:1.27".into()],
+        ..home(&site)
+    };
+    let receipt = scene.run(&options).unwrap();
+    let entry = &receipt.artifacts[0];
+    assert_eq!((receipt.artifacts.len(), &entry.digest), (1, &scene.index.digest));
+    assert_eq!(entry.absent, std::slice::from_ref(&scene.arm.digest));
+    assert_eq!(entry.dropped_referrers, std::slice::from_ref(&scene.signature.digest));
+    assert_eq!(receipt.not_selected.len(), 4);
+    let there = |digest: &Digest| site.manifest(NGINX, &Target::Digest(digest.clone())).unwrap().is_some();
+    assert!(there(&scene.amd.digest) && !there(&scene.arm.digest));
+    assert_eq!(site.tags(NGINX, None, 9).unwrap().unwrap(), ["1.27"]);
+    let none = Options { names: vec!["nginx".into()], ..home(&site) };
+    assert_eq!(reason(scene.run(&none)), Reason::FilterMatchesNothing);
+}
+
+#[test]
+fn a_damaged_bundle_publishes_nothing_and_a_good_copy_finishes() {
+    let scene = Scene::new();
+    let site = scene.site();
+    let volume = scene.bundle.join("volumes/0001.tar.zst");
+    let good = std::fs::read(&volume).unwrap();
+    // Within the manifests, within the layers, and in the last frame.
+    for at in [600, good.len() / 2, good.len() - 2] {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        std::fs::write(&volume, &bad).unwrap();
+        assert_eq!(reason(scene.run(&home(&site))), Reason::ChunkDamaged, "{at}");
+        assert!(site.repositories(None, 9).unwrap().is_empty() && site.receipts().unwrap().is_empty());
+    }
+    std::fs::write(&volume, &good).unwrap();
+    scene.run(&home(&site)).unwrap();
+    assert_eq!(site.repositories(None, 9).unwrap().len(), 4);
+}
+
+#[test]
+fn files_come_out_executable_and_whole() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let scene = Scene::new();
+    let folder = scene.workshop.dir.path().join("out");
+    let options = Options { files_to: Some(folder.clone()), ..home(&scene.site()) };
+    assert!(!scene.run(&options).unwrap().files[0].present);
+    assert!(scene.run(&options).unwrap().files[0].present);
+    assert!(files(&folder)["tool"] == scene.tool);
+    assert_eq!(folder.join("tool").metadata().unwrap().permissions().mode() & 0o777, 0o755);
+    std::fs::write(folder.join("tool"), "mine").unwrap();
+    assert_eq!(reason(scene.run(&options)), Reason::OutputExists);
+    assert_eq!(files(&folder)["tool"], b"mine");
+}
+
+#[test]
+fn a_registry_gets_children_before_parents_and_tags_last() {
+    let scene = Scene::new();
+    let sink = Sink::start(Manner { referrers: true, ..Manner::default() });
+    let receipt = scene.run(&registry(&sink, "/mirror")).unwrap();
+    assert_eq!(receipt.destination, format!("{}/mirror", sink.host()));
+    sink.with(|content| {
+        let nginx = &content.repositories[&format!("mirror/{NGINX}")];
+        assert_eq!(nginx.tags["1.27"], scene.index.digest);
+        let (kind, bytes) = &nginx.manifests[&scene.index.digest];
+        assert_eq!((kind.as_str(), Digest::of(bytes)), (media_type::INDEX, scene.index.digest.clone()));
+        assert!(content.repositories["mirror/127.0.0.1_5601/team/app"].tags.contains_key("1.0"));
+        assert!(content.repositories["mirror/files/tool"].tags.contains_key("2.0"));
+        // The sink refuses parents before children; tags must come after every manifest of everything.
+        let is_tag = |line: &String| line.contains("/manifests/") && !line.contains("/manifests/sha256:");
+        let first_tag = content.log.iter().position(is_tag).unwrap();
+        assert_eq!(content.log.len() - first_tag, receipt.counts.tags);
+        assert!(content.log[first_tag..].iter().all(is_tag));
+        // Each content went over the wire once; other repositories mounted it.
+        let uploads = content.log.iter().filter(|line| line.contains("/blobs/")).count();
+        let distinct: std::collections::BTreeSet<_> = content
+            .log
+            .iter()
+            .filter(|line| line.contains("/blobs/"))
+            .map(|line| &line[line.len() - 64..])
+            .collect();
+        assert_eq!(uploads, distinct.len());
+        assert!(content.log.iter().any(|line| line.contains("/mount/")));
+        content.log.clear();
+    });
+    let again = scene.run(&registry(&sink, "/mirror")).unwrap();
+    assert_eq!((again.counts.blobs_written, again.counts.bytes_written), (0, 0));
+    sink.with(|content| assert!(content.log.is_empty(), "{:?}", content.log));
+}
+
+#[test]
+fn without_the_referrers_api_the_fallback_tag_is_kept() {
+    let scene = Scene::new();
+    let sink = Sink::start(Manner::default());
+    scene.run(&registry(&sink, "")).unwrap();
+    let tag = referrers_tag(&scene.arm.digest);
+    let list = |content: &mut crate::support::sink::Content| {
+        let nginx = &content.repositories[NGINX];
+        let (_, bytes) = &nginx.manifests[&nginx.tags[&tag]];
+        serde_json::from_slice::<serde_json::Value>(bytes).unwrap()["manifests"].clone()
+    };
+    let listed = sink.with(list);
+    assert_eq!(listed[0]["digest"], scene.signature.digest.to_string());
+    assert_eq!(listed[0]["artifactType"], media_type::CONFIG);
+    // Cut between the manifest and the list: the next run finds that it is not listed.
+    sink.with(|content| content.repositories.get_mut(NGINX).unwrap().tags.remove(&tag));
+    scene.run(&registry(&sink, "")).unwrap();
+    assert_eq!(sink.with(list), listed);
+}
+
+#[test]
+fn a_cut_push_goes_on_where_it_ended() {
+    let scene = Scene::new();
+    let sink = Sink::start(Manner { referrers: true, breaks_after: Some(3) });
+    assert_eq!(scene.run(&registry(&sink, "")).unwrap_err().code(), 9);
+    sink.with(|content| {
+        assert_eq!(content.log.len(), 3);
+        assert!(content.repositories.values().all(|repository| repository.tags.is_empty()));
+    });
+    sink.mend();
+    scene.run(&registry(&sink, "")).unwrap();
+    sink.with(|content| {
+        let uploads: Vec<_> = content.log.iter().filter(|line| line.contains("/blobs/")).collect();
+        let distinct: std::collections::BTreeSet<_> =
+            uploads.iter().map(|line| &line[line.len() - 64..]).collect();
+        assert_eq!(uploads.len(), distinct.len(), "a content was sent twice");
+        assert_eq!(content.repositories[NGINX].tags.len(), 3);
+    });
+}
+
+#[test]
+fn a_dry_run_asks_and_changes_nothing() {
+    let scene = Scene::new();
+    let sink = Sink::start(Manner::default());
+    let options = Options {
+        mapping: Mapping::parse(&["docker.io/library=base", "files=tools"]).unwrap(),
+        dry_run: true,
+        ..registry(&sink, "/p")
+    };
+    let planned = scene.run(&options).unwrap();
+    assert!(planned.dry_run && planned.counts.bytes_written > 300_000);
+    assert_eq!(planned.artifacts.iter().filter(|entry| entry.target.starts_with("p/base/nginx:")).count(), 2);
+    sink.with(|content| assert!(content.log.is_empty() && content.repositories.is_empty()));
+    let done = scene.run(&Options { dry_run: false, ..options }).unwrap();
+    assert_eq!(done.counts, planned.counts);
+}
+
+#[test]
+fn a_registry_that_is_not_there_is_upstream_trouble() {
+    let scene = Scene::new();
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let settings =
+        ClientSettings { retries: Retries { tries: 1, ..Retries::default() }, ..ClientSettings::default() };
+    let client = Client::new(settings, Arc::new(Silent)).unwrap();
+    let failures = scene.run(&into(Destination::registry(&nobody.to_string(), client).unwrap())).unwrap_err();
+    assert_eq!((failures.code(), failures.list()[0].reason), (9, Reason::Network));
+}
