@@ -48,3 +48,5 @@ pub const PAGES: usize = 1000;
 pub const REDIRECTS: usize = 5;
 /// Bytes of a manifest, lock or key file that a user hands in.
 pub const USER_FILE_BYTES: u64 = 16 << 20;
+/// Nesting of lists and objects in an OCI document (J07).
+pub const JSON_DEPTH: usize = 64;

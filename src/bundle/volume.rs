@@ -378,22 +378,23 @@ impl Reader {
             });
         }
         let mut end = Vec::new();
-        self.frame(number, start..volume.size, header::END, name, &mut |bytes| {
+        let outcome = self.frame(number, start..volume.size, header::END, name, &mut |bytes| {
             end.extend_from_slice(bytes);
             Ok(())
-        })
-        .map_err(|failure| match failure.reason {
+        });
+        let first = end.get(..512).and_then(|block| <&[u8; 512]>::try_from(block).ok());
+        if let Some(block) = first.filter(|block| block.iter().any(|byte| *byte != 0)) {
+            let after = last.map_or(0, |at| at + 1);
+            return Err(refuse(header::fault(block, None, |path| self.place(path, after))));
+        }
+        outcome.map_err(|failure| match failure.reason {
             Reason::ZstdFrame => failure.as_reason(Reason::TarTrailing),
             _ => failure,
         })?;
         if end.iter().all(|byte| *byte == 0) {
             return Ok(());
         }
-        let fault = <&[u8; 512]>::try_from(end.get(..512).unwrap_or_default())
-            .ok()
-            .filter(|block| block.iter().any(|byte| *byte != 0))
-            .map(|block| header::fault(block, None, |path| self.place(path, last.map_or(0, |at| at + 1))));
-        Err(refuse(fault.unwrap_or_else(|| (Reason::TarEnd, "found only one zero block".to_owned()))))
+        Err(refuse((Reason::TarEnd, "found only one zero block".to_owned())))
     }
 
     /// What a frame holds that stands where the archive should end.

@@ -8,4 +8,7 @@
 )]
 
 mod architecture;
+mod attacks;
 mod bundle;
+mod forge;
+mod tampering;
