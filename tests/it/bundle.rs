@@ -322,3 +322,13 @@ fn a_second_writer_gives_the_same_volume() {
     let ours = files(&shop.write("bundle", None, 2));
     assert!(ours["volumes/0001.tar.zst"] == forge.seal()["volumes/0001.tar.zst"]);
 }
+
+#[test]
+fn keys_of_openssl_are_read() {
+    let pem = fs::read_to_string(root().join("testdata/keys/worthless-1.encrypted.pem")).unwrap();
+    let passphrase = sealift::base::redact::Secret::new("worthless");
+    let opened = PrivateKey::from_pem(&pem, Some(&passphrase)).unwrap();
+    assert_eq!(opened.public(), key().public());
+    let public = fs::read_to_string(root().join("testdata/keys/worthless-1.pub.pem")).unwrap();
+    assert_eq!(opened.public().to_pem().unwrap(), public);
+}
