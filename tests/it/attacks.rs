@@ -535,7 +535,9 @@ fn every_attack_ends_as_expected() {
     let folder = root().join("testdata/attacks");
     let mut wrong = Vec::new();
     if update {
-        let _old = fs::remove_dir_all(&folder);
+        for old in fs::read_dir(&folder).unwrap().map(Result::unwrap).filter(|old| old.path().is_dir()) {
+            fs::remove_dir_all(old.path()).unwrap();
+        }
     }
     for attack in ATTACKS {
         let dir = folder.join(attack.name);
@@ -576,7 +578,9 @@ fn every_attack_ends_as_expected() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let folders: BTreeSet<String> = fs::read_dir(&folder)
         .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.path().is_dir())
+        .map(|entry| entry.file_name().into_string().unwrap())
         .collect();
     let names: BTreeSet<String> = ATTACKS.iter().map(|attack| attack.name.to_owned()).collect();
     assert_eq!(folders, names);

@@ -332,3 +332,14 @@ fn keys_of_openssl_are_read() {
     let public = fs::read_to_string(root().join("testdata/keys/worthless-1.pub.pem")).unwrap();
     assert_eq!(opened.public().to_pem().unwrap(), public);
 }
+
+#[test]
+fn a_disk_that_refuses_stops_the_writer_at_once() {
+    let shop = layered(&[&noise(1, 40 << 20)]);
+    let dir = shop.dir.path().join("bundle");
+    // The second volume cannot be made: a folder stands in its place.
+    fs::create_dir_all(dir.join("volumes/0002.tar.zst")).unwrap();
+    let limit = Some(18 << 20);
+    let failures = bundle::write(&dir, &shop.contents, &shop.store, limit, 2, &[], &Silent).unwrap_err();
+    assert_eq!(failures.code(), 3, "{:?}", failures.list());
+}
