@@ -75,3 +75,5 @@ pub const SLOWEST_BYTES: u64 = 4 << 10;
 pub const CHALLENGE_BYTES: usize = 8 << 10;
 /// Bytes that a credential helper may print.
 pub const HELPER_BYTES: u64 = 64 << 10;
+/// Nesting of lists and objects in an OCI document (J07).
+pub const JSON_DEPTH: usize = 64;

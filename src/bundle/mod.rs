@@ -59,11 +59,12 @@ pub struct Contents {
 }
 
 fn inventory_row(artifact: &Artifact, reach: &closure::Reach) -> inventory::Row {
-    let version = artifact.name.rsplit_once(['@', ':']).map_or("", |(_, version)| version);
+    let (name, digest) = artifact.name.split_once('@').unwrap_or((&artifact.name, ""));
+    let tag = name.rsplit_once(':').map(|(_, tag)| tag).filter(|tag| !tag.contains('/'));
     inventory::Row {
         kind: artifact.kind.name().to_owned(),
         name: artifact.name.clone(),
-        version: version.to_owned(),
+        version: tag.unwrap_or(digest).to_owned(),
         platform: artifact.platforms.join(" "),
         digest: artifact.root.digest.to_string(),
         size: reach.bytes,

@@ -93,6 +93,12 @@ struct Frame {
     blocks: Vec<Block>,
 }
 
+impl Frame {
+    fn length(&self) -> u64 {
+        self.blocks.iter().map(|block| block.filled as u64).sum()
+    }
+}
+
 /// Size and chunk hashes of a volume that is on disk.
 type OnDisk = (u64, Vec<u8>);
 
@@ -123,7 +129,7 @@ pub(super) struct Pipeline<'scope> {
     pieces: Option<Sender<Piece>>,
     lengths: Receiver<(u64, u64)>,
     tokens: Receiver<()>,
-    threads: Vec<ScopedJoinHandle<'scope, Result<()>>>,
+    threads: Vec<ScopedJoinHandle<'scope, ()>>,
     writer: ScopedJoinHandle<'scope, Result<Vec<OnDisk>>>,
     hasher: ScopedJoinHandle<'scope, Vec<Digest>>,
     sent: u64,
@@ -141,7 +147,7 @@ impl<'scope> Pipeline<'scope> {
     ) -> Self {
         let (pieces, queue) = channel::<Piece>();
         let queue = std::sync::Arc::new(Mutex::new(queue));
-        let (frames, incoming) = channel::<Frame>();
+        let (frames, incoming) = channel::<Result<Frame>>();
         let (length, lengths) = channel();
         let (token, tokens) = channel();
         let (bytes, to_hash) = sync_channel(workers + 1);
@@ -203,29 +209,39 @@ impl<'scope> Pipeline<'scope> {
         let written = self.writer.join().map_err(crashed)?;
         let digests = self.hasher.join().map_err(crashed)?;
         for thread in self.threads {
-            thread.join().map_err(crashed)??;
+            thread.join().map_err(crashed)?;
         }
         let sealed = written?.into_iter().zip(digests);
         Ok(sealed.map(|((size, chunks), digest)| Sealed { size, digest, chunks }).collect())
     }
 }
 
-/// A worker: pieces to frames, until there are no more.
+/// A worker: pieces to frames, until there are no more or the file is closed. A failure goes to the file,
+/// which closes then: a frame that never comes would make the others wait for ever.
 fn work(
     queue: &Mutex<Receiver<Piece>>,
-    frames: &Sender<Frame>,
+    frames: &Sender<Result<Frame>>,
     lengths: &Sender<(u64, u64)>,
     pool: &Pool,
-) -> Result<()> {
-    let mut compressor = Compressor::new()?;
+) {
+    let mut compressor = match Compressor::new() {
+        Ok(compressor) => compressor,
+        Err(failure) => {
+            let _file_may_be_closed = frames.send(Err(failure));
+            return;
+        }
+    };
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(piece) = next else { return Ok(()) };
+        let Ok(piece) = next else { return };
         let (number, volume) = (piece.number, piece.volume);
-        let blocks = compress(&mut compressor, piece, pool)?;
-        let length = blocks.iter().map(|block| block.filled as u64).sum();
-        if lengths.send((number, length)).is_err() || frames.send(Frame { number, volume, blocks }).is_err() {
-            return Ok(());
+        let frame = compress(&mut compressor, piece, pool).map(|blocks| Frame { number, volume, blocks });
+        let length = frame.as_ref().map_or(0, Frame::length);
+        let failed = frame.is_err();
+        // The length goes first: whoever waits for it must not miss it when the file closes.
+        let hung_up = lengths.send((number, length)).is_err() || frames.send(frame).is_err();
+        if failed || hung_up {
+            return;
         }
     }
 }
@@ -316,11 +332,11 @@ impl Current {
     }
 }
 
-/// Puts frames in order and writes them. A missing frame means that a worker failed: it tells.
+/// Puts frames in order and writes them.
 fn write(
     dir: &Path,
     limit: Option<u64>,
-    frames: &Receiver<Frame>,
+    frames: &Receiver<Result<Frame>>,
     bytes: &SyncSender<Bytes>,
 ) -> Result<Vec<OnDisk>> {
     let mut volumes = Vec::new();
@@ -328,6 +344,7 @@ fn write(
     let mut early = BTreeMap::new();
     let mut next = 0;
     for frame in frames {
+        let frame = frame?;
         early.insert(frame.number, frame);
         while let Some(frame) = early.remove(&next) {
             next += 1;

@@ -47,7 +47,13 @@ pub struct Reader {
     /// Members of each blob, by its position in the index.
     spans: Vec<Range<usize>>,
     chunks: Mutex<VecDeque<CachedChunk>>,
-    decompressors: Mutex<Vec<Decompressor>>,
+    openers: Mutex<Vec<Opener>>,
+}
+
+/// What opening a frame takes; used again for the next.
+struct Opener {
+    decompressor: Decompressor,
+    out: Vec<u8>,
 }
 
 struct CachedChunk {
@@ -95,7 +101,7 @@ impl Reader {
             hashes,
             first_chunks,
             chunks: Mutex::default(),
-            decompressors: Mutex::default(),
+            openers: Mutex::default(),
         })
     }
 
@@ -250,8 +256,7 @@ impl Reader {
                 .hint("the bundle was not made by sealift as it should; do not use it, ask the sender")
         };
         frame::check_header(&self.peek(volume, range.start, range.end)?, expected).map_err(refuse)?;
-        let mut decompressor = self.decompressor()?;
-        let mut out = vec![0; OUT_BYTES];
+        let mut opener = self.opener()?;
         let (mut produced, mut ended) = (0u64, false);
         let mut left = range.end - range.start;
         self.authentic(volume, range, &mut |mut input| {
@@ -259,7 +264,7 @@ impl Reader {
                 if ended {
                     return Err(refuse(after_frame(input)));
                 }
-                let step = decompressor.step(input, &mut out).map_err(refuse)?;
+                let step = opener.decompressor.step(input, &mut opener.out).map_err(refuse)?;
                 input = input.get(step.taken..).unwrap_or_default();
                 left = left.saturating_sub(step.taken as u64);
                 produced += step.written as u64;
@@ -267,7 +272,7 @@ impl Reader {
                     let message = format!("a frame holds more than the {expected} bytes declared");
                     return Err(refuse((Reason::ZstdExpansion, message)));
                 }
-                sink(out.get(..step.written).unwrap_or_default())?;
+                sink(opener.out.get(..step.written).unwrap_or_default())?;
                 ended = step.ended;
                 // Without input zstd may still hold output back; it is out when less than a buffer came.
                 if input.is_empty() && (ended || step.written < OUT_BYTES) {
@@ -279,17 +284,18 @@ impl Reader {
             let message = format!("a frame does not end where bundle.json says, after {produced} bytes");
             return Err(refuse((Reason::ZstdFrame, message)));
         }
-        lock(&self.decompressors).push(decompressor);
+        lock(&self.openers).push(opener);
         Ok(())
     }
 
-    fn decompressor(&self) -> Result<Decompressor> {
-        let mut decompressor = match lock(&self.decompressors).pop() {
+    fn opener(&self) -> Result<Opener> {
+        let used = lock(&self.openers).pop();
+        let mut opener = match used {
             Some(used) => used,
-            None => Decompressor::new()?,
+            None => Opener { decompressor: Decompressor::new()?, out: vec![0; OUT_BYTES] },
         };
-        decompressor.begin()?;
-        Ok(decompressor)
+        opener.decompressor.begin()?;
+        Ok(opener)
     }
 
     /// Hands the content of member `at` to `sink`, after checking its header; then checks its padding.
@@ -378,27 +384,28 @@ impl Reader {
             });
         }
         let mut end = Vec::new();
-        self.frame(number, start..volume.size, header::END, name, &mut |bytes| {
+        let outcome = self.frame(number, start..volume.size, header::END, name, &mut |bytes| {
             end.extend_from_slice(bytes);
             Ok(())
-        })
-        .map_err(|failure| match failure.reason {
+        });
+        let first = end.get(..512).and_then(|block| <&[u8; 512]>::try_from(block).ok());
+        if let Some(block) = first.filter(|block| block.iter().any(|byte| *byte != 0)) {
+            let after = last.map_or(0, |at| at + 1);
+            return Err(refuse(header::fault(block, None, |path| self.place(path, after))));
+        }
+        outcome.map_err(|failure| match failure.reason {
             Reason::ZstdFrame => failure.as_reason(Reason::TarTrailing),
             _ => failure,
         })?;
         if end.iter().all(|byte| *byte == 0) {
             return Ok(());
         }
-        let fault = <&[u8; 512]>::try_from(end.get(..512).unwrap_or_default())
-            .ok()
-            .filter(|block| block.iter().any(|byte| *byte != 0))
-            .map(|block| header::fault(block, None, |path| self.place(path, last.map_or(0, |at| at + 1))));
-        Err(refuse(fault.unwrap_or_else(|| (Reason::TarEnd, "found only one zero block".to_owned()))))
+        Err(refuse((Reason::TarEnd, "found only one zero block".to_owned())))
     }
 
     /// What a frame holds that stands where the archive should end.
     fn unexpected_member(&self, volume: usize, start: u64, end: u64, last: Option<usize>) -> Result<Failure> {
-        let mut decompressor = self.decompressor()?;
+        let mut decompressor = self.opener()?.decompressor;
         let mut block = [0; 512];
         let mut filled = 0;
         self.authentic(volume, start..end, &mut |mut input| {

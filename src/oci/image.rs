@@ -93,6 +93,9 @@ impl Document {
         }
         let malformed = |error: &serde_json::Error| Failure::new(Reason::OciMalformed, object(), error);
         let ambiguous = |message: String| Failure::new(Reason::OciAmbiguous, object(), message);
+        if nesting(bytes) > limits::JSON_DEPTH {
+            return Err(Failure::new(Reason::OciMalformed, object(), "it nests deeper than 64 levels"));
+        }
         let shape: Shape = serde_json::from_slice(bytes).map_err(|error| {
             if error.to_string().starts_with("duplicate field") {
                 ambiguous(error.to_string())
@@ -172,6 +175,24 @@ impl Document {
             Self::Index(index) => index.artifact_type.as_deref(),
         }
     }
+}
+
+/// How deep lists and objects nest, without recursion: unknown members are skipped by the parser, whatever
+/// they hold, but other readers may not survive them (J07).
+fn nesting(json: &[u8]) -> usize {
+    let (mut depth, mut deepest, mut in_text, mut escaped) = (0usize, 0, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'[' | b'{' if !in_text => depth += 1,
+            b']' | b'}' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
 }
 
 /// The type of a document whose sender did not say: its own `mediaType`, else by its shape.

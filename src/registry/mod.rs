@@ -3,7 +3,7 @@
 //! A request runs through four stations:
 //!
 //! 1. `serve.rs` accepts it through `door.rs`; only there are sockets;
-//! 2. `endpoint.rs` reads method, path and query once, into [`Endpoint`](endpoint::Endpoint) and `Query`;
+//! 2. `endpoint.rs` reads method, path and query once, into `Endpoint` and `Query`;
 //! 3. `manifests.rs`, `blobs.rs`, `tags.rs` or `referrers.rs` answers from the store, on a blocking thread;
 //! 4. `respond.rs` makes the response, or the error in the form of the distribution-spec.
 //!

@@ -77,7 +77,7 @@ pub fn check(bundle: &VerifiedBundle, workers: usize, progress: &dyn Progress) -
     let pass = Pass { reader, progress, state: Mutex::default() };
     let runs = runs(reader);
     let next = AtomicUsize::new(0);
-    progress.start("verify", reader.index().volumes.iter().map(|volume| volume.size).sum());
+    progress.start("verify", reader.index().blobs.iter().map(|blob| blob.size).sum());
     std::thread::scope(|scope| {
         for _ in 0..workers.clamp(1, runs.len().max(1)) {
             scope.spawn(|| {
@@ -213,7 +213,11 @@ impl Pass<'_> {
                 }
                 Item::Blob(at) => {
                     let members = self.reader.members_of(*at);
-                    self.item(members, self.reader.blob(*at, &mut |_bytes| Ok(())));
+                    let outcome = self.reader.blob(*at, &mut |bytes| {
+                        self.progress.advance(bytes.len() as u64);
+                        Ok(())
+                    });
+                    self.item(members, outcome);
                 }
                 Item::End(number) => self.end(*number),
             }
@@ -241,7 +245,6 @@ impl Pass<'_> {
     /// at, so that the whole damage is known after one pass.
     fn item(&self, members: Range<usize>, outcome: Result<()>) {
         let members = self.reader.index().members.get(members).unwrap_or_default();
-        let bytes = members.iter().flat_map(|member| &member.frames).sum();
         if let (Err(failure), Some(first)) = (outcome, members.first()) {
             if failure.reason == Reason::ChunkDamaged {
                 for member in members {
@@ -252,7 +255,6 @@ impl Pass<'_> {
                 self.note((first.volume, first.offset), failure);
             }
         }
-        self.progress.advance(bytes);
     }
 
     fn end(&self, number: usize) {

@@ -1,6 +1,9 @@
 //! Damage of volumes, told by file and chunk, with the artifacts that suffer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cell::OnceCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use crate::{
     base::{
@@ -16,6 +19,7 @@ const NAMED: usize = 10;
 /// Volumes whose file has another size than listed: cut, grown, or in the place of another one.
 pub(super) fn wrong_sizes(reader: &Reader) -> Result<Vec<Failure>> {
     let mut failures = Vec::new();
+    let suffering = Suffering::new(reader);
     for (number, volume) in (1..).zip(&reader.index().volumes) {
         let path = reader.dir().join(&volume.path);
         let file = fs::open_plain(&path)?;
@@ -29,7 +33,7 @@ pub(super) fn wrong_sizes(reader: &Reader) -> Result<Vec<Failure>> {
             Failure::new(reason, &volume.path, message).hint("copy this file again")
         });
         let everything: BTreeSet<u64> = (0..chunk_count(volume.size)).collect();
-        failures.push(with_artifacts(reader, failure, number, &everything));
+        failures.push(suffering.named(failure, number, &everything));
     }
     Ok(failures)
 }
@@ -57,13 +61,14 @@ fn other_place(reader: &Reader, number: usize) -> Option<Failure> {
 
 /// One failure a volume for its damaged chunks (numbers from 0).
 pub(super) fn failures(reader: &Reader, damaged: &BTreeMap<usize, BTreeSet<u64>>) -> Vec<Failure> {
+    let suffering = Suffering::new(reader);
     damaged
         .iter()
         .filter_map(|(number, chunks)| {
             let volume = reader.index().volumes.get(number.checked_sub(1)?)?;
             let swapped = chunks.contains(&0).then(|| other_place(reader, *number)).flatten();
             let failure = swapped.unwrap_or_else(|| chunk_failure(&volume.path, volume.size, chunks));
-            Some(with_artifacts(reader, failure, *number, chunks))
+            Some(suffering.named(failure, *number, chunks))
         })
         .collect()
 }
@@ -108,38 +113,53 @@ fn ranges(chunks: &BTreeSet<u64>, size: u64) -> String {
     format!("bytes {}", words.join(", "))
 }
 
-/// Adds the names of the artifacts that have content in these chunks, as far as the manifests can be read.
-fn with_artifacts(reader: &Reader, mut failure: Failure, volume: usize, chunks: &BTreeSet<u64>) -> Failure {
-    let blobs = blobs_in(reader, volume, chunks);
-    let index = reader.index();
-    let graph = Graph::read(&index.blobs, &mut |blob: &Blob| read_manifest(reader, blob));
-    let names: Vec<&str> = index
-        .artifacts
-        .iter()
-        .filter(|artifact| !graph.reach(artifact).blobs.is_disjoint(&blobs))
-        .map(|artifact| artifact.name.as_str())
-        .collect();
-    if !names.is_empty() {
-        let more = names.len().saturating_sub(NAMED);
-        let shown: Vec<&str> = names.into_iter().take(NAMED).collect();
-        let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
-        failure.message = format!("{}; affected: {}{rest}", failure.message, shown.join(", "));
-    }
-    failure
+/// Knows which artifacts have content where, as far as the manifests can be read. They are read when the
+/// first failure asks.
+struct Suffering<'a> {
+    reader: &'a Reader,
+    graph: OnceCell<Graph<'a>>,
 }
 
-/// Positions of the blobs with bytes in these chunks of a volume.
-fn blobs_in(reader: &Reader, volume: usize, chunks: &BTreeSet<u64>) -> BTreeSet<usize> {
-    let index = reader.index();
-    let touched = |at: usize| {
-        index.members.get(at).is_some_and(|member| {
-            let end = member.offset + member.frames.iter().sum::<u64>();
-            let (first, last) =
-                (member.offset / limits::CHUNK_BYTES, end.saturating_sub(1) / limits::CHUNK_BYTES);
-            member.volume == volume && chunks.range(first..=last).next().is_some()
-        })
-    };
-    (0..index.blobs.len()).filter(|blob| reader.members_of(*blob).any(touched)).collect()
+impl<'a> Suffering<'a> {
+    fn new(reader: &'a Reader) -> Self {
+        Self { reader, graph: OnceCell::new() }
+    }
+
+    /// Adds the names of the artifacts that have content in these chunks of a volume.
+    fn named(&self, mut failure: Failure, volume: usize, chunks: &BTreeSet<u64>) -> Failure {
+        let index = self.reader.index();
+        let graph = self
+            .graph
+            .get_or_init(|| Graph::read(&index.blobs, &mut |blob: &Blob| read_manifest(self.reader, blob)));
+        let blobs = self.blobs_in(volume, chunks);
+        let names: Vec<&str> = index
+            .artifacts
+            .iter()
+            .filter(|artifact| !graph.reach(artifact).blobs.is_disjoint(&blobs))
+            .map(|artifact| artifact.name.as_str())
+            .collect();
+        if !names.is_empty() {
+            let more = names.len().saturating_sub(NAMED);
+            let shown: Vec<&str> = names.into_iter().take(NAMED).collect();
+            let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+            failure.message = format!("{}; affected: {}{rest}", failure.message, shown.join(", "));
+        }
+        failure
+    }
+
+    /// Positions of the blobs with bytes in these chunks of a volume.
+    fn blobs_in(&self, volume: usize, chunks: &BTreeSet<u64>) -> BTreeSet<usize> {
+        let index = self.reader.index();
+        let touched = |at: usize| {
+            index.members.get(at).is_some_and(|member| {
+                let end = member.offset + member.frames.iter().sum::<u64>();
+                let (first, last) =
+                    (member.offset / limits::CHUNK_BYTES, end.saturating_sub(1) / limits::CHUNK_BYTES);
+                member.volume == volume && chunks.range(first..=last).next().is_some()
+            })
+        };
+        (0..index.blobs.len()).filter(|blob| self.reader.members_of(*blob).any(touched)).collect()
+    }
 }
 
 /// A manifest, for [`Graph::read`].

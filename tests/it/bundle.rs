@@ -175,3 +175,171 @@ fn any_number_of_workers_and_any_order_give_the_same_bytes() {
     assert!(one == eight);
     assert!(one.len() > 9, "{:?}", one.keys());
 }
+
+/// A shop with one artifact of some layers.
+fn layered(layers: &[&[u8]]) -> Workshop {
+    let mut shop = Workshop::new();
+    let image = shop.image(layers, None);
+    shop.artifact(ArtifactKind::Image, "registry.example.com/app:1", &image);
+    shop
+}
+
+#[test]
+fn no_volume_is_ever_over_its_limit() {
+    let text = "compressible ".repeat(300_000);
+    let shop = layered(&[
+        &noise(1, 2_500_000),
+        &noise(2, 900_000),
+        &noise(3, 900_000),
+        text.as_bytes(),
+        &noise(4, 1_048_576),
+        b"",
+    ]);
+    for limit in [1 << 20, (1 << 20) + 1, 1_500_000, 2 << 20, 3_000_000, 20 << 20] {
+        let dir = shop.write(&format!("limit-{limit}"), Some(limit), 2);
+        let bundle = open(&dir);
+        let report = verify::check(&bundle, 2, &Silent).unwrap();
+        let plan = bundle::plan(&shop.contents, Some(limit)).unwrap();
+        assert!(report.volumes <= plan.volumes, "{report:?} {plan:?}");
+        assert!(report.stored <= plan.bytes, "{report:?} {plan:?}");
+        for volume in &bundle.index().volumes {
+            assert!(volume.size <= limit, "{} in {limit}", volume.size);
+        }
+        for blob in &shop.contents.blobs {
+            let mut got = Vec::new();
+            bundle
+                .stream_blob(&blob.digest, &mut |bytes| {
+                    got.extend_from_slice(bytes);
+                    Ok(())
+                })
+                .unwrap();
+            blob.check(&got).unwrap();
+        }
+    }
+    let small = bundle::plan(&shop.contents, Some((1 << 20) - 1)).unwrap_err();
+    assert_eq!(small.reason, Reason::BadArgument);
+}
+
+#[test]
+fn only_what_cannot_fit_a_volume_is_split() {
+    let shop = layered(&[&noise(1, 900_000), &noise(2, 900_000), &noise(3, 2_500_000)]);
+    let bundle = open(&shop.write("bundle", Some(1 << 20), 2));
+    let mut parts = BTreeMap::new();
+    for member in &bundle.index().members {
+        let name = member.path.split(".part-").next().unwrap().to_owned();
+        *parts.entry(name).or_insert(0) += 1;
+    }
+    let mut counts: Vec<i32> = parts.into_values().collect();
+    counts.sort_unstable();
+    assert_eq!(counts[..6], [1; 6]);
+    assert!(counts.len() == 7 && counts[6] >= 3, "{counts:?}");
+}
+
+#[test]
+fn damage_is_told_with_the_artifacts_that_suffer() {
+    let shop = workshop(12 << 20);
+    let dir = shop.write("bundle", Some(9 << 20), 2);
+    let bundle = open(&dir);
+    let digest = Digest::of(&noise(2, 12 << 20));
+    let index = bundle.index();
+    let hit: Vec<_> = index.members.iter().filter(|member| member.path.contains(digest.hex())).collect();
+    assert_eq!(hit.len(), 2);
+    for member in &hit {
+        let path = dir.join(&index.volumes[member.volume - 1].path);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[usize::try_from(member.offset + member.frames[0] / 2).unwrap()] ^= 1;
+        fs::write(&path, bytes).unwrap();
+    }
+    let failures = verify::check(&bundle, 2, &Silent).unwrap_err();
+    assert_eq!(failures.code(), 4);
+    assert_eq!(failures.list().len(), 2);
+    for (failure, member) in failures.list().iter().zip(&hit) {
+        assert_eq!(failure.reason, Reason::ChunkDamaged);
+        assert_eq!(failure.object, index.volumes[member.volume - 1].path);
+        assert!(failure.message.contains("docker.io/library/tool:2"), "{failure}");
+    }
+    // The chunk in the first volume holds nothing else.
+    assert!(!failures.list()[0].message.contains("files/run"), "{}", failures.list()[0]);
+}
+
+#[test]
+fn a_store_that_rots_stops_the_writer() {
+    for rot in [&b"other bytes of"[..], b"short", b"longer than the blob was"] {
+        let shop = layered(&[b"some content ok"]);
+        let layer = Descriptor::of(media_type::LAYER_TAR, b"some content ok");
+        fs::write(shop.store.blob_path(&layer.digest), rot).unwrap();
+        let dir = shop.dir.path().join("bundle");
+        fs::create_dir(&dir).unwrap();
+        let failures =
+            bundle::write(&dir, &shop.contents, &shop.store, None, 2, &[key()], &Silent).unwrap_err();
+        assert_eq!(failures.list()[0].reason, Reason::StoreDamaged);
+        assert!(!shop.store.has(&layer).unwrap(), "the damaged copy stays");
+        assert!(!dir.join("SHA256SUMS").exists());
+    }
+}
+
+#[test]
+fn contents_that_are_not_closed_are_not_written() {
+    let reasons = |shop: &Workshop| {
+        let dir = shop.dir.path().join("bundle");
+        fs::create_dir(&dir).unwrap();
+        let failures = bundle::write(&dir, &shop.contents, &shop.store, None, 2, &[], &Silent).unwrap_err();
+        assert!(fs::read_dir(&dir).unwrap().next().is_none());
+        failures.list().iter().map(|failure| failure.reason).collect::<Vec<_>>()
+    };
+    let mut shop = layered(&[b"one"]);
+    shop.contents.blobs.retain(|blob| blob.media_type != media_type::LAYER_TAR);
+    assert_eq!(reasons(&shop), [Reason::BlobMissing]);
+    let mut shop = layered(&[b"one"]);
+    shop.blob(media_type::LAYER_TAR, b"unneeded");
+    assert_eq!(reasons(&shop), [Reason::BlobUnreferenced]);
+    let mut shop = layered(&[b"one"]);
+    shop.contents.name = "Edge Platform".into();
+    assert_eq!(reasons(&shop), [Reason::NameMalformed]);
+}
+
+#[test]
+fn the_recipe_depends_on_the_name_only() {
+    let shop = layered(&[b"one"]);
+    let written = fs::read_to_string(shop.write("bundle", None, 1).join("VERIFY.txt")).unwrap();
+    assert_eq!(written, sealift::report::recipe::text("edge-platform", "2026.11"));
+    assert!(written.contains("    openssl pkeyutl -verify -pubin -inkey \"$KEY\" -rawin -in SHA256SUMS"));
+}
+
+/// The golden bundle: made by the forge, a writer of its own that knows only `docs/format.md`. Our writer
+/// and the forge agree on every byte of a volume.
+#[test]
+fn a_second_writer_gives_the_same_volume() {
+    let scene = crate::forge::Scene::good();
+    let mut shop = Workshop::new();
+    for (media_type, bytes) in &scene.blobs {
+        shop.blob(media_type, bytes);
+    }
+    shop.contents.artifacts.clone_from(&scene.artifacts);
+    let mut forge = scene.forge();
+    forge.entries.iter_mut().for_each(|entry| entry.volume = 1);
+    forge.ends.truncate(1);
+    let ours = files(&shop.write("bundle", None, 2));
+    assert!(ours["volumes/0001.tar.zst"] == forge.seal()["volumes/0001.tar.zst"]);
+}
+
+#[test]
+fn keys_of_openssl_are_read() {
+    let pem = fs::read_to_string(root().join("testdata/keys/worthless-1.encrypted.pem")).unwrap();
+    let passphrase = sealift::base::redact::Secret::new("worthless");
+    let opened = PrivateKey::from_pem(&pem, Some(&passphrase)).unwrap();
+    assert_eq!(opened.public(), key().public());
+    let public = fs::read_to_string(root().join("testdata/keys/worthless-1.pub.pem")).unwrap();
+    assert_eq!(opened.public().to_pem().unwrap(), public);
+}
+
+#[test]
+fn a_disk_that_refuses_stops_the_writer_at_once() {
+    let shop = layered(&[&noise(1, 40 << 20)]);
+    let dir = shop.dir.path().join("bundle");
+    // The second volume cannot be made: a folder stands in its place.
+    fs::create_dir_all(dir.join("volumes/0002.tar.zst")).unwrap();
+    let limit = Some(18 << 20);
+    let failures = bundle::write(&dir, &shop.contents, &shop.store, limit, 2, &[], &Silent).unwrap_err();
+    assert_eq!(failures.code(), 3, "{:?}", failures.list());
+}

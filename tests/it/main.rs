@@ -8,6 +8,7 @@
 )]
 
 mod architecture;
+mod attacks;
 mod bundle;
 mod docs;
 mod import;
@@ -19,3 +20,5 @@ mod reference;
 mod registry_api;
 mod remote;
 mod support;
+mod forge;
+mod tampering;

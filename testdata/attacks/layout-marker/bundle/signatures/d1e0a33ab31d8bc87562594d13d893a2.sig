@@ -1,0 +1,1 @@
+pzRf+ƒFM²¢¢¥Gè'­Ô¥ÿˆ i˜F¦H¬Z÷uV;`Comé nUN–Âµ£Ía&(Ht
