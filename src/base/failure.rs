@@ -180,7 +180,6 @@ reasons! {
     BlobUnreferenced "blob-unreferenced" Refused "the bundle carries content that no artifact needs"
 
     // 7 refused form: OCI, JSON and others
-    DigestMalformed "digest-malformed" Refused "a digest is not of the exact grammar"
     NameMalformed "name-malformed" Refused "a repository, tag or file name is outside the grammar"
     OciMalformed "oci-malformed" Refused "an OCI document does not follow the specification"
     OciAmbiguous "oci-ambiguous" Refused "an OCI document can be read in two ways"

@@ -118,15 +118,12 @@ pub async fn resolve(
     Ok(lock)
 }
 
-/// Sorts the lists and refuses two different contents under one name.
+/// Sorts the lists and refuses two answers under one name: a filter of tags may select what another entry
+/// names already, and each request must find its own answer in the lock.
 fn finish(lock: &mut Lock) -> Result<(), Failures> {
     lock.images.sort_by(|a, b| (&a.name, &a.wanted).cmp(&(&b.name, &b.wanted)));
     lock.charts.sort_by(|a, b| a.name.cmp(&b.name));
     lock.files.sort_by(|a, b| a.name.cmp(&b.name));
-    // One image asked for twice, by name and by a filter of tags, is one image.
-    lock.images.dedup_by(|b, a| {
-        a.name == b.name && a.root == b.root && a.absent == b.absent && a.referrers == b.referrers
-    });
     let mut names: Vec<&str> = lock.images.iter().map(|image| image.name.as_str()).collect();
     names.extend(lock.charts.iter().map(|chart| chart.name.as_str()));
     names.extend(lock.files.iter().map(|file| file.name.as_str()));

@@ -29,7 +29,7 @@ pub(super) fn run(args: &args::Import, settings: &Settings, out: &Out) -> Result
         mapping,
         files_to: args.files_to.clone(),
         dry_run: args.dry_run,
-        workers: settings.workers.max(2),
+        workers: if args.to.is_some() { settings.transfers } else { settings.workers },
         now: settings.now(),
     };
     let progress = out.progress();
