@@ -288,8 +288,9 @@ fn mirror_parts<'a>(registry: &str, mirror: &'a str) -> Result<(&'a str, &'a str
 
 fn read_certificates(path: &Path) -> Result<Vec<reqwest::Certificate>> {
     let wrong = |what: String| {
-        Failure::new(Reason::CaFile, path.display(), what)
-            .hint("give a file with the certificate of the authority in PEM form (-----BEGIN CERTIFICATE-----)")
+        Failure::new(Reason::CaFile, path.display(), what).hint(
+            "give a file with the certificate of the authority in PEM form (-----BEGIN CERTIFICATE-----)",
+        )
     };
     let pem = fs::read_user_text(path)?;
     let list = reqwest::Certificate::from_pem_bundle(pem.as_bytes())
