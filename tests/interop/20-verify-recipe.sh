@@ -12,7 +12,6 @@ small_bundle
 # recipe BUNDLE: the commands of the *sender's* VERIFY.txt (one on the media may be forged), in the bundle
 recipe() {
   rm -rf "$here/out"
-  mkdir "$here/out"
   (cd "$1" && env -i PATH="$PATH" HOME="$HOME" KEY="$PUB" OUT="$here/out" bash -e "$here/recipe.sh")
 }
 sed -n 's/^    //p' "$SMALL/VERIFY.txt" >"$here/recipe.sh"

@@ -48,17 +48,18 @@ until_true() {
   done
 }
 
-# registry FOLDER PORT [HTPASSWD]: CNCF distribution on FOLDER/data
+# registry FOLDER PORT [HTPASSWD [CERTIFICATE]]: CNCF distribution on FOLDER/data; by TLS with CERTIFICATE.pem and .key
 registry() {
   local folder=$1 port=$2
   mkdir -p "$folder"
   {
-    printf 'version: 0.1\nlog: {level: warn}\nhttp: {addr: "127.0.0.1:%s"}\n' "$port"
+    printf 'version: 0.1\nlog: {level: warn}\nhttp:\n  addr: "127.0.0.1:%s"\n' "$port"
+    [ -z "${4:-}" ] || printf '  tls: {certificate: "%s.pem", key: "%s.key"}\n' "$4" "$4"
     printf 'storage:\n  filesystem: {rootdirectory: "%s"}\n  delete: {enabled: true}\n' "${REGISTRY_DATA:-$folder/data}"
     [ -z "${3:-}" ] || printf 'auth:\n  htpasswd: {realm: testbed, path: "%s"}\n' "$3"
   } >"$folder/config-$port.yml"
   start "$folder/registry-$port.log" docker-registry serve "$folder/config-$port.yml"
-  # 401 is an answer too
+  # 401 is an answer too, and so is 400 to HTTP where TLS is spoken
   until_true 20 curl -s -o "$folder/ping" "http://127.0.0.1:$port/v2/"
 }
 

@@ -56,7 +56,7 @@ fn destination(args: &args::Import, settings: &Settings, out: &Out) -> Result<De
             .hint("write HOST[:PORT][/PREFIX], for instance registry.site.example:5000/mirror"));
     }
     let registry = RegistrySettings {
-        plain_http: args.plain_http,
+        plain_http: args.plain_http.then_some(true),
         ca_file: args.ca_file.clone(),
         ..RegistrySettings::default()
     };
