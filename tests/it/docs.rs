@@ -61,7 +61,7 @@ pub(crate) fn pages() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut pages: Vec<PathBuf> =
         fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    pages.push(root.join("README.md"));
+    pages.extend(["README.md", "keys/README.md"].map(|page| root.join(page)));
     pages.retain(|page| page.extension().is_some_and(|end| end == "md"));
     pages.sort();
     pages
@@ -105,4 +105,24 @@ fn every_documented_command_prints_what_is_shown() {
         }
     }
     assert!(commands >= 5, "the documentation shows only {commands} commands");
+}
+
+#[test]
+fn no_command_stands_where_nothing_runs_it() {
+    for page in pages() {
+        let mut fence = "";
+        let text = fs::read_to_string(&page).unwrap();
+        for (number, line) in text.lines().enumerate() {
+            let at = format!("{}:{}", page.display(), number + 1);
+            if let Some(kind) = line.strip_prefix("```") {
+                assert!(
+                    !["sh", "bash", "shell"].contains(&kind),
+                    "{at}: fence it as console, so that it runs"
+                );
+                fence = kind;
+            } else if !fence.is_empty() && !fence.starts_with("console") {
+                assert!(!line.starts_with("$ ") && !line.starts_with("sealift "), "{at}: nothing runs this");
+            }
+        }
+    }
 }
