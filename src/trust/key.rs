@@ -47,7 +47,13 @@ impl PublicKey {
             ));
         }
         let key = VerifyingKey::from_public_key_pem(pem.trim()).map_err(|error| {
-            Failure::new(Reason::KeyFormat, "public key", format!("expected an Ed25519 key in PEM: {error}"))
+            // The library's words help only where there is PEM; of other text it says that it holds a NUL byte.
+            let found = if pem.contains("-----BEGIN PUBLIC KEY-----") {
+                error.to_string()
+            } else {
+                "there is no -----BEGIN PUBLIC KEY----- in it".to_owned()
+            };
+            Failure::new(Reason::KeyFormat, "public key", format!("expected an Ed25519 key in PEM: {found}"))
                 .hint("print it with `sealift key public FILE` or `openssl pkey -in FILE -pubout`")
         })?;
         Self::from_key(key)

@@ -28,7 +28,12 @@ pub(super) fn read_sums(dir: &Path) -> Result<Vec<u8>> {
         Err(error) => return Err(fs::failure(dir, "open", &error)),
     }
     fs::read_limited(&dir.join(SUMS), limits::SUMS_BYTES, Reason::SumsTooLarge).map_err(|failure| {
-        if failure.reason == Reason::NotFound { missing(Reason::FileMissing, SUMS) } else { failure.of(SUMS) }
+        if failure.reason == Reason::NotFound {
+            let hint = format!("if `{}` is the folder of a bundle, copy this file again", dir.display());
+            missing(Reason::FileMissing, SUMS).hint(hint)
+        } else {
+            failure.of(SUMS)
+        }
     })
 }
 
