@@ -47,7 +47,7 @@ impl Class {
         }
     }
 
-    /// Position in the order that decides when several apply (DESIGN 8): smaller wins.
+    /// Position in the order that decides when several apply: smaller wins (`docs/exit-codes.md`).
     fn rank(self) -> u8 {
         match self {
             Self::Internal => 0,

@@ -1,5 +1,5 @@
 //! Hostile and damaged bundles: one folder a defect under `testdata/attacks`, each with the code and reason
-//! it must end with (threat rows in `docs/threat-model.md`). The bytes are made by the table below and
+//! it must end with (rows of `docs/threats.md`). The bytes are made by the table below and
 //! committed; `UPDATE_TESTDATA=1 cargo test attacks` makes them anew.
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -118,7 +118,7 @@ fn nested(levels: usize) -> Forge {
 }
 
 const ATTACKS: &[Attack] = attacks! {
-    // A1 archive and format
+    // archive and format
     "good" "-" Accepted "the bundle that all others are made from"
         |_forge| ();
     "hostile-and-unsigned" "F01" SignatureInvalid "a climbing member in a bundle whose signature is broken: the tar is never reached"
@@ -336,7 +336,7 @@ const ATTACKS: &[Attack] = attacks! {
         stream[at] = b'L';
     };
 
-    // A2 trust
+    // signatures
     "no-signature" "T01" SignatureMissing "all signatures are gone"
         |forge| remove(&mut forge, &signature_path());
     "empty-signature" "T02" SignatureInvalid "the signature is an empty file"
@@ -399,7 +399,7 @@ const ATTACKS: &[Attack] = attacks! {
     "digest-sha512" "T30" OciUnsupported "a blob is addressed by SHA-512"
         |forge| { let bent = format!("sha512:{}", "f".repeat(128)); forge.bend_index = Box::new(move |index| { index.blobs.last_mut().unwrap().digest = bent.parse().unwrap(); }) };
 
-    // A3 OCI and JSON
+    // OCI and JSON
     "digest-path" "J01" BundleIndexMalformed "a digest is a path"
         |forge| with_json(&mut forge, |text| { let at = text.find("\"sha256:").unwrap() + 8; text.replace_range(at..at + 64, "../../../../etc/passwd"); });
     "both-shapes" "J03" OciAmbiguous "a manifest is image and index at once"
@@ -520,7 +520,7 @@ const ATTACKS: &[Attack] = attacks! {
     "chunks-damaged" "F19" FileDamaged "a bit of chunks.bin differs from what was signed"
         |forge| bend_file(&mut forge, "chunks.bin", |bytes| bytes[0] ^= 1);
 
-    // A7 resource exhaustion
+    // resource exhaustion
     "expansion" "X01" ZstdExpansion "a frame says that it holds 1 GiB"
         |forge| put_frame(&mut forge, [&0xfd2f_b528u32.to_le_bytes()[..], &[0x84, 0x48], &(1u32 << 30).to_le_bytes()[..], &[1, 0, 0]].concat());
     "window" "X02" ZstdWindow "a frame asks for a window of 2 GiB"

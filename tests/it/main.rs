@@ -22,3 +22,4 @@ mod registry_api;
 mod remote;
 mod support;
 mod tampering;
+mod threats;
