@@ -117,6 +117,7 @@ reasons! {
     FilterMatchesNothing "filter-matches-nothing" Usage "a name or platform filter selects nothing"
     ManifestCredentials "manifest-credentials" Usage "the manifest holds, or has a key for, credentials"
     PlainHttp "plain-http" Usage "an http address names a host that may only be spoken to with TLS"
+    CaFile "ca-file" Usage "a file of accepted certificates holds none that can be read"
 
     // 3 environment
     NotFound "not-found" Environment "a file or folder is not there"

@@ -82,9 +82,8 @@ fn bring(
 }
 
 fn bring_one(source: &dyn Source, blob: &Descriptor, store: &Store, progress: &dyn Progress) -> Result<()> {
-    let mut writer = store.writer(&blob.digest)?;
-    // What an earlier run left is not trusted to be a prefix: the media are read from the start anyway.
-    writer.restart()?;
+    // The media are read from the start anyway, so a blob that was cut leaves nothing that takes up room.
+    let mut writer = store.scratch(blob.digest.algorithm())?;
     source.stream_blob(&blob.digest, &mut |bytes| {
         writer.write(bytes)?;
         progress.advance(bytes.len() as u64);

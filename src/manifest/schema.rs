@@ -219,8 +219,8 @@ table! {
         /// host[:port][/prefix] asked instead; names in the bundle stay those of the original.
         #[schemars(extend("examples" = ["mirror.example.com/docker-hub"]))]
         optional mirror: At<String>,
-        /// Speak HTTP without TLS. Content is still checked against its digests.
-        #[schemars(extend("default" = false))]
+        /// Speak HTTP without TLS. Content is still checked against its digests. Unless written, HTTP is spoken
+        /// to this machine only (localhost, 127.0.0.1), and not where `ca_file` stands.
         optional plain_http: At<bool>,
         /// PEM file with certificates that are accepted besides those of the system.
         #[schemars(extend("examples" = ["certs/company-ca.pem"]))]

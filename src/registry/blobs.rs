@@ -41,6 +41,11 @@ impl Registry {
         let path = self.store.blob_path(digest);
         let size = file.metadata().map_err(|error| fs::failure(&path, "inspect", &error))?.len();
 
+        // Nothing flows that could be hashed on its way.
+        if size == 0 && *digest != Hasher::new(digest.algorithm()).finish() {
+            return Err(Refusal::fault(self.store.damaged(digest)));
+        }
+
         let wanted = request.headers.get(header::RANGE).and_then(|value| value.to_str().ok());
         let wanted =
             wanted.filter(|_range| !request.head_only && respond::range_applies(&request.headers, digest));

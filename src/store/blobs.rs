@@ -3,7 +3,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::{Read, Seek, SeekFrom, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -38,14 +38,10 @@ impl Store {
         }
     }
 
-    /// Whether the blob is stored with exactly this size. One of another size is damaged: it is removed,
-    /// so that it is fetched again.
+    /// Whether the blob is stored with exactly this size. One of another size stays where it is: it may be
+    /// cut, or it may be the descriptor that lies. A good copy replaces it when it is committed.
     pub fn has(&self, blob: &Descriptor) -> Result<bool> {
-        match self.size_of(&blob.digest)? {
-            Some(size) if size == blob.size => Ok(true),
-            Some(_) => self.discard(&blob.digest).map(|()| false),
-            None => Ok(false),
-        }
+        Ok(self.size_of(&blob.digest)? == Some(blob.size))
     }
 
     /// Opens a stored blob for streaming; whoever reads it hashes it.
@@ -56,8 +52,8 @@ impl Store {
         })
     }
 
-    /// Reads a small blob whole and checks it against its descriptor. A damaged one is removed from the
-    /// store and named, so that the next run brings it again.
+    /// Reads a small blob whole and checks it against its descriptor; see [`damaged`](Self::damaged) for
+    /// one that does not match.
     pub fn read_blob(&self, blob: &Descriptor) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.open_blob(&blob.digest)?
@@ -70,20 +66,35 @@ impl Store {
         Ok(bytes)
     }
 
-    /// The failure for a stored blob whose bytes no longer match; the bad copy is removed.
+    /// The failure for a stored blob that is not what was expected. What stands there is hashed once more: a
+    /// copy that does not match its own digest is removed, so that the next run brings it again; a whole one
+    /// stays, for then it was the expectation that was wrong, or another process has just brought it anew.
     pub fn damaged(&self, digest: &Digest) -> Failure {
-        let removed = self.discard(digest).is_ok();
-        let hint = if removed {
+        let object = self.blob_path(digest);
+        match self.is_whole(digest) {
+            Ok(true) => {
+                let message = "the stored bytes match the digest, but not the size that was expected";
+                return Failure::new(Reason::SizeMismatch, object.display(), message)
+                    .hint("run the command again; if it stays so, whoever gave the size is wrong");
+            }
+            Ok(false) => {}
+            Err(failure) => return failure,
+        }
+        let hint = if self.discard(digest).is_ok() {
             "the damaged copy was removed: run the command again to bring it anew, and check the disk"
         } else {
             "remove the file, run the command again, and check the disk"
         };
-        Failure::new(
-            Reason::StoreDamaged,
-            self.blob_path(digest).display(),
-            "stored bytes no longer match the digest",
-        )
-        .hint(hint)
+        let message = "stored bytes no longer match the digest";
+        Failure::new(Reason::StoreDamaged, object.display(), message).hint(hint)
+    }
+
+    /// Whether the stored bytes match the digest.
+    fn is_whole(&self, digest: &Digest) -> Result<bool> {
+        let failed = |error: &std::io::Error| fs::failure(&self.blob_path(digest), "read", error);
+        let mut content = stream::Hashing::new(self.open_blob(digest)?, digest.algorithm());
+        std::io::copy(&mut content, &mut std::io::sink()).map_err(|error| failed(&error))?;
+        Ok(content.finish().0 == *digest)
     }
 
     /// Removes a blob. Only for content known to be bad.
@@ -98,8 +109,7 @@ impl Store {
         if self.has(blob)? {
             return Ok(());
         }
-        let mut writer = self.writer(&blob.digest)?;
-        writer.restart()?;
+        let mut writer = self.scratch(blob.digest.algorithm())?;
         writer.write(bytes)?;
         writer.commit(blob)
     }
@@ -109,25 +119,29 @@ impl Store {
     pub fn writer(&self, digest: &Digest) -> Result<BlobWriter> {
         let name = format!("{}-{}.part", digest.algorithm().name(), digest.hex());
         let path = self.home().join("staging").join(name);
-        let file = open_staging(&path)?;
-        if !try_lock(&file, &path)? {
+        let Some(file) = open_staging(&path)? else {
             return self.scratch(digest.algorithm());
-        }
+        };
         let mut writer = BlobWriter::new(self.clone(), path, file, digest.algorithm(), true);
         writer.rehash()?;
         Ok(writer)
     }
 
-    /// A writer for content whose digest is not known yet.
+    /// A writer that begins with nothing and leaves nothing: for content whose digest is not known yet, or
+    /// that is read from its start anyway. What a killed process leaves goes when the store is next opened.
     pub fn scratch(&self, algorithm: Algorithm) -> Result<BlobWriter> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let name = format!("scratch-{}-{}.part", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let path = self.home().join("staging").join(name);
-        let file = open_staging(&path)?;
-        try_lock(&file, &path)?;
-        let mut writer = BlobWriter::new(self.clone(), path, file, algorithm, false);
-        writer.restart()?;
-        Ok(writer)
+        loop {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("scratch-{}-{number}.part", std::process::id());
+            let path = self.home().join("staging").join(name);
+            // Another process may be sweeping just this name, left by an earlier one of our number.
+            if let Some(file) = open_staging(&path)? {
+                let mut writer = BlobWriter::new(self.clone(), path, file, algorithm, false);
+                writer.restart()?;
+                return Ok(writer);
+            }
+        }
     }
 
     /// Removes scratch files that no process holds. Named partial downloads stay: they are resumed.
@@ -137,8 +151,9 @@ impl Store {
             if !entry.file_name().to_string_lossy().starts_with("scratch-") {
                 continue;
             }
-            let unlocked = File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
-            if unlocked {
+            // The lock is held until the file is gone: nobody begins to write it meanwhile.
+            let Ok(file) = File::open(entry.path()) else { continue };
+            if file.try_lock().is_ok() {
                 let _best_effort = std::fs::remove_file(entry.path());
             }
         }
@@ -151,24 +166,33 @@ fn missing(digest: &Digest) -> Failure {
         .hint("run the command that brings it (build or import) again")
 }
 
-fn open_staging(path: &Path) -> Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
-        .map_err(|error| fs::failure(path, "open", &error))
+/// Opens a staging file for this process alone; `None` while another one has it. The system releases the
+/// lock when the process ends, however it ends.
+fn open_staging(path: &Path) -> Result<Option<File>> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    loop {
+        let file = options.open(path).map_err(|error| fs::failure(path, "open", &error))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(std::fs::TryLockError::WouldBlock) => return Ok(None),
+            Err(std::fs::TryLockError::Error(error)) => return Err(fs::failure(path, "lock", &error)),
+        }
+        // Between the two, whoever had it may have renamed it into the store: then the lock is on a blob.
+        if stands_at(&file, path)? {
+            return Ok(Some(file));
+        }
+    }
 }
 
-/// Whether this process now holds the file alone. The system releases the lock when the process ends,
-/// however it ends.
-fn try_lock(file: &File, path: &Path) -> Result<bool> {
-    match file.try_lock() {
-        Ok(()) => Ok(true),
-        Err(std::fs::TryLockError::WouldBlock) => Ok(false),
-        Err(std::fs::TryLockError::Error(error)) => Err(fs::failure(path, "lock", &error)),
+/// Whether `path` still leads to this very file.
+fn stands_at(file: &File, path: &Path) -> Result<bool> {
+    let inspect = |error: &std::io::Error| fs::failure(path, "inspect", error);
+    let ours = file.metadata().map_err(|error| inspect(&error))?;
+    match std::fs::symlink_metadata(path) {
+        Ok(there) => Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(inspect(&error)),
     }
 }
 
@@ -337,6 +361,31 @@ mod tests {
         first.write(b"lo").unwrap();
         first.commit(&blob).unwrap();
         assert!(store.has(&blob).unwrap());
+    }
+
+    #[test]
+    fn a_descriptor_that_lies_takes_nothing_away() {
+        let (_dir, store) = store();
+        let blob = Descriptor::of("x", b"hello");
+        store.put(&blob, b"hello").unwrap();
+        for size in [0, 4, 6] {
+            let liar = Descriptor { size, ..blob.clone() };
+            assert!(!store.has(&liar).unwrap());
+            assert_eq!(store.read_blob(&liar).unwrap_err().reason, Reason::SizeMismatch);
+        }
+        assert_eq!(store.read_blob(&blob).unwrap(), b"hello");
+    }
+
+    #[test]
+    fn a_staging_file_that_became_a_blob_is_not_written_again() {
+        let (_dir, store) = store();
+        let path = store.home().join("staging/x.part");
+        let file = open_staging(&path).unwrap().unwrap();
+        assert!(stands_at(&file, &path).unwrap() && open_staging(&path).unwrap().is_none());
+        fs::publish(&path, &store.home().join("blobs/x")).unwrap();
+        assert!(!stands_at(&file, &path).unwrap());
+        let next = open_staging(&path).unwrap().unwrap();
+        assert!(stands_at(&next, &path).unwrap() && !stands_at(&file, &path).unwrap());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::{
     base::{
         digest::Digest,
         failure::{Failure, Reason, Result},
+        fs,
     },
     oci::Descriptor,
 };
@@ -97,7 +98,19 @@ pub struct ReferrerRow {
     pub descriptor: Descriptor,
 }
 
-pub(super) fn open(path: &Path) -> Result<Connection> {
+/// The name of the database in the home.
+const FILE: &str = "sealift.db";
+
+/// Opens the database of `home`. One process at a time: the change of a new database to its journal mode
+/// does not wait for others, it fails.
+pub(super) fn open(home: &Path) -> Result<Connection> {
+    let cannot_lock = |error: std::io::Error| fs::failure(home, "lock", &error);
+    let turn = std::fs::File::open(home).map_err(cannot_lock)?;
+    turn.lock().map_err(cannot_lock)?;
+    open_alone(&home.join(FILE))
+}
+
+fn open_alone(path: &Path) -> Result<Connection> {
     let at = |error: rusqlite::Error| failure(path, &error);
     let database = Connection::open(path).map_err(at)?;
     database.busy_timeout(std::time::Duration::from_secs(30)).map_err(at)?;
@@ -133,13 +146,17 @@ fn failure(path: &Path, error: &rusqlite::Error) -> Failure {
         }
         _ => Reason::Database,
     };
-    Failure::new(reason, path.display(), error).hint("check disk space, owner and mode of the home folder")
+    let hint = match reason {
+        Reason::LockHeld => "another sealift is at work in this home: wait for it, then run again",
+        _ => "check disk space, owner and mode of the home folder",
+    };
+    Failure::new(reason, path.display(), error).hint(hint)
 }
 
 impl Store {
     fn database<T>(&self, work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Result<T> {
         let mut database = self.inner.database.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        work(&mut database).map_err(|error| failure(&self.home().join("sealift.db"), &error))
+        work(&mut database).map_err(|error| failure(&self.home().join(FILE), &error))
     }
 
     /// Publishes all or nothing. Fails with [`Reason::BlobMissing`] before any change when a manifest's

@@ -39,10 +39,16 @@ struct Inner {
 impl Store {
     /// Opens `home`, making it (mode 0700) when it is not there. Several processes may have it open.
     pub fn open(home: &Path) -> Result<Self> {
-        fs::create_dir(home, true)?;
-        fs::create_dir(&home.join("blobs"), true)?;
+        let blobs = home.join("blobs");
+        let is_new = !blobs.is_dir();
+        fs::create_dir(&blobs, true)?;
         fs::create_dir(&home.join("staging"), true)?;
-        let database = metadata::open(&home.join("sealift.db"))?;
+        if is_new {
+            // What will be synced below must not hang on a folder that was not.
+            fs::sync_dir(home)?;
+            fs::sync_dir(&home.join(".."))?;
+        }
+        let database = metadata::open(home)?;
         let store = Self { inner: Arc::new(Inner { home: home.to_owned(), database: Mutex::new(database) }) };
         store.sweep_staging();
         Ok(store)
@@ -51,5 +57,23 @@ impl Store {
     /// The folder.
     pub fn home(&self) -> &Path {
         &self.inner.home
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Store;
+
+    #[test]
+    fn many_may_open_a_new_home_at_once() {
+        for _ in 0..10 {
+            let dir = tempfile::tempdir().unwrap();
+            let home = dir.path().join("home");
+            std::thread::scope(|scope| {
+                for _ in 0..8 {
+                    scope.spawn(|| Store::open(&home).unwrap());
+                }
+            });
+        }
     }
 }

@@ -5,12 +5,15 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use sealift::{
     base::{
+        clock::Timestamp,
         digest::Digest,
         failure::{Failures, Reason},
         progress::Silent,
     },
     bundle::{Encoding, layout},
+    import,
     oci::{Descriptor, media_type},
+    store::Store,
     verify,
 };
 use serde_json::json;
@@ -470,6 +473,15 @@ const ATTACKS: &[Attack] = attacks! {
         forge.entry(at).size += 512;
         forge.bend_index = Box::new(move |index| { index.blobs.iter_mut().find(|blob| path.ends_with(blob.digest.hex())).unwrap().size += 512; });
     };
+    "size-lie-everywhere" "J10" DigestMismatch "manifest, bundle.json and member agree on a size that the digest does not have"
+        |_forge| {
+        let mut forge = bent_manifest("\"size\":7", "\"size\":8");
+        let path = Digest::of(b"a layer").layout_path();
+        let entry = forge.entries.iter_mut().find(|entry| entry.path == path).unwrap();
+        *entry = Entry { volume: entry.volume, ..Entry::new(&path, b"a layer!") };
+        forge.index.blobs.iter_mut().find(|blob| path.ends_with(blob.digest.hex())).unwrap().size = 8;
+        forge
+    };
     "child-missing" "J11" BlobMissing "an index names a child that is neither there nor listed as absent"
         |forge| with_index(&mut forge, |index| index.artifacts[0].absent.clear());
     "absent-invented" "J11" BundleIndexMismatch "a digest is listed as absent that no index names"
@@ -585,4 +597,75 @@ fn every_attack_ends_as_expected() {
     let names: BTreeSet<String> = ATTACKS.iter().map(|attack| attack.name.to_owned()).collect();
     assert_eq!(folders, names);
     assert_eq!(names.len(), ATTACKS.len(), "two attacks have one name");
+}
+
+/// What a site shows and keeps: names, receipts, contents, and what is left under way.
+fn site(store: &Store) -> (Vec<String>, Vec<String>, Files) {
+    let mut kept = files(store.home());
+    kept.retain(|path, _| !path.starts_with("sealift.db"));
+    (store.repositories(None, 99).unwrap(), store.receipts().unwrap(), kept)
+}
+
+fn import(bundle: &Path, store: &Store) -> Result<(), Failures> {
+    let options = import::Options {
+        destination: import::Destination::Home(store.clone()),
+        platforms: Vec::new(),
+        names: Vec::new(),
+        mapping: import::Mapping::default(),
+        files_to: None,
+        dry_run: false,
+        workers: 2,
+        now: Timestamp::from_seconds(0).unwrap(),
+    };
+    import::run(&verify::open(bundle, &[key().public().clone()])?, &options, &Silent).map(drop)
+}
+
+/// The code that `verify` gives for an attack.
+fn code(attack: &Attack) -> u8 {
+    attack.reason.map_or(0, |reason| reason.class().code())
+}
+
+#[test]
+fn import_gives_the_verdict_of_verify() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut wrong = Vec::new();
+    for attack in ATTACKS {
+        let bundle = root().join("testdata/attacks").join(attack.name).join("bundle");
+        let store = Store::open(&dir.path().join(attack.name)).unwrap();
+        let found = import(&bundle, &store).map_or_else(|failures| failures.code(), |()| 0);
+        if found != code(attack) {
+            wrong.push(format!("{}: verify gives {}, import {found}", attack.name, code(attack)));
+        }
+        let (shown, receipts, kept) = site(&store);
+        if attack.reason.is_some() && !(shown.is_empty() && receipts.is_empty()) {
+            wrong.push(format!("{}: something was published", attack.name));
+        }
+        if let Some(left) = kept.keys().find(|path| path.starts_with("staging")) {
+            wrong.push(format!("{}: {left} was left", attack.name));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Whatever a bundle says about content that a site has published: the site keeps every byte of it.
+#[test]
+fn no_attack_takes_anything_from_a_site() {
+    let folder = root().join("testdata/attacks");
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    import(&folder.join("good/bundle"), &store).unwrap();
+    let (shown, _, kept) = site(&store);
+    for attack in ATTACKS.iter().filter(|attack| attack.reason.is_some()) {
+        let receipts = store.receipts().unwrap().len();
+        let found = import(&folder.join(attack.name).join("bundle"), &store);
+        // Content that the site has is not read again, so damage to it alone goes unnoticed.
+        let found = found.map_or_else(|failures| failures.code(), |()| 0);
+        assert!(found == code(attack) || found == 0, "{}: {found}", attack.name);
+        let now = site(&store);
+        assert_eq!(now.0, shown, "{}", attack.name);
+        assert_eq!(now.1.len(), receipts + usize::from(found == 0), "{}", attack.name);
+        for (path, bytes) in &kept {
+            assert!(now.2.get(path) == Some(bytes), "{}: {path} is gone", attack.name);
+        }
+    }
 }
