@@ -289,11 +289,6 @@ impl Failures {
         &self.0
     }
 
-    /// All of them, owned.
-    pub fn into_list(self) -> Vec<Failure> {
-        self.0
-    }
-
     /// The exit code: the class that ranks first when several apply.
     pub fn code(&self) -> u8 {
         self.0
