@@ -18,7 +18,7 @@ use crate::{
 
 /// Opens the bundle in `dir` if one of `keys` signed it. Nothing is written anywhere.
 ///
-/// The volumes are looked at only as far as their sizes go; [`super::check`] reads them, and every byte that
+/// The volumes are looked at only as far as their sizes go; [`super::check()`] reads them, and every byte that
 /// a [`VerifiedBundle`] hands out is compared with what was signed.
 ///
 /// # Errors
