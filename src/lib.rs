@@ -56,6 +56,7 @@
 //! where it keeps everything. A *channel* is a named sequence of bundles. A *referrer* is an OCI artifact
 //! with a `subject`. A *registry* is a server; the client of one is `remote`. A *verdict* is the outcome
 //! of a check and no error; an error ([`base::failure::Failure`]) carries a stable reason and an exit code.
+//! Codes such as *J07* in comments are rows of `docs/threats.md`.
 
 pub mod base;
 pub mod build;

@@ -47,7 +47,7 @@ impl Class {
         }
     }
 
-    /// Position in the order that decides when several apply (DESIGN 8): smaller wins.
+    /// Position in the order that decides when several apply: smaller wins (`docs/exit-codes.md`).
     fn rank(self) -> u8 {
         match self {
             Self::Internal => 0,
@@ -287,11 +287,6 @@ impl Failures {
     /// All of them, in the order found.
     pub fn list(&self) -> &[Failure] {
         &self.0
-    }
-
-    /// All of them, owned.
-    pub fn into_list(self) -> Vec<Failure> {
-        self.0
     }
 
     /// The exit code: the class that ranks first when several apply.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     consistency::position,
-    index::{Artifact, Blob},
+    index::{Artifact, ArtifactKind, Blob},
 };
 use crate::{
     base::{
@@ -16,7 +16,7 @@ use crate::{
         failure::{Failure, Reason, Result},
         limits,
     },
-    oci::{Descriptor, Document, media_type, reference},
+    oci::{Descriptor, Document, artifact::carried_file, media_type, reference},
 };
 
 /// What a manifest points to.
@@ -31,6 +31,8 @@ struct Node {
     is_index: bool,
     edges: Vec<Edge>,
     subject: Option<Digest>,
+    /// Why it cannot be the root of a file.
+    no_file: Option<Failure>,
 }
 
 /// What all manifests of a bundle say about each other.
@@ -89,6 +91,7 @@ impl<'a> Graph<'a> {
             is_index: media_type::is_index(&blob.media_type),
             edges,
             subject: document.subject().map(|subject| subject.digest.clone()),
+            no_file: carried_file(&document).err(),
         })
     }
 
@@ -150,21 +153,23 @@ impl<'a> Graph<'a> {
         if faults.is_empty() { Ok(reaches) } else { Err(faults) }
     }
 
+    /// From the root down; a referrer joins when its subject is met.
     fn walk_artifact(&self, artifact: &Artifact, walk: &mut Walk) {
-        let roots =
-            std::iter::once(&artifact.root).chain(artifact.referrers.iter().map(|referrer| &referrer.root));
-        for root in roots {
-            match position(self.blobs, &root.digest) {
-                Some(at) => {
-                    walk.faults.extend(self.agree(root, at).err());
-                    walk.pending.push(at);
-                }
-                None => walk.missing.push(root.digest.clone()),
-            }
+        let mut referrers: BTreeMap<&Digest, Vec<&Descriptor>> = BTreeMap::new();
+        for referrer in &artifact.referrers {
+            referrers.entry(&referrer.subject).or_default().push(&referrer.root);
         }
+        self.join(&artifact.root, walk);
         while let Some(at) = walk.pending.pop() {
             if !walk.seen.insert(at) {
                 continue;
+            }
+            let Some(blob) = self.blobs.get(at).filter(|blob| media_type::is_manifest(&blob.media_type))
+            else {
+                continue;
+            };
+            for root in referrers.remove(&blob.digest).unwrap_or_default() {
+                self.join(root, walk);
             }
             let Some(node) = self.nodes.get(&at) else { continue };
             walk.manifests += 1;
@@ -177,12 +182,26 @@ impl<'a> Graph<'a> {
                 // An absent child is not this artifact's, even if another artifact brings it along.
                 if node.is_index && artifact.absent.binary_search(digest).is_ok() {
                     walk.absent.insert(digest.clone());
+                    for root in referrers.remove(digest).unwrap_or_default() {
+                        self.join(root, walk);
+                    }
                 } else if let Edge::Present(to) = edge {
                     walk.pending.push(*to);
                 } else {
                     walk.missing.push(digest.clone());
                 }
             }
+        }
+    }
+
+    /// Goes on from the root of an artifact or referrer.
+    fn join(&self, root: &Descriptor, walk: &mut Walk) {
+        match position(self.blobs, &root.digest) {
+            Some(at) => {
+                walk.faults.extend(self.agree(root, at).err());
+                walk.pending.push(at);
+            }
+            None => walk.missing.push(root.digest.clone()),
         }
     }
 
@@ -201,10 +220,16 @@ impl<'a> Graph<'a> {
             let message = format!("more than {} manifests belong to it", limits::GRAPH_MANIFESTS);
             faults.push(fault(Reason::OciLimit, message));
         }
+        if artifact.kind == ArtifactKind::File {
+            let root = position(self.blobs, &artifact.root.digest).and_then(|at| self.nodes.get(&at));
+            let no_file = root.and_then(|node| node.no_file.as_ref());
+            faults.extend(no_file.map(|found| fault(found.reason, found.message.clone())));
+        }
         for referrer in &artifact.referrers {
             let subject = &referrer.subject;
-            let carried = position(self.blobs, subject).is_some_and(|at| walk.seen.contains(&at));
-            if !carried && artifact.absent.binary_search(subject).is_err() {
+            let met = position(self.blobs, subject)
+                .is_some_and(|at| walk.seen.contains(&at) && self.nodes.contains_key(&at));
+            if !met && !walk.absent.contains(subject) {
                 let message = format!(
                     "the referrer {} is about {subject}, which is no part of it",
                     referrer.root.digest

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{
     frame, header,
-    index::{Artifact, ArtifactKind, Blob, BundleIndex, Encoding},
+    index::{Artifact, Blob, BundleIndex, Encoding},
     layout::{self, OCI_LAYOUT},
     sums::{self, INDEX, SumsHeader},
 };
@@ -17,7 +17,7 @@ use crate::{
         failure::{Failure, Reason, Result},
         limits, path, text,
     },
-    oci::{Descriptor, Platform, Reference, media_type, reference},
+    oci::{Descriptor, Platform, media_type, reference},
 };
 
 /// The version of `bundle.json` that this sealift writes and reads.
@@ -97,6 +97,7 @@ impl BundleIndex {
         }
         sorted("artifacts", &self.artifacts, |artifact| (artifact.kind, &artifact.name))?;
         self.artifacts.iter().try_for_each(check_artifact)?;
+        self.check_places()?;
         sorted("blobs", &self.blobs, |blob| &blob.digest)?;
         self.blobs.iter().try_for_each(check_blob)
     }
@@ -244,16 +245,7 @@ fn check_blob(blob: &Blob) -> Result<()> {
 
 fn check_artifact(artifact: &Artifact) -> Result<()> {
     let name = || format!("{INDEX}: {}", artifact.name);
-    let good = match artifact.kind {
-        ArtifactKind::File => is_file_artifact(&artifact.name),
-        _ => Reference::parse(&artifact.name).is_ok_and(|parsed| {
-            parsed.to_string() == artifact.name && (parsed.tag.is_some() || parsed.digest.is_some())
-        }),
-    };
-    if !good {
-        let message = "the name of an artifact must be a full reference, that of a file files/NAME:VERSION";
-        return Err(Failure::new(Reason::NameMalformed, name(), message));
-    }
+    artifact.place()?;
     let platforms = artifact.platforms.iter();
     for platform in platforms {
         if Platform::parse(platform).is_none_or(|parsed| parsed.to_string() != *platform) {
@@ -274,13 +266,6 @@ fn check_artifact(artifact: &Artifact) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// `files/<name>:<version>`.
-fn is_file_artifact(name: &str) -> bool {
-    name.strip_prefix("files/")
-        .and_then(|rest| rest.split_once(':'))
-        .is_some_and(|(name, version)| path::is_file_name(name) && reference::is_tag(version))
 }
 
 /// A root is a bare descriptor of a manifest: type, digest, size, at most an artifact type.

@@ -5,13 +5,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Source, plan::CarriedFile, plan::Plan};
+use super::{Source, plan::Plan};
 use crate::{
     base::{
         digest::Hasher,
         failure::{Failure, Reason, Result},
         fs, stream, text,
     },
+    oci::artifact::CarriedFile,
     report::receipt::File,
 };
 
@@ -21,7 +22,7 @@ pub(super) fn check(plan: &Plan, folder: &Path) -> Result<Vec<File>> {
     let mut files: Vec<File> = Vec::new();
     let mut needed = 0;
     for carried in &plan.files {
-        let CarriedFile { name, blob, .. } = carried;
+        let CarriedFile { name, content: blob, .. } = carried;
         if let Some(other) = files.iter().find(|file| file.name == *name) {
             if other.digest == blob.digest {
                 continue;
@@ -49,11 +50,11 @@ fn is_present(path: &Path, carried: &CarriedFile) -> Result<bool> {
     };
     let unreadable = |error: &std::io::Error| fs::failure(path, "read", error);
     let size = file.metadata().map_err(|error| unreadable(&error))?.len();
-    if size != carried.blob.size {
-        let (expected, found) = (text::bytes(carried.blob.size), text::bytes(size));
+    if size != carried.content.size {
+        let (expected, found) = (text::bytes(carried.content.size), text::bytes(size));
         return Err(other(format!("another file has this name: expected {expected}, found {found}")));
     }
-    let mut hasher = Hasher::new(carried.blob.digest.algorithm());
+    let mut hasher = Hasher::new(carried.content.digest.algorithm());
     let mut buffer = vec![0; 1 << 18];
     loop {
         let count = stream::read_full(&mut file, &mut buffer).map_err(|error| unreadable(&error))?;
@@ -63,10 +64,10 @@ fn is_present(path: &Path, carried: &CarriedFile) -> Result<bool> {
         hasher.update(buffer.get(..count).unwrap_or_default());
     }
     let found = hasher.finish();
-    if found == carried.blob.digest {
+    if found == carried.content.digest {
         return Ok(true);
     }
-    Err(other(format!("another file has this name: expected {}, found {found}", carried.blob.digest)))
+    Err(other(format!("another file has this name: expected {}, found {found}", carried.content.digest)))
 }
 
 /// Writes the files that are not there yet.
@@ -84,15 +85,15 @@ fn write_one(source: &dyn Source, carried: &CarriedFile, folder: &Path) -> Resul
     let temporary = Temporary::new(folder.join(format!(".{}.partial", carried.name)))?;
     let path = &temporary.0;
     let mut file = fs::create_new(path, if carried.executable { 0o755 } else { 0o644 })?;
-    let mut hasher = Hasher::new(carried.blob.digest.algorithm());
-    source.stream_blob(&carried.blob.digest, &mut |bytes| {
+    let mut hasher = Hasher::new(carried.content.digest.algorithm());
+    source.stream_blob(&carried.content.digest, &mut |bytes| {
         hasher.update(bytes);
         file.write_all(bytes).map_err(|error| fs::failure(path, "write", &error))
     })?;
     let found = hasher.finish();
-    if found != carried.blob.digest {
+    if found != carried.content.digest {
         let message = format!("the bytes have the digest {found}");
-        return Err(Failure::new(Reason::DigestMismatch, &carried.blob.digest, message));
+        return Err(Failure::new(Reason::DigestMismatch, &carried.content.digest, message));
     }
     file.sync_all().map_err(|error| fs::failure(path, "sync", &error))?;
     fs::publish(path, &folder.join(&carried.name))

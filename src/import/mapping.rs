@@ -7,8 +7,8 @@ use crate::{
         failure::{Failure, Reason, Result},
         text,
     },
-    bundle::{Artifact, ArtifactKind},
-    oci::{Reference, reference},
+    bundle::{Artifact, Place},
+    oci::reference,
     report::receipt::Renaming,
 };
 
@@ -80,14 +80,8 @@ pub(super) struct Target {
 impl Target {
     /// The place of `artifact` below `prefix` (may be empty).
     pub(super) fn of(artifact: &Artifact, prefix: &str, mapping: &Mapping) -> Result<Self> {
-        let (original, tag) = match artifact.kind {
-            ArtifactKind::File => file_place(&artifact.name)?,
-            ArtifactKind::Image | ArtifactKind::Chart => {
-                let reference = Reference::parse(&artifact.name)?;
-                (reference.inside_repository(), reference.tag)
-            }
-        };
-        let mapped = mapping.apply(&original);
+        let Place { repository, tag } = artifact.place()?;
+        let mapped = mapping.apply(&repository);
         let repository = if prefix.is_empty() { mapped } else { format!("{prefix}/{mapped}") };
         if !reference::is_repository(&repository) {
             let found =
@@ -106,20 +100,10 @@ impl fmt::Display for Target {
     }
 }
 
-/// `files/<name>:<version>`. A file name may hold capitals and `+`, a repository not.
-fn file_place(name: &str) -> Result<(String, Option<String>)> {
-    let (path, version) = name.rsplit_once(':').unwrap_or((name, "latest"));
-    let tag = version.replace('+', "_");
-    if !path.starts_with("files/") || !reference::is_tag(&tag) {
-        return Err(Failure::new(Reason::NameMalformed, name, "expected files/<name>:<version>"));
-    }
-    Ok((path.to_ascii_lowercase().replace('+', "_"), Some(tag)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oci::Descriptor;
+    use crate::{bundle::ArtifactKind, oci::Descriptor};
 
     fn target(kind: ArtifactKind, name: &str, prefix: &str, table: &[&str]) -> Result<String> {
         let artifact = Artifact {
@@ -165,12 +149,12 @@ mod tests {
                 exact,
                 "docker.io/library/nginx-extra:1",
             ),
-            (ArtifactKind::File, "files/Tool+x:1.0+a", "", &[], "files/tool_x:1.0_a"),
+            (ArtifactKind::File, "files/Tool+x:1.0_a", "", &[], "files/tool_x:1.0_a"),
             (ArtifactKind::File, "files/tool:1.0", "", table, "tools/bin/tool:1.0"),
         ] {
             assert_eq!(target(kind, name, prefix, table).unwrap(), expected);
         }
-        let digest = format!("quay.io/a/b@sha256:{}", "0".repeat(64));
+        let digest = format!("quay.io/a/b@{}", Descriptor::of("x", b"").digest);
         assert_eq!(target(ArtifactKind::Image, &digest, "", &[]).unwrap(), "quay.io/a/b");
     }
 

@@ -14,15 +14,15 @@ use crate::{
         text,
     },
     bundle::{Artifact, ArtifactKind, BundleIndex},
-    oci::{Descriptor, Document, Platform, graph::Graph, media_type, reference},
+    oci::{
+        Descriptor, Platform,
+        artifact::{CarriedFile, carried_file},
+        graph::Graph,
+        media_type, reference,
+    },
     report::receipt::Entry,
     store::{PublishedManifest, PublishedTag},
 };
-
-/// Annotation with the file name of a layer (OCI image-spec, "Annotations").
-const TITLE: &str = "org.opencontainers.image.title";
-/// Annotation of a layer that is made executable when written out.
-const EXECUTABLE: &str = "dev.sealift.executable";
 
 /// The whole plan.
 #[derive(Debug, Default)]
@@ -39,17 +39,6 @@ pub(super) struct Plan {
     pub(super) contents: Vec<Descriptor>,
     /// The files that artifacts of kind file carry.
     pub(super) files: Vec<CarriedFile>,
-}
-
-/// A file that can be written out.
-#[derive(Debug, Clone)]
-pub(super) struct CarriedFile {
-    /// Checked: one plain file name.
-    pub(super) name: String,
-    /// The content.
-    pub(super) blob: Descriptor,
-    /// Whether to make it executable.
-    pub(super) executable: bool,
 }
 
 impl Plan {
@@ -127,9 +116,10 @@ impl Planner<'_> {
                 self.tag(&target.repository, tag, &referrer.root.digest, artifact)?;
             }
         }
-        if artifact.kind == ArtifactKind::File {
-            let root = graph.manifests.get(&artifact.root.digest).map(|(_, document)| document);
-            self.plan.files.push(carried_file(artifact, root)?);
+        if let Some((_, document)) =
+            graph.manifests.get(&artifact.root.digest).filter(|_root| artifact.kind == ArtifactKind::File)
+        {
+            self.plan.files.push(carried_file(document)?);
         }
         let shown = target.tag.as_ref().map_or_else(
             || format!("{}@{}", target.repository, artifact.root.digest),
@@ -189,19 +179,19 @@ impl Planner<'_> {
             let Some((root, document)) = graph.manifests.remove(&digest) else { continue };
             self.need(&root)?;
             let (children, blobs): (Vec<&Descriptor>, Vec<&Descriptor>) =
-                document.descriptors().into_iter().partition(|one| media_type::is_manifest(&one.media_type));
+                document.needs(absent).into_iter().partition(|one| media_type::is_manifest(&one.media_type));
             blobs.iter().try_for_each(|blob| self.need(blob))?;
             if !self.places.insert((repository.to_owned(), digest)) {
                 continue;
             }
-            let children = children.into_iter().map(|child| child.digest.clone());
+            let children = children.into_iter().map(|child| child.digest.clone()).collect();
             self.plan.manifests.push(PublishedManifest {
                 repository: repository.to_owned(),
                 subject: document.subject().map(|subject| subject.digest.clone()),
                 artifact_type: document.artifact_type().map(str::to_owned),
                 annotations: document.annotations().clone(),
                 blobs: blobs.into_iter().cloned().collect(),
-                children: children.filter(|child| !absent.contains(child)).collect(),
+                children,
                 root,
             });
         }
@@ -247,52 +237,31 @@ impl Planner<'_> {
     }
 }
 
-/// Adds the referrers that travel with what is kept of `artifact` to the graph. A referrer may be about
-/// another one, so the list is gone through until nothing more is added. Returns those that travel, and
-/// those whose subject was left out.
+/// Adds the referrers that travel with what is kept of `artifact` to the graph; a referrer may be about
+/// another one. Returns those that travel, and those whose subject was left out.
 fn travelling(
     artifact: &Artifact,
     graph: &mut Graph,
     absent: &BTreeSet<Digest>,
     read: &mut dyn FnMut(&Descriptor) -> Result<Vec<u8>>,
 ) -> Result<(BTreeSet<Digest>, Vec<Digest>)> {
+    let mut waiting: BTreeMap<&Digest, Vec<&Descriptor>> = BTreeMap::new();
+    for referrer in &artifact.referrers {
+        waiting.entry(&referrer.subject).or_default().push(&referrer.root);
+    }
     let mut travelling = BTreeSet::new();
-    loop {
-        let before = travelling.len();
-        for referrer in &artifact.referrers {
-            if graph.manifests.contains_key(&referrer.subject)
-                && travelling.insert(referrer.root.digest.clone())
-            {
-                graph.add(&referrer.root, absent, read)?;
-            }
-        }
-        if travelling.len() == before {
-            break;
+    // The order grows at its end while it is gone through.
+    let mut at = 0;
+    while let Some(subject) = graph.order.get(at) {
+        at += 1;
+        for root in waiting.remove(subject).unwrap_or_default() {
+            graph.add(root, absent, read)?;
+            travelling.insert(root.digest.clone());
         }
     }
-    let dropped: Vec<Digest> = artifact
-        .referrers
-        .iter()
-        .map(|referrer| &referrer.root.digest)
-        .filter(|digest| !travelling.contains(digest))
-        .cloned()
-        .collect();
-    Ok((travelling, dropped))
-}
-
-/// The file inside an artifact of kind file: its only layer, under its title.
-fn carried_file(artifact: &Artifact, document: Option<&Document>) -> Result<CarriedFile> {
-    let wrong = |message: &str| Failure::new(Reason::NameMalformed, &artifact.name, message);
-    let Some(Document::Image(image)) = document else {
-        return Err(wrong("a file travels as an artifact with one layer"));
-    };
-    let [layer] = image.layers.as_slice() else {
-        return Err(wrong("a file travels as an artifact with one layer"));
-    };
-    let name = layer.annotations.get(TITLE).filter(|name| crate::base::path::is_file_name(name));
-    let name = name.ok_or_else(|| wrong("the layer has no title that is safe as a file name"))?;
-    let executable = layer.annotations.get(EXECUTABLE).is_some_and(|text| text == "true");
-    Ok(CarriedFile { name: name.clone(), blob: layer.clone(), executable })
+    let dropped = artifact.referrers.iter().map(|referrer| &referrer.root.digest);
+    let dropped: BTreeSet<&Digest> = dropped.filter(|digest| !travelling.contains(digest)).collect();
+    Ok((travelling, dropped.into_iter().cloned().collect()))
 }
 
 /// Where each blob begins on the media, by its path in the layout.

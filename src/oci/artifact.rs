@@ -8,8 +8,11 @@
 //!    "annotations":{"dev.sealift.executable":"true","org.opencontainers.image.title":"tool"}}]}
 //! ```
 
-use super::{Descriptor, ImageManifest, descriptor::Annotations, media_type};
-use crate::base::failure::{Failure, Result};
+use super::{Descriptor, Document, ImageManifest, descriptor::Annotations, media_type};
+use crate::base::{
+    failure::{Failure, Reason, Result},
+    path::is_file_name,
+};
 
 /// Content of the empty config; it must be stored like every other blob.
 pub const EMPTY_CONFIG: &[u8] = b"{}";
@@ -50,6 +53,33 @@ pub fn file_artifact(
     Ok((manifest, root))
 }
 
+/// A file that an artifact carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CarriedFile {
+    /// Checked: one plain file name.
+    pub name: String,
+    /// The content.
+    pub content: Descriptor,
+    /// Whether to make it executable.
+    pub executable: bool,
+}
+
+/// The file inside an artifact: its only layer, under its title. The name is from outside, so it is judged
+/// before anybody can take it for a path (threats J21).
+pub fn carried_file(document: &Document) -> Result<CarriedFile> {
+    let wrong = |message: &str| Failure::new(Reason::NameMalformed, "file artifact", message);
+    let Document::Image(image) = document else {
+        return Err(wrong("a file travels as an artifact with one layer, this is an index"));
+    };
+    let [layer] = image.layers.as_slice() else {
+        return Err(wrong("a file travels as an artifact with one layer"));
+    };
+    let name = layer.annotations.get(TITLE).filter(|name| is_file_name(name));
+    let name = name.ok_or_else(|| wrong("the layer has no title that is safe as a file name"))?;
+    let executable = layer.annotations.get(EXECUTABLE).is_some_and(|text| text == "true");
+    Ok(CarriedFile { name: name.clone(), content: layer.clone(), executable })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,6 +101,12 @@ mod tests {
             )
         );
         root.check(&manifest).unwrap();
+        let carried = carried_file(&Document::parse(&manifest, media_type::MANIFEST).unwrap()).unwrap();
+        assert_eq!((carried.name.as_str(), carried.executable), ("tool", true));
+        assert_eq!(carried.content.digest, content.digest);
+        let climbing = String::from_utf8(manifest).unwrap().replace("\"tool\"", "\"../tool\"");
+        let climbing = Document::parse(climbing.as_bytes(), media_type::MANIFEST).unwrap();
+        assert_eq!(carried_file(&climbing).unwrap_err().reason, Reason::NameMalformed);
         let (plain, _) = file_artifact("tool", "text/plain", &content, false).unwrap();
         assert!(!String::from_utf8(plain).unwrap().contains(EXECUTABLE));
     }

@@ -56,11 +56,9 @@ impl Graph {
         }
         let document = Document::parse(&read(at)?, &at.media_type)?;
         self.manifests.insert(at.digest.clone(), (at.clone(), document.clone()));
-        for child in document.descriptors() {
+        for child in document.needs(absent) {
             if media_type::is_manifest(&child.media_type) {
-                if !absent.contains(&child.digest) {
-                    self.visit(child, absent, read, depth + 1)?;
-                }
+                self.visit(child, absent, read, depth + 1)?;
             } else if let Some(known) = self.blobs.get(&child.digest) {
                 agree_on_size(known, child)?;
             } else {
@@ -146,6 +144,12 @@ mod tests {
         assert_eq!(graph.blobs.len(), 2);
         let graph = world.walk(&root, std::slice::from_ref(&b.digest)).unwrap();
         assert_eq!(graph.order, [a.digest, root.digest]);
+        // Whatever an index lists may be absent; what an image needs may not.
+        let b_again = world.image("a");
+        let (plain, config) = (Descriptor::of("text/plain", b"x"), Descriptor::of("c", b"a"));
+        let root = world.index(&[b_again, plain.clone()]);
+        let graph = world.walk(&root, &[plain.digest, config.digest.clone()]).unwrap();
+        assert_eq!(graph.blobs.into_keys().collect::<Vec<_>>(), [config.digest]);
     }
 
     #[test]

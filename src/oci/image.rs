@@ -2,6 +2,8 @@
 //!
 //! Strict where two readers could differ (threats J03, J04, J06, J16), lenient where the specification is.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use super::{
@@ -10,6 +12,7 @@ use super::{
     media_type,
 };
 use crate::base::{
+    digest::Digest,
     failure::{Failure, Reason, Result},
     limits, text,
 };
@@ -87,7 +90,7 @@ impl Document {
     ///
     /// The type named outside, the `mediaType` inside and the shape must agree (CVE-2021-41190).
     pub fn parse(bytes: &[u8], media_type: &str) -> Result<Self> {
-        let object = || format!("manifest {}", crate::base::digest::Digest::of(bytes));
+        let object = || format!("manifest {}", Digest::of(bytes));
         if bytes.len() as u64 > limits::OCI_MANIFEST_BYTES {
             return Err(Failure::new(Reason::OciLimit, object(), "a manifest is larger than 4 MiB"));
         }
@@ -149,6 +152,16 @@ impl Document {
             Self::Image(image) => std::iter::once(&image.config).chain(&image.layers).collect(),
             Self::Index(index) => index.manifests.iter().collect(),
         }
+    }
+
+    /// [`descriptors`](Self::descriptors) without the children of an index that are in `absent`. Config and
+    /// layers are always needed.
+    pub fn needs(&self, absent: &BTreeSet<Digest>) -> Vec<&Descriptor> {
+        let mut needed = self.descriptors();
+        if matches!(self, Self::Index(_)) {
+            needed.retain(|child| !absent.contains(&child.digest));
+        }
+        needed
     }
 
     /// What this document is about.

@@ -69,7 +69,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
-fn walk(dir: &Path, visit: &mut dyn FnMut(&Path)) {
+pub(crate) fn walk(dir: &Path, visit: &mut dyn FnMut(&Path)) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
@@ -179,4 +179,20 @@ fn every_reason_is_given_somewhere() {
         .filter(|name| name != "Internal" && !given.contains(name.as_str()))
         .collect();
     assert!(dead.is_empty(), "reasons that nothing gives: {dead:?}");
+}
+
+/// What the disconnected side does without being told a registry has no way to open a connection.
+#[test]
+fn what_works_offline_knows_no_client() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for module in ["base", "oci", "trust", "report", "store", "bundle", "verify", "registry"] {
+        walk(&src.join(module), &mut |path| {
+            let text = fs::read_to_string(path).unwrap();
+            let code = text.split("#[cfg(test)]").next().unwrap();
+            for used in used_modules(code) {
+                assert!(!["remote", "source"].contains(&used.as_str()), "{} uses {used}", path.display());
+            }
+            assert!(!code.contains("reqwest") && !code.contains("TcpStream::connect"), "{}", path.display());
+        });
+    }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use sealift::{
     base::{clock::Timestamp, digest::Digest, failure::Reason, progress::Silent},
     bundle::{self, Artifact, ArtifactKind, Contents, Referrer},
-    oci::{Descriptor, media_type},
+    oci::{Descriptor, artifact, file_artifact, media_type},
     store::Store,
     trust::PrivateKey,
     verify,
@@ -139,7 +139,10 @@ pub(crate) fn workshop(large: usize) -> Workshop {
     artifact.platforms = vec!["linux/amd64".into()];
     artifact.absent = vec![absent.digest];
     artifact.referrers = vec![Referrer { root: signature, subject: child.digest, tag: None }];
-    let file = shop.image(&[b"#!/bin/sh\n"], None);
+    let content = shop.blob(media_type::OCTETS, b"#!/bin/sh\n");
+    shop.blob(media_type::EMPTY, artifact::EMPTY_CONFIG);
+    let (manifest, _) = file_artifact("run", media_type::OCTETS, &content, true).unwrap();
+    let file = shop.blob(media_type::MANIFEST, &manifest);
     shop.artifact(ArtifactKind::File, "files/run:1", &file);
     shop
 }

@@ -82,7 +82,7 @@ impl Scene {
     }
 
     pub(crate) fn forge(mut self) -> Forge {
-        self.artifacts.sort_by(|a, b| a.name.cmp(&b.name));
+        self.artifacts.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
         let mut blobs: Vec<Blob> = self
             .blobs
             .iter()

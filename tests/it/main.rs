@@ -23,3 +23,4 @@ mod registry_api;
 mod remote;
 mod support;
 mod tampering;
+mod threats;
