@@ -38,14 +38,27 @@ impl Store {
         }
     }
 
-    /// Whether the blob is stored with exactly this size. One of another size is damaged: it is removed,
-    /// so that it is fetched again.
+    /// Whether the blob is stored with exactly this size. One of another size is damaged and removed, so that
+    /// it is fetched again; unless its bytes are good, and the descriptor lies.
     pub fn has(&self, blob: &Descriptor) -> Result<bool> {
         match self.size_of(&blob.digest)? {
             Some(size) if size == blob.size => Ok(true),
+            Some(size) if self.is_good(&blob.digest)? => {
+                let message = format!("its descriptor says {} bytes, it has {size}", blob.size);
+                Err(Failure::new(Reason::SizeMismatch, &blob.digest, message)
+                    .hint("whoever wrote the manifest or lock that names it made a mistake"))
+            }
             Some(_) => self.discard(&blob.digest).map(|()| false),
             None => Ok(false),
         }
+    }
+
+    /// Whether the stored bytes still match their digest.
+    fn is_good(&self, digest: &Digest) -> Result<bool> {
+        let mut reader = stream::Hashing::new(self.open_blob(digest)?, digest.algorithm());
+        std::io::copy(&mut reader, &mut std::io::sink())
+            .map_err(|error| fs::failure(&self.blob_path(digest), "read", &error))?;
+        Ok(reader.finish().0 == *digest)
     }
 
     /// Opens a stored blob for streaming; whoever reads it hashes it.
@@ -337,6 +350,19 @@ mod tests {
         first.write(b"lo").unwrap();
         first.commit(&blob).unwrap();
         assert!(store.has(&blob).unwrap());
+    }
+
+    #[test]
+    fn a_lie_about_the_size_removes_nothing() {
+        let (_dir, store) = store();
+        let blob = Descriptor::of("x", b"hello");
+        store.put(&blob, b"hello").unwrap();
+        let lie = Descriptor { size: 7, ..blob.clone() };
+        assert_eq!(store.has(&lie).unwrap_err().reason, Reason::SizeMismatch);
+        assert!(store.has(&blob).unwrap());
+        fs::write_atomic(&store.blob_path(&blob.digest), b"hell", 0o600).unwrap();
+        assert!(!store.has(&blob).unwrap());
+        assert_eq!(store.size_of(&blob.digest).unwrap(), None);
     }
 
     #[test]
