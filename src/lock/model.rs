@@ -39,6 +39,16 @@ pub struct LockedImage {
     pub referrers: Vec<LockedReferrer>,
 }
 
+impl Lock {
+    /// The names of all entries.
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        let images = self.images.iter().map(|image| &image.name);
+        images
+            .chain(self.charts.iter().map(|chart| &chart.name))
+            .chain(self.files.iter().map(|file| &file.name))
+    }
+}
+
 impl LockedImage {
     /// Every request that it answers.
     pub fn requests(&self) -> impl Iterator<Item = &str> {

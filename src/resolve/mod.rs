@@ -113,7 +113,16 @@ pub async fn resolve(
         match result {
             Ok(Resolved::Images(images)) => lock.images.extend(images),
             Ok(Resolved::Chart(chart)) => lock.charts.push(*chart),
-            Ok(Resolved::File(file)) => lock.files.push(*file),
+            Ok(Resolved::File(file)) => {
+                let known = old.iter().flat_map(|old| &old.files).any(|known| known.content == file.content);
+                if !file.expected && !known {
+                    source.progress.note(&format!(
+                        "{}: no digest in the manifest; the lock records what was seen: {}",
+                        file.name, file.content
+                    ));
+                }
+                lock.files.push(*file);
+            }
             Err(failure) => failures.push(failure),
         }
     }
@@ -136,8 +145,7 @@ fn finish(lock: &mut Lock) -> Result<(), Failures> {
     lock.files.sort_by(|a, b| a.name.cmp(&b.name));
     // One image asked for twice, by name and by a filter of tags, is one image.
     lock.images.dedup_by(|b, a| {
-        let same =
-            a.name == b.name && a.root == b.root && a.absent == b.absent && a.referrers == b.referrers;
+        let same = a.name == b.name && a.root == b.root && a.absent == b.absent && a.referrers == b.referrers;
         if same {
             a.also.push(std::mem::take(&mut b.wanted));
         }
@@ -166,8 +174,10 @@ fn finish(lock: &mut Lock) -> Result<(), Failures> {
                     name,
                     "two requests lead to this name with different content",
                 )
-                .hint("let both ask for the same platforms and referrers; if upstream moved since the lock was \
-                     written, run `sealift lock --update`")
+                .hint(
+                    "let both ask for the same platforms and referrers; if upstream moved since the lock was \
+                     written, run `sealift lock --update`",
+                )
             })
             .collect(),
     )

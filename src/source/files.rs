@@ -69,9 +69,7 @@ impl Source {
                 let brought = self.client.file(url, writer, size.unwrap_or(u64::MAX)).await;
                 let brought = brought.map_err(|failure| match (failure.reason, wanted.expected.is_some()) {
                     // More bytes than the lock knows of: it is another file.
-                    (Reason::UpstreamLimit, false) => {
-                        failure.as_reason(Reason::UpstreamMoved).hint(MOVED)
-                    }
+                    (Reason::UpstreamLimit, false) => failure.as_reason(Reason::UpstreamMoved).hint(MOVED),
                     _ => failure,
                 });
                 (brought?, redact::url(url))

@@ -239,7 +239,10 @@ fn a_missing_layer_fails_the_build_and_a_second_run_fetches_only_the_rest() {
     assert!(objects[0].contains("team/app:2") && objects[0].contains(&digest("two")), "{objects:?}");
     assert!(objects[1].contains("tool"), "{objects:?}");
     assert!(world.upstream.blob_requests().contains(&digest("one")), "the rest was not fetched");
-    assert!(!world.sandbox.path("media").exists() || std::fs::read_dir(world.sandbox.path("media")).unwrap().count() == 0);
+    assert!(
+        !world.sandbox.path("media").exists()
+            || std::fs::read_dir(world.sandbox.path("media")).unwrap().count() == 0
+    );
 
     {
         let mut content = world.upstream.content();
@@ -249,10 +252,8 @@ fn a_missing_layer_fails_the_build_and_a_second_run_fetches_only_the_rest() {
     world.upstream.forget();
     world.build(&["--locked"]).ok();
     let requests = world.upstream.requests();
-    let mut expected = vec![
-        "GET /files/tool".to_owned(),
-        format!("GET /v2/team/app/blobs/{}", digest("two")),
-    ];
+    let mut expected =
+        vec!["GET /files/tool".to_owned(), format!("GET /v2/team/app/blobs/{}", digest("two"))];
     expected.sort();
     let mut found = requests;
     found.sort();
@@ -265,12 +266,61 @@ fn a_build_with_everything_in_the_store_opens_no_connection() {
     let subject = image(&world, "1", &["base", "one"]);
     world.upstream.content().artifact(SBOM, Some(&subject), "sbom");
     world.upstream.content().documents.insert("/files/tool".into(), b"tool".to_vec());
-    world.manifest(
-        "[[images]]\nimage = \"HOST/team/app:1\"\n[[files]]\nurl = \"http://HOST/files/tool\"\n",
-    );
+    world.manifest("[[images]]\nimage = \"HOST/team/app:1\"\n[[files]]\nurl = \"http://HOST/files/tool\"\n");
     world.build(&[]).ok();
     world.upstream.forget();
     world.build_to("again", &[]).ok();
     world.build_to("locked", &["--locked"]).ok();
     assert_eq!(world.upstream.requests(), Vec::<String>::new());
+}
+
+#[test]
+fn the_same_content_in_other_words_makes_the_lock_outdated() {
+    let world = World::new();
+    image(&world, "1", &["one"]);
+    world.manifest("[[images]]\nimage = \"HOST/team/app:1\"\n");
+    world.json(&["lock"]).ok();
+    world.manifest("[[images]]\nimage = \"HOST/team/app:1\"\nreferrers = \"none\"\n");
+    world.json(&["lock", "--check"]).refused(2, "lock-outdated");
+    world.json(&["lock"]).ok();
+    let checked = world.json(&["lock", "--check"]).ok().json();
+    assert_eq!(checked["changes"], serde_json::json!([]));
+}
+
+#[test]
+fn what_keeps_a_bundle_from_its_place_is_told_before_anything_is_fetched() {
+    let world = World::new();
+    image(&world, "1", &["one"]);
+    world.manifest("[[images]]\nimage = \"HOST/team/app:1\"\n");
+    world.build_to("release.pub", &[]).refused(2, "bad-argument");
+    assert_eq!(world.upstream.blob_requests().iter().filter(|blob| **blob == digest("one")).count(), 0);
+    world.build(&[]).ok();
+    image(&world, "1", &["two"]);
+    world.json(&["lock", "--update"]).ok();
+    world.build(&[]).refused(2, "output-exists");
+    assert!(!world.upstream.blob_requests().contains(&digest("two")));
+}
+
+#[test]
+fn a_bundle_that_stands_there_is_read_whole() {
+    let world = World::new();
+    image(&world, "1", &["one"]);
+    world.manifest("[[images]]\nimage = \"HOST/team/app:1\"\n");
+    world.build(&[]).ok();
+    assert_eq!(world.build(&[]).ok().json()["unchanged"], true);
+    let volume = world.sandbox.path("media/test-1/volumes/0001.tar.zst");
+    let mut bytes = std::fs::read(&volume).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&volume, bytes).unwrap();
+    world.build(&[]).refused(4, "chunk-damaged");
+}
+
+#[test]
+fn a_dry_run_writes_nothing_beside_the_manifest() {
+    let world = World::new();
+    image(&world, "1", &["one"]);
+    world.manifest("[[images]]\nimage = \"HOST/team/app:1\"\n");
+    world.json(&["build", "--dry-run", "-o", "media"]).ok();
+    assert!(!world.sandbox.path("sealift.lock").exists() && !world.sandbox.path("media").exists());
+    assert!(!world.upstream.blob_requests().contains(&digest("one")));
 }

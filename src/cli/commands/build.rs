@@ -13,7 +13,7 @@ use crate::{
     bundle,
     cli::{args, settings::Settings, ui::Out},
     fetch,
-    lock::{self, Lock},
+    lock::Lock,
     oci::Graph,
     report::{PlanLine, PlanReport},
     resolve::{self, Update},
@@ -73,21 +73,15 @@ async fn current_lock(
     project: &Project,
     source: &Source,
 ) -> Result<Lock, Failures> {
-    let differences = project.lock.as_ref().map(|lock| lock::covers(lock, &project.manifest));
-    match (&project.lock, differences) {
-        (Some(lock), Some(differences)) if differences.is_empty() => return Ok(lock.clone()),
-        (None, _) if args.locked => {
+    let outdated = project.outdated();
+    match &project.lock {
+        Some(lock) if outdated.is_empty() => return Ok(lock.clone()),
+        None if args.locked => {
             let failure =
                 Failure::new(Reason::LockMissing, project.lock_path.display(), "--locked needs a lock");
             return Err(failure.hint("run `sealift lock` and commit the file").into());
         }
-        (_, Some(differences)) if args.locked => {
-            let outdated = |difference: String| {
-                Failure::new(Reason::LockOutdated, difference, "the lock and the manifest differ")
-                    .hint("run `sealift lock` and review the change")
-            };
-            Failures::check(differences.into_iter().map(outdated).collect())?;
-        }
+        _ if args.locked => Failures::check(outdated)?,
         _ => {}
     }
     let old = project.lock.as_ref();
