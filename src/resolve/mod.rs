@@ -113,7 +113,16 @@ pub async fn resolve(
         match result {
             Ok(Resolved::Images(images)) => lock.images.extend(images),
             Ok(Resolved::Chart(chart)) => lock.charts.push(*chart),
-            Ok(Resolved::File(file)) => lock.files.push(*file),
+            Ok(Resolved::File(file)) => {
+                let known = old.iter().flat_map(|old| &old.files).any(|known| known.content == file.content);
+                if !file.expected && !known {
+                    source.progress.note(&format!(
+                        "{}: no digest in the manifest; the lock records what was seen: {}",
+                        file.name, file.content
+                    ));
+                }
+                lock.files.push(*file);
+            }
             Err(failure) => failures.push(failure),
         }
     }

@@ -36,7 +36,11 @@ impl World {
     }
 
     fn build(&self, more: &[&str]) -> Ran {
-        self.json(&[&["build", "--key", "release.key", "-o", "media"], more].concat())
+        self.build_to("media", more)
+    }
+
+    fn build_to(&self, out: &str, more: &[&str]) -> Ran {
+        self.json(&[&["build", "--key", "release.key", "-o", out], more].concat())
     }
 
     fn lock(&self) -> toml::Table {
@@ -126,15 +130,16 @@ fn referrers_and_cosign_tags_arrive() {
         {
             assert!(world.carries(descriptor), "{what}, fallback {without_referrers}");
         }
-        let shown = world.json(&["import", "media/test-1", "--key", "release.pub", "--home", "in"]).ok();
-        assert!(shown.stdout.contains(".sig"), "{}", shown.stdout);
+        let receipt = world.json(&["import", "media/test-1", "--key", "release.pub", "--home", "in"]).ok();
+        // The image's own and cosign's.
+        assert_eq!(receipt.json()["counts"]["tags"], 2);
 
         world.manifest(&format!("[[images]]\nimage = \"HOST/team/app:1\"\nreferrers = [\"{SBOM}\"]\n"));
-        world.build(&["-o", "typed"]).ok();
+        world.build_to("typed", &[]).ok();
         let typed = world.sandbox.read("typed/test-1/bundle.json");
         assert!(typed.contains(&sbom.digest.to_string()) && !typed.contains(&signature.digest.to_string()));
         world.manifest("[[images]]\nimage = \"HOST/team/app:1\"\nreferrers = \"none\"\n");
-        world.build(&["-o", "bare"]).ok();
+        world.build_to("bare", &[]).ok();
         assert!(!world.sandbox.read("bare/test-1/bundle.json").contains(&sbom.digest.to_string()));
     }
 }
@@ -264,7 +269,58 @@ fn a_build_with_everything_in_the_store_opens_no_connection() {
     world.manifest("[[images]]\nimage = \"HOST/team/app:1\"\n[[files]]\nurl = \"http://HOST/files/tool\"\n");
     world.build(&[]).ok();
     world.upstream.forget();
-    world.build(&["-o", "again"]).ok();
-    world.build(&["-o", "locked", "--locked"]).ok();
+    world.build_to("again", &[]).ok();
+    world.build_to("locked", &["--locked"]).ok();
     assert_eq!(world.upstream.requests(), Vec::<String>::new());
+}
+
+#[test]
+fn the_same_content_in_other_words_makes_the_lock_outdated() {
+    let world = World::new();
+    image(&world, "1", &["one"]);
+    world.manifest("[[images]]\nimage = \"HOST/team/app:1\"\n");
+    world.json(&["lock"]).ok();
+    world.manifest("[[images]]\nimage = \"HOST/team/app:1\"\nreferrers = \"none\"\n");
+    world.json(&["lock", "--check"]).refused(2, "lock-outdated");
+    world.json(&["lock"]).ok();
+    let checked = world.json(&["lock", "--check"]).ok().json();
+    assert_eq!(checked["changes"], serde_json::json!([]));
+}
+
+#[test]
+fn what_keeps_a_bundle_from_its_place_is_told_before_anything_is_fetched() {
+    let world = World::new();
+    image(&world, "1", &["one"]);
+    world.manifest("[[images]]\nimage = \"HOST/team/app:1\"\n");
+    world.build_to("release.pub", &[]).refused(2, "bad-argument");
+    assert_eq!(world.upstream.blob_requests().iter().filter(|blob| **blob == digest("one")).count(), 0);
+    world.build(&[]).ok();
+    image(&world, "1", &["two"]);
+    world.json(&["lock", "--update"]).ok();
+    world.build(&[]).refused(2, "output-exists");
+    assert!(!world.upstream.blob_requests().contains(&digest("two")));
+}
+
+#[test]
+fn a_bundle_that_stands_there_is_read_whole() {
+    let world = World::new();
+    image(&world, "1", &["one"]);
+    world.manifest("[[images]]\nimage = \"HOST/team/app:1\"\n");
+    world.build(&[]).ok();
+    assert_eq!(world.build(&[]).ok().json()["unchanged"], true);
+    let volume = world.sandbox.path("media/test-1/volumes/0001.tar.zst");
+    let mut bytes = std::fs::read(&volume).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&volume, bytes).unwrap();
+    world.build(&[]).refused(4, "chunk-damaged");
+}
+
+#[test]
+fn a_dry_run_writes_nothing_beside_the_manifest() {
+    let world = World::new();
+    image(&world, "1", &["one"]);
+    world.manifest("[[images]]\nimage = \"HOST/team/app:1\"\n");
+    world.json(&["build", "--dry-run", "-o", "media"]).ok();
+    assert!(!world.sandbox.path("sealift.lock").exists() && !world.sandbox.path("media").exists());
+    assert!(!world.upstream.blob_requests().contains(&digest("one")));
 }
