@@ -13,6 +13,8 @@ use super::{
     text,
 };
 
+const IN_THE_WAY: &str = "a file stands where a folder is needed: choose another path, or move it away";
+
 /// Turns an operating system error on `path` into a failure that says what to do.
 pub fn failure(path: &Path, doing: &str, error: &io::Error) -> Failure {
     let (reason, hint) = match error.kind() {
@@ -28,9 +30,7 @@ pub fn failure(path: &Path, doing: &str, error: &io::Error) -> Failure {
             (Reason::FileTooLarge, "the file system cannot hold it: use --volume-size, for instance fat32")
         }
         io::ErrorKind::IsADirectory => (Reason::BadArgument, "name a file, not a folder"),
-        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
-            (Reason::BadArgument, "something else stands there: choose another path, or move it away")
-        }
+        io::ErrorKind::NotADirectory => (Reason::BadArgument, IN_THE_WAY),
         _ => (Reason::InputOutput, "check the disk or the media, then run the command again"),
     };
     Failure::new(reason, path.display(), format!("cannot {doing}: {}", plain(error))).hint(hint)
@@ -93,11 +93,13 @@ pub fn read_user_text(path: &Path) -> Result<String> {
 /// Makes `path` and its parents, private to the user where `private`.
 pub fn create_dir(path: &Path, private: bool) -> Result<()> {
     let mode = if private { 0o700 } else { 0o755 };
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(mode)
-        .create(path)
-        .map_err(|error| failure(path, "create", &error))
+    fs::DirBuilder::new().recursive(true).mode(mode).create(path).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            Failure::new(Reason::BadArgument, path.display(), "expected a folder, found a file")
+                .hint(IN_THE_WAY)
+        }
+        _ => failure(path, "create", &error),
+    })
 }
 
 /// Creates a file that must not exist, with exactly `mode` (the umask can only narrow it).

@@ -84,7 +84,7 @@ pub struct Staging {
     target: PathBuf,
     published: bool,
     /// The system releases the lock when the process ends, however it ends.
-    _held: File,
+    _lock: File,
 }
 
 impl Drop for Staging {
@@ -109,8 +109,8 @@ pub fn place(
     }
     fs::create_dir(options.output, false)?;
     let path = options.output.join(format!(".{}-{}.partial", head.name, head.version));
-    let alone = hold(&path)?;
-    Ok(Place::Free(Staging { path, target, published: false, _held: alone }))
+    let lock = hold(&path)?;
+    Ok(Place::Free(Staging { path, target, published: false, _lock: lock }))
 }
 
 /// Fails unless what is still to be fetched and the bundle both fit, before the first byte of either is

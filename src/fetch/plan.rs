@@ -16,7 +16,7 @@ use crate::{
     lock::{Lock, LockedChart, LockedDependency, LockedFile, LockedImage},
     manifest::{ChartSource, FileSource, ImageSource, Manifest, WantedChart, WantedFile, WantedImage},
     oci::{Descriptor, Graph, Reference},
-    source::{ChartOrigin, DependencyOrigin, Source},
+    source::{ChartOrigin, Dependency, Source},
 };
 
 /// Items looked at side by side.
@@ -199,11 +199,12 @@ async fn chart(source: &Source, wanted: &WantedChart, locked: &LockedChart) -> R
                 ChartOrigin::Registry { repository: repository.clone(), root }
             }
         };
+        let fetched = source.chart_archive(&origin).await?;
         let mut dependencies = Vec::new();
-        for dependency in &locked.dependencies {
-            dependencies.push(dependency_origin(source, dependency).await?);
+        for locked in &locked.dependencies {
+            dependencies.push(dependency(source, locked).await?);
         }
-        let brought = source.chart(&origin, &dependencies).await?;
+        let brought = source.chart(&origin, fetched, dependencies)?;
         if brought.root.digest != locked.root.digest {
             let message =
                 format!("the lock names {}, upstream now gives {}", locked.root.digest, brought.root.digest);
@@ -237,14 +238,25 @@ async fn origin(source: &Source, url: &str, archive: &Digest) -> Result<ChartOri
     }
 }
 
-/// Where the archive of a locked dependency is.
-async fn dependency_origin(source: &Source, locked: &LockedDependency) -> Result<DependencyOrigin> {
-    Ok(DependencyOrigin {
-        name: locked.name.clone(),
-        version: locked.version.clone(),
-        origin: origin(source, &locked.url, &locked.archive).await?,
-        shown: locked.url.clone(),
-        locked: Some(locked.archive.clone()),
+/// Brings a locked dependency, and those that it lacks in turn.
+fn dependency<'a>(
+    source: &'a Source,
+    locked: &'a LockedDependency,
+) -> futures_util::future::BoxFuture<'a, Result<Dependency>> {
+    Box::pin(async move {
+        let origin = origin(source, &locked.url, &locked.archive).await?;
+        let archive = source.chart_archive(&origin).await?.archive;
+        let found = Digest::of(&archive);
+        if found != locked.archive {
+            let message = format!("the lock names {}, upstream now gives {found}", locked.archive);
+            return Err(Failure::new(Reason::UpstreamMoved, &locked.url, message)
+                .hint("find out why it changed; then run `sealift lock --update` for the chart"));
+        }
+        let mut nested = Vec::new();
+        for locked in &locked.dependencies {
+            nested.push(dependency(source, locked).await?);
+        }
+        Dependency::new(&locked.name, &locked.url, archive, nested)
     })
 }
 

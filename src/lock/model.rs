@@ -124,6 +124,8 @@ pub struct LockedDependency {
     pub url: String,
     /// Digest of its archive.
     pub archive: Digest,
+    /// Charts that it lacked in turn.
+    pub dependencies: Vec<LockedDependency>,
 }
 
 /// A file, resolved.

@@ -324,3 +324,101 @@ fn a_dry_run_writes_nothing_beside_the_manifest() {
     assert!(!world.sandbox.path("sealift.lock").exists() && !world.sandbox.path("media").exists());
     assert!(!world.upstream.blob_requests().contains(&digest("one")));
 }
+
+/// A chart archive whose `Chart.yaml` has these further lines.
+fn chart(name: &str, version: &str, more: &str) -> Vec<u8> {
+    let yaml = format!("apiVersion: v2\nname: {name}\nversion: {version}\n{more}");
+    let gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let mut builder = tar::Builder::new(gzip);
+    let mut header = tar::Header::new_ustar();
+    header.set_size(yaml.len() as u64);
+    header.set_mode(0o644);
+    builder.append_data(&mut header, format!("{name}/Chart.yaml"), yaml.as_bytes()).unwrap();
+    builder.into_inner().unwrap().finish().unwrap()
+}
+
+/// Name, version, and the name and range of what it needs.
+type Chart<'a> = (&'a str, &'a str, Option<(&'a str, &'a str)>);
+
+/// Serves these charts as the repository `/charts`.
+fn serve_charts(world: &World, charts: &[Chart<'_>]) {
+    use std::fmt::Write as _;
+    let mut index = String::from("apiVersion: v1\nentries:\n");
+    let mut content = world.upstream.content();
+    for (name, version, needs) in charts {
+        let needs = needs.map_or_else(String::new, |(other, range)| {
+            let host = world.upstream.host();
+            format!(
+                "dependencies: [{{name: {other}, version: {range}, repository: \"http://{host}/charts\"}}]\n"
+            )
+        });
+        let archive = format!("{name}-{version}.tgz");
+        writeln!(index, "  {name}: [{{name: {name}, version: {version}, urls: [{archive}]}}]").unwrap();
+        content.documents.insert(format!("/charts/{archive}"), chart(name, version, &needs));
+    }
+    content.documents.insert("/charts/index.yaml".into(), index.into_bytes());
+}
+
+const WEB: &str = "[[charts]]\nrepository = \"http://HOST/charts\"\nname = \"web\"\nversion = \"^1\"\n";
+
+#[test]
+fn a_chart_is_completed_all_the_way_down() {
+    let world = World::new();
+    serve_charts(
+        &world,
+        &[
+            ("web", "1.0.0", Some(("db", "^1"))),
+            ("db", "1.4.0", Some(("common", "~2.1"))),
+            ("common", "2.1.3", None),
+        ],
+    );
+    world.manifest(WEB);
+    world.json(&["lock"]).ok();
+    let indexes = world.upstream.requests().iter().filter(|line| line.ends_with("/index.yaml")).count();
+    assert_eq!(indexes, 1, "the index is read once");
+    let lock = world.lock();
+    let locked = &lock["charts"][0]["dependencies"][0];
+    assert_eq!(locked["version"].as_str(), Some("1.4.0"));
+    assert_eq!(locked["dependencies"][0]["version"].as_str(), Some("2.1.3"));
+
+    std::fs::remove_dir_all(world.sandbox.path("home")).unwrap();
+    world.build(&["--locked"]).ok();
+    let layer = {
+        let root = lock["charts"][0]["digest"].as_str().unwrap();
+        let read = |digest: &str| {
+            let hex = digest.strip_prefix("sha256:").unwrap();
+            std::fs::read(world.sandbox.path(&format!("home/blobs/sha256/{}/{hex}", &hex[..2]))).unwrap()
+        };
+        let manifest: Value = serde_json::from_slice(&read(root)).unwrap();
+        read(manifest["layers"][0]["digest"].as_str().unwrap())
+    };
+    let inside = |archive: &[u8], wanted: &str| -> Vec<u8> {
+        let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(archive));
+        let mut found = archive.entries().unwrap().map(|entry| entry.unwrap());
+        let mut entry = found.find(|entry| entry.path().unwrap().to_str() == Some(wanted)).unwrap();
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut entry, &mut bytes).unwrap();
+        bytes
+    };
+    let db = inside(&layer, "web/charts/db-1.4.0.tgz");
+    let common = inside(&db, "db/charts/common-2.1.3.tgz");
+    assert!(!inside(&common, "common/Chart.yaml").is_empty());
+}
+
+#[test]
+fn charts_that_need_each_other_without_end_are_refused() {
+    let world = World::new();
+    serve_charts(&world, &[("web", "1.0.0", Some(("db", "^1"))), ("db", "1.0.0", Some(("web", "^1")))]);
+    world.manifest(WEB);
+    world.json(&["lock"]).refused(7, "chart-malformed");
+}
+
+#[test]
+fn an_archive_that_is_another_chart_is_refused() {
+    let world = World::new();
+    serve_charts(&world, &[("web", "1.0.0", None)]);
+    let other = chart("web", "1.1.0", "");
+    world.upstream.content().documents.insert("/charts/web-1.0.0.tgz".into(), other);
+    world.manifest(WEB);
+    world.json(&["lock"]).refused(7, "chart-malformed");
+}
