@@ -8,38 +8,45 @@
 //! A module imports only from lower floors; `tests/it/architecture.rs` enforces it.
 //!
 //! ```text
-//! 8 cli                       people: arguments, settings, one file per command, output
-//! 7 registry                  the OCI server
-//! 6 build  import             steps that make something others see: a bundle, published tags
-//! 5 resolve  fetch  verify    steps of the way in
-//! 4 remote  bundle  layout    things that cross a border: clients; the container that travels; images built here
-//! 3 store                     things that lie on disk
-//! 2 manifest  lock  trust  report  chart   documents and decisions: no file, no socket
-//! 1 oci                       the words of the OCI specs, shared by client and server
-//! 0 base                      digest, stream, limits, path, fs, clock, redact, failure, progress
+//! 9 cli                                     people: arguments, settings, one file per command, output
+//! 8 registry                                the OCI server
+//! 7 build import                            steps that make something others see: a bundle, published tags
+//! 6 resolve fetch verify                    steps of the way in
+//! 5 source                                  content from anywhere, brought into the store
+//! 4 remote bundle layout                    things that cross a border: clients, the container, local images
+//! 3 store                                   things that lie on disk
+//! 2 manifest lock trust report chart        documents and decisions: no file, no socket
+//! 1 oci                                     the words of the OCI specifications, shared by client and server
+//! 0 base                                    digest, stream, limits, path, fs, clock, redact, failure, progress
 //! ```
 //!
 //! # The way of the data
 //!
 //! ```text
-//! sealift.toml --manifest--> Manifest --resolve(remote)--> Lock --fetch(remote)--> store
-//!     --build(bundle::writer)--> bundle folder ==media==> verify(bundle::reader) --> VerifiedBundle
-//!     --import--> store or registry --registry--> containerd, podman, skopeo, helm, oras
+//! sealift.toml --manifest--> Manifest --resolve(source)--> Lock --fetch(source)--> store
+//!     --build(bundle::write)--> bundle folder ==media==> verify(bundle::Reader) --> VerifiedBundle
+//!     --import--> home store --registry--> containerd, podman, skopeo, helm, oras
+//!     --import(remote)--> any other OCI registry
 //! ```
 //!
 //! # Every file on disk, and who reads or writes it
 //!
 //! | file | module |
 //! |---|---|
-//! | `sealift.toml` | [`manifest`] reads |
-//! | `sealift.lock` | [`lock`] reads and writes |
-//! | `HOME/sealift.db` | [`store`]: tags, manifests, import receipts |
+//! | `sealift.toml` and what it includes | [`manifest`] reads; `sealift init` writes one from `manifest/starter.toml` |
+//! | `sealift.lock`, beside the manifest | [`lock`] is its text; [`cli`] reads and writes it |
+//! | key files | [`trust`] is their text; [`cli`] reads and writes them |
+//! | Docker's and Podman's credential files | [`remote`] reads |
+//! | image layouts and archives, files of this machine | [`layout`] and [`source`] read |
+//! | `HOME/sealift.db` | [`store`]: what is published, import receipts |
 //! | `HOME/blobs/sha256/ab/<hex>` | [`store`]: content by digest |
-//! | `HOME/staging/` | [`store`]: downloads under way |
-//! | `BUNDLE/SHA256SUMS` | [`bundle`] writes, [`verify`] reads first |
+//! | `HOME/staging/` | [`store`]: content under way |
+//! | `OUT/.NAME-VERSION.partial/` | [`build`]: a bundle under way, renamed to `OUT/NAME-VERSION/` |
+//! | `BUNDLE/SHA256SUMS` | [`bundle`] writes; [`verify`] reads it first |
 //! | `BUNDLE/signatures/<key-id>.sig` | [`trust`] makes and checks |
 //! | `BUNDLE/bundle.json`, `chunks.bin`, `volumes/` | [`bundle`] writes and reads; `docs/format.md` |
 //! | `BUNDLE/inventory.csv`, `VERIFY.txt` | [`report`] makes |
+//! | `--files-to DIR`, `--receipt FILE` | [`import`] and [`cli`] write |
 //!
 //! # Words
 //!
@@ -49,6 +56,7 @@
 //! where it keeps everything. A *channel* is a named sequence of bundles. A *referrer* is an OCI artifact
 //! with a `subject`. A *registry* is a server; the client of one is `remote`. A *verdict* is the outcome
 //! of a check and no error; an error ([`base::failure::Failure`]) carries a stable reason and an exit code.
+//! Codes such as *J07* in comments are rows of `docs/threats.md`.
 
 pub mod base;
 pub mod build;

@@ -47,7 +47,7 @@ impl Class {
         }
     }
 
-    /// Position in the order that decides when several apply (DESIGN 8): smaller wins.
+    /// Position in the order that decides when several apply: smaller wins (`docs/exit-codes.md`).
     fn rank(self) -> u8 {
         match self {
             Self::Internal => 0,
@@ -117,6 +117,7 @@ reasons! {
     FilterMatchesNothing "filter-matches-nothing" Usage "a name or platform filter selects nothing"
     ManifestCredentials "manifest-credentials" Usage "the manifest holds, or has a key for, credentials"
     PlainHttp "plain-http" Usage "an http address names a host that may only be spoken to with TLS"
+    CaFile "ca-file" Usage "a file of accepted certificates holds none that can be read"
 
     // 3 environment
     NotFound "not-found" Environment "a file or folder is not there"
@@ -179,7 +180,6 @@ reasons! {
     BlobUnreferenced "blob-unreferenced" Refused "the bundle carries content that no artifact needs"
 
     // 7 refused form: OCI, JSON and others
-    DigestMalformed "digest-malformed" Refused "a digest is not of the exact grammar"
     NameMalformed "name-malformed" Refused "a repository, tag or file name is outside the grammar"
     OciMalformed "oci-malformed" Refused "an OCI document does not follow the specification"
     OciAmbiguous "oci-ambiguous" Refused "an OCI document can be read in two ways"
@@ -287,11 +287,6 @@ impl Failures {
     /// All of them, in the order found.
     pub fn list(&self) -> &[Failure] {
         &self.0
-    }
-
-    /// All of them, owned.
-    pub fn into_list(self) -> Vec<Failure> {
-        self.0
     }
 
     /// The exit code: the class that ranks first when several apply.

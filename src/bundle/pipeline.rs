@@ -4,10 +4,11 @@
 //! caller --pieces--> workers (zstd) --frames--> file (in order, chunk hashes) --bytes--> hasher (SHA-256)
 //! ```
 //!
-//! A piece is at most 16 MiB of tar stream and becomes one frame. Only `workers + 1` pieces are under way
-//! at a time; a piece gives its blocks back while its frame grows, so that memory stays below
-//! (`workers` + 1) x 18 MiB + `workers` x 6 MiB, whatever the content. Frames do not depend on who makes
-//! them, so any number of workers gives the same bytes.
+//! A piece is at most 16 MiB of tar stream and becomes one frame. While the caller fills one, only as many
+//! are under way as there are workers (but two at least, so that one is written while the next is
+//! compressed). A piece gives its blocks back while its frame grows, so that memory stays below
+//! (max(`workers`, 2) + 1) x 18 MiB + `workers` x 6 MiB, whatever the content. Frames do not depend on who
+//! makes them, so any number of workers gives the same bytes.
 
 use std::{
     collections::BTreeMap,
@@ -157,7 +158,7 @@ impl<'scope> Pipeline<'scope> {
                 scope.spawn(move || work(&queue, &frames, &length, pool))
             })
             .collect();
-        for _ in 0..=workers {
+        for _ in 0..workers.max(2) {
             let _own_channel = token.send(());
         }
         let writer = scope.spawn(move || write(dir, limit, &incoming, &bytes));

@@ -51,7 +51,7 @@ pub struct Written {
     pub bytes: u64,
 }
 
-/// Estimates what [`write`] will need, from sizes alone.
+/// Estimates what [`write()`] will need, from sizes alone.
 ///
 /// # Errors
 /// [`Reason::BadArgument`] for a volume limit below 1 MiB.

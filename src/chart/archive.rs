@@ -35,7 +35,7 @@ pub struct Archive {
     pub metadata: Metadata,
     /// Name and version of the charts inside it.
     pub vendored: Vec<(String, String)>,
-    /// Paths below `charts/` that are taken, for [`super::complete`].
+    /// Paths below `charts/` that are taken, for [`super::complete()`].
     pub(super) charts: Vec<String>,
     /// Where the members end in the unpacked archive.
     pub(super) end: u64,

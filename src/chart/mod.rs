@@ -2,8 +2,8 @@
 //!
 //! 1. [`index`] reads a classic repository's `index.yaml` and picks a version.
 //! 2. [`archive`] reads a chart's `.tgz`: its [`metadata`], and which dependencies it lacks.
-//! 3. [`complete`] puts the missing ones in.
-//! 4. [`artifact`] wraps the archive as the OCI artifact that `helm pull oci://…` expects.
+//! 3. [`mod@complete`] puts the missing ones in.
+//! 4. [`mod@artifact`] wraps the archive as the OCI artifact that `helm pull oci://…` expects.
 //!
 //! [`version`] knows Helm's ranges and how versions and tags translate.
 

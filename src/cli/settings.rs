@@ -14,8 +14,10 @@ use crate::base::{
 pub(super) struct Settings {
     /// The home folder.
     pub(super) home: PathBuf,
-    /// Threads and parallel downloads.
+    /// Threads: `--jobs`, else one per core.
     pub(super) workers: usize,
+    /// Transfers at once: `--jobs`, else more than cores, because they mostly wait.
+    pub(super) transfers: usize,
     /// The system's folder for temporary files; only the demo uses it.
     pub(super) temporary: PathBuf,
     /// `SOURCE_DATE_EPOCH`.
@@ -45,6 +47,7 @@ impl Settings {
         Ok(Self {
             home,
             workers: global.jobs.map_or(cores, usize::from),
+            transfers: global.jobs.map_or(cores.max(4), usize::from),
             temporary: std::env::temp_dir(),
             source_date: source_date()?,
             passphrase: variable("SEALIFT_KEY_PASSPHRASE").map(Secret::new),

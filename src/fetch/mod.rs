@@ -1,6 +1,6 @@
 //! Lock → store: everything that the lock names, and nothing else, brought into the home store.
 //!
-//! 1. [`plan`] brings the manifests (few and small) and says which blobs are still missing, from where.
+//! 1. [`mod@plan`] brings the manifests (few and small) and says which blobs are still missing, from where.
 //! 2. [`run`] brings those, in parallel, after a look at the free space.
 //!
 //! What an earlier run brought stays, whole or in part; a second run goes on from there.

@@ -289,7 +289,7 @@ fn wanted_image<'a>(manifest: &'a Manifest, locked: &LockedImage) -> Result<&'a 
     manifest
         .images
         .iter()
-        .find(|wanted| wanted.wanted() == locked.wanted)
+        .find(|wanted| locked.requests().any(|request| request == wanted.wanted()))
         .ok_or_else(|| outdated(&locked.name))
 }
 
@@ -297,7 +297,7 @@ fn wanted_chart<'a>(manifest: &'a Manifest, locked: &LockedChart) -> Result<&'a 
     manifest
         .charts
         .iter()
-        .find(|wanted| wanted.wanted() == locked.wanted)
+        .find(|wanted| locked.requests().any(|request| request == wanted.wanted()))
         .ok_or_else(|| outdated(&locked.name))
 }
 

@@ -37,6 +37,7 @@ pub fn render(lock: &Lock) -> String {
     for image in &lock.images {
         out.table("images");
         out.head(&image.name, &image.wanted);
+        out.list("also", &image.also);
         out.root(&image.root, image.total);
         out.list("platforms", &image.platforms);
         out.list("absent", &image.absent);
@@ -53,6 +54,7 @@ pub fn render(lock: &Lock) -> String {
     for chart in &lock.charts {
         out.table("charts");
         out.head(&chart.name, &chart.wanted);
+        out.list("also", &chart.also);
         out.text("version", &chart.version);
         out.text("url", &chart.url);
         out.root(&chart.root, chart.total);
@@ -83,11 +85,13 @@ fn sorted(mut lock: Lock) -> Lock {
     lock.charts.sort_by(|a, b| a.name.cmp(&b.name));
     lock.files.sort_by(|a, b| a.name.cmp(&b.name));
     for image in &mut lock.images {
+        image.also.sort();
         image.platforms.sort();
         image.absent.sort();
         image.referrers.sort();
     }
     for chart in &mut lock.charts {
+        chart.also.sort();
         chart.dependencies.sort_by(|a, b| (&a.name, &a.version, &a.url).cmp(&(&b.name, &b.version, &b.url)));
     }
     lock
@@ -196,6 +200,8 @@ struct LockText {
 struct ImageText {
     name: String,
     wanted: String,
+    #[serde(default)]
+    also: Vec<String>,
     digest: Digest,
     media_type: String,
     artifact_type: Option<String>,
@@ -225,6 +231,8 @@ struct ReferrerText {
 struct ChartText {
     name: String,
     wanted: String,
+    #[serde(default)]
+    also: Vec<String>,
     version: String,
     url: String,
     digest: Digest,
@@ -304,6 +312,7 @@ impl ImageText {
         LockedImage {
             name: self.name,
             wanted: self.wanted,
+            also: self.also,
             root: root(self.media_type, self.digest, self.size, self.artifact_type),
             total: self.total,
             platforms: self.platforms,
@@ -331,6 +340,7 @@ impl ChartText {
         LockedChart {
             name: self.name,
             wanted: self.wanted,
+            also: self.also,
             version: self.version,
             url: self.url,
             root: root(self.media_type, self.digest, self.size, self.artifact_type),

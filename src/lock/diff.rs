@@ -220,30 +220,39 @@ fn changed(what: &'static str, old: &Entry<'_>, new: &Entry<'_>, renamed: bool) 
 /// more. Empty when it fits. Upstream is not asked.
 pub fn covers(lock: &Lock, manifest: &Manifest) -> Vec<String> {
     let mut lines = Vec::new();
-    let mut compare = |what: &str, wanted: Vec<String>, locked: Vec<(&str, &str)>| {
-        let answered: BTreeSet<&str> = locked.iter().map(|(_, request)| *request).collect();
+    let mut compare = |what: &str, wanted: Vec<String>, locked: Vec<(&str, Vec<&str>)>| {
+        let answered: BTreeSet<&str> =
+            locked.iter().flat_map(|(_, requests)| requests.iter().copied()).collect();
         for request in wanted.iter().filter(|request| !answered.contains(request.as_str())) {
             lines.push(format!("not locked: {what} {}", text::escaped(request, 400)));
         }
         let wanted: BTreeSet<&str> = wanted.iter().map(String::as_str).collect();
-        for (name, _) in locked.iter().filter(|(_, request)| !wanted.contains(request)) {
-            lines.push(format!("no longer wanted: {what} {}", text::escaped(name, 400)));
+        for (name, requests) in &locked {
+            let name = text::escaped(name, 400);
+            let gone: Vec<&str> =
+                requests.iter().copied().filter(|request| !wanted.contains(request)).collect();
+            if gone.len() == requests.len() {
+                lines.push(format!("no longer wanted: {what} {name}"));
+            } else {
+                let gone = gone.iter().map(|request| text::escaped(request, 400));
+                lines.extend(gone.map(|request| format!("{what} {name} is no longer wanted by {request}")));
+            }
         }
     };
     compare(
         "image",
         manifest.images.iter().map(WantedImage::wanted).collect(),
-        lock.images.iter().map(|image| (image.name.as_str(), image.wanted.as_str())).collect(),
+        lock.images.iter().map(|image| (image.name.as_str(), image.requests().collect())).collect(),
     );
     compare(
         "chart",
         manifest.charts.iter().map(WantedChart::wanted).collect(),
-        lock.charts.iter().map(|chart| (chart.name.as_str(), chart.wanted.as_str())).collect(),
+        lock.charts.iter().map(|chart| (chart.name.as_str(), chart.requests().collect())).collect(),
     );
     compare(
         "file",
         manifest.files.iter().map(WantedFile::wanted).collect(),
-        lock.files.iter().map(|file| (file.name.as_str(), file.wanted.as_str())).collect(),
+        lock.files.iter().map(|file| (file.name.as_str(), vec![file.wanted.as_str()])).collect(),
     );
     lines
 }

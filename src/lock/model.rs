@@ -22,6 +22,8 @@ pub struct LockedImage {
     pub name: String,
     /// The request ([`crate::manifest::WantedImage::wanted`]).
     pub wanted: String,
+    /// Further requests that lead to it, as a tag does that is asked for by name and by a filter; sorted.
+    pub also: Vec<String>,
     /// The image manifest or index.
     pub root: Descriptor,
     /// Bytes of everything carried for it, manifests included.
@@ -32,6 +34,20 @@ pub struct LockedImage {
     pub absent: Vec<Digest>,
     /// Referrers carried, of the image itself, its children and other referrers.
     pub referrers: Vec<LockedReferrer>,
+}
+
+impl LockedImage {
+    /// Every request that it answers.
+    pub fn requests(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.wanted).chain(&self.also).map(String::as_str)
+    }
+}
+
+impl LockedChart {
+    /// Every request that it answers.
+    pub fn requests(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.wanted).chain(&self.also).map(String::as_str)
+    }
 }
 
 /// A signature, attestation, SBOM or other artifact about an image.
@@ -58,6 +74,8 @@ pub struct LockedChart {
     pub name: String,
     /// The request.
     pub wanted: String,
+    /// Further requests that lead to it, as two ranges may; sorted.
+    pub also: Vec<String>,
     /// Exact version.
     pub version: String,
     /// URL of the archive, or the `oci://` reference.

@@ -296,8 +296,8 @@ impl Checker<'_> {
     }
 
     fn registry(&mut self, table: &RegistryTable) -> RegistrySettings {
-        let plain_http = table.plain_http.as_ref().is_some_and(|at| at.value);
-        if let (true, Some(ca_file)) = (plain_http, &table.ca_file) {
+        let plain_http = table.plain_http.as_ref().map(|at| at.value);
+        if let (Some(true), Some(ca_file)) = (plain_http, &table.ca_file) {
             let message = "`ca_file` has no use with `plain_http`";
             self.faults.add(ca_file.place, Wrong::conflict(message, "keep one of them"));
         }

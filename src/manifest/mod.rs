@@ -1,6 +1,6 @@
 //! What the user asks for: `sealift.toml`, schema 1 (`docs/manifest.md`).
 //!
-//! 1. [`include`] reads the first file and those that it includes.
+//! 1. [`mod@include`] reads the first file and those that it includes.
 //! 2. [`read`] turns each text into the tables of [`schema`]: as written, keeping the place of every value.
 //! 3. [`check`] turns them into the [`model`]: as meant; [`value`] judges single values.
 //!

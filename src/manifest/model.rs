@@ -174,8 +174,8 @@ pub enum FileSource {
 pub struct RegistrySettings {
     /// `host[:port][/prefix]` asked instead.
     pub mirror: Option<String>,
-    /// Speak HTTP without TLS.
-    pub plain_http: bool,
+    /// Speak HTTP without TLS. Unless written, only to loopback addresses without a `ca_file`.
+    pub plain_http: Option<bool>,
     /// Certificates in PEM accepted besides the system's.
     pub ca_file: Option<PathBuf>,
     /// Connections at once, 1 to 64; 8 unless written.

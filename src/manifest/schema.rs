@@ -74,7 +74,7 @@ table! {
         #[schemars(extend("const" = 1, "default" = 1))]
         optional schema: At<u64>,
         /// Other manifests whose entries are added to this one, relative to this file. Only the first file
-        /// may hold [bundle].
+        /// may hold `[bundle]`.
         #[schemars(extend("examples" = [["monitoring.toml"]]))]
         optional include: Vec<At<String>>,
         /// What the bundle is called, and where it stands in its channel.
@@ -124,8 +124,8 @@ table! {
         { "required": ["repository", "tags"], "not": { "anyOf": [{ "required": ["image"] }, { "required": ["name"] }] } },
     ]))]
     ImageTable = "[[images]]" {
-        /// Full reference with a tag, a digest or both; or oci:DIR[:ref], oci-archive:FILE[:ref],
-        /// docker-archive:FILE[:ref].
+        /// Full reference with a tag, a digest or both; or `oci:DIR[:ref]`, `oci-archive:FILE[:ref]`,
+        /// `docker-archive:FILE[:ref]`.
         #[schemars(extend("examples" = ["docker.io/library/nginx:1.27", "oci-archive:build/app.tar"]))]
         optional image: At<String>,
         /// Repository whose tags are selected by `tags`.
@@ -136,7 +136,7 @@ table! {
         /// The reference that an image built on this machine travels under.
         #[schemars(extend("examples" = ["registry.example.com/team/app:1.0"]))]
         optional name: At<String>,
-        /// Platforms to carry; an empty list means all. Taken from [bundle] if not written.
+        /// Platforms to carry; an empty list means all. Taken from `[bundle]` if not written.
         #[schemars(extend("examples" = [["linux/amd64"]]))]
         optional platforms: Vec<At<String>>,
         /// Signatures, attestations, SBOMs to carry along: "all", "none", or a list of artifact types.
@@ -216,11 +216,11 @@ table! {
 table! {
     /// How one server is reached. Credentials are never written here.
     RegistryTable = "[registries.\"host:port\"]" {
-        /// host[:port][/prefix] asked instead; names in the bundle stay those of the original.
+        /// `host[:port][/prefix]` asked instead; names in the bundle stay those of the original.
         #[schemars(extend("examples" = ["mirror.example.com/docker-hub"]))]
         optional mirror: At<String>,
-        /// Speak HTTP without TLS. Content is still checked against its digests.
-        #[schemars(extend("default" = false))]
+        /// Speak HTTP without TLS. Content is still checked against its digests. Unless written, HTTP is spoken
+        /// to this machine only (localhost, 127.0.0.1), and not where `ca_file` stands.
         optional plain_http: At<bool>,
         /// PEM file with certificates that are accepted besides those of the system.
         #[schemars(extend("examples" = ["certs/company-ca.pem"]))]

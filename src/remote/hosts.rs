@@ -195,10 +195,10 @@ impl Hosts {
         };
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
         let settings = self.registries.get(account);
-        let plain = settings.is_some_and(|settings| settings.plain_http);
         let bare = account.split(':').next().unwrap_or(account);
         let local = is_loopback(bare) && settings.is_none_or(|settings| settings.ca_file.is_none());
-        let scheme = if plain || local { "http" } else { "https" };
+        let plain = settings.and_then(|settings| settings.plain_http).unwrap_or(local);
+        let scheme = if plain { "http" } else { "https" };
         let host = if account == "docker.io" { DOCKER_HUB } else { account };
         let url = parse_url(&format!("{scheme}://{host}"), host)?;
         Ok(Endpoint { origin: Origin::of(&url), prefix, account: account.to_owned() })
@@ -207,8 +207,8 @@ impl Hosts {
     /// Refuses plain HTTP to a host that is not set to it.
     pub(super) fn check_scheme(&self, url: &Url) -> Result<()> {
         let origin = Origin::of(url);
-        let plain = self.settings(&origin).is_some_and(|settings| settings.plain_http);
-        if origin.scheme == "https" || plain || origin.is_loopback() {
+        let set = self.settings(&origin).and_then(|settings| settings.plain_http);
+        if origin.scheme == "https" || set.unwrap_or_else(|| origin.is_loopback()) {
             return Ok(());
         }
         let message = "the address is http, so that nobody vouches for what is received";
@@ -288,8 +288,9 @@ fn mirror_parts<'a>(registry: &str, mirror: &'a str) -> Result<(&'a str, &'a str
 
 fn read_certificates(path: &Path) -> Result<Vec<reqwest::Certificate>> {
     let wrong = |what: String| {
-        Failure::new(Reason::TlsFailure, path.display(), what)
-            .hint("ca_file must hold certificates in PEM form")
+        Failure::new(Reason::CaFile, path.display(), what).hint(
+            "give a file with the certificate of the authority in PEM form (-----BEGIN CERTIFICATE-----)",
+        )
     };
     let pem = fs::read_user_text(path)?;
     let list = reqwest::Certificate::from_pem_bundle(pem.as_bytes())
@@ -314,13 +315,15 @@ mod tests {
     #[test]
     fn registries_are_found() {
         let mirror = |text: &str| RegistrySettings { mirror: Some(text.into()), ..Default::default() };
-        let plain = RegistrySettings { plain_http: true, ..Default::default() };
+        let plain = RegistrySettings { plain_http: Some(true), ..Default::default() };
         let secure = RegistrySettings { ca_file: Some("ca.pem".into()), ..Default::default() };
+        let never_plain = RegistrySettings { plain_http: Some(false), ..Default::default() };
         let hosts = hosts(&[
             ("quay.io", mirror("mirror.corp:5000/quay")),
-            ("ghcr.io", RegistrySettings { plain_http: true, ..mirror("inner.corp") }),
+            ("ghcr.io", RegistrySettings { plain_http: Some(true), ..mirror("inner.corp") }),
             ("plain.corp", plain),
             ("localhost:1", secure),
+            ("localhost:2", never_plain),
         ]);
         for (registry, url) in [
             ("docker.io", "https://registry-1.docker.io/v2/team/app/tags/list"),
@@ -331,6 +334,7 @@ mod tests {
             ("127.0.0.1:5601", "http://127.0.0.1:5601/v2/team/app/tags/list"),
             ("localhost", "http://localhost/v2/team/app/tags/list"),
             ("localhost:1", "https://localhost:1/v2/team/app/tags/list"),
+            ("localhost:2", "https://localhost:2/v2/team/app/tags/list"),
             ("localhost.evil", "https://localhost.evil/v2/team/app/tags/list"),
         ] {
             assert_eq!(at(&hosts, registry), url);
@@ -339,9 +343,16 @@ mod tests {
     }
 
     #[test]
+    fn a_file_without_certificates_is_a_fault_of_usage() {
+        let no_certificates = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        assert_eq!(read_certificates(Path::new(no_certificates)).unwrap_err().reason, Reason::CaFile);
+    }
+
+    #[test]
     fn plain_http_is_only_for_whom_it_is_set() {
-        let plain = RegistrySettings { plain_http: true, ..Default::default() };
-        let hosts = hosts(&[("files.corp:8080", plain)]);
+        let plain = RegistrySettings { plain_http: Some(true), ..Default::default() };
+        let never_plain = RegistrySettings { plain_http: Some(false), ..Default::default() };
+        let hosts = hosts(&[("files.corp:8080", plain), ("localhost:2", never_plain)]);
         for (url, fine) in [
             ("https://x.org/a", true),
             ("http://x.org/a", false),
@@ -349,6 +360,7 @@ mod tests {
             ("http://files.corp/a", false),
             ("http://127.0.0.1:1/a", true),
             ("http://[::1]/a", true),
+            ("http://localhost:2/a", false),
             ("http://10.0.0.1/a", false),
         ] {
             assert_eq!(hosts.check_scheme(&parse_url(url, url).unwrap()).is_ok(), fine, "{url}");

@@ -74,10 +74,14 @@ impl Answer {
     pub(super) async fn refused(self, reason: Reason, object: impl std::fmt::Display) -> Failure {
         let status = self.status();
         let what = self.what.clone();
+        let plain = self.url().scheme() == "http";
         let words = self.error_words().await;
         Failure::new(reason, object, format!("{what}: {status}{words}")).hint(match status.as_u16() {
             404 => "check the name; some servers also hide what an account may not see",
             403 => "check that the account may do this, and the server's own rules",
+            400 if plain => {
+                "if the server speaks TLS, set plain_http = false for it, or ca_file for a certificate of your own"
+            }
             413 => "the server has a limit on sizes: raise it there",
             500.. => "the server is at fault: run the command again later; what is done is kept",
             _ => "read the server's words and its log",

@@ -9,7 +9,7 @@
 //!    what `credentials.rs` finds. `body.rs` reads answers, none without a ceiling and a clock.
 //! 4. `retry.rs` decides whether and when to try again; `download.rs` then goes on where the bytes ended.
 //!
-//! What holds throughout (threats A4):
+//! What holds throughout (`docs/threats.md`, Network):
 //! - Credentials go to the server they were configured for: never along a redirect to another origin, even
 //!   when it leads back; never to an upload location elsewhere; to a token server only of the same site.
 //! - No answer is trusted: the digest is of the bytes received, every body has a ceiling, a slow one ends,

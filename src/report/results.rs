@@ -134,6 +134,8 @@ pub struct VerifyReport {
     pub sums_digest: String,
     /// Ids of the given keys that signed.
     pub signers: Vec<String>,
+    /// Ids of signature files that proved nothing: by other keys, or broken.
+    pub ignored_signatures: Vec<String>,
     /// Number of artifacts.
     pub artifacts: usize,
     /// Number of blobs, all checked.

@@ -35,6 +35,7 @@ pub(super) async fn resolve(source: &Source, wanted: &WantedChart) -> Result<Loc
     Ok(LockedChart {
         name: repository.with_tag(&reference::version_tag(&found.version)).to_string(),
         wanted: wanted.wanted(),
+        also: Vec::new(),
         version: found.version,
         url: found.shown,
         root: brought.root,

@@ -92,6 +92,7 @@ async fn describe(
     Ok(LockedImage {
         name: name.to_string(),
         wanted: wanted.wanted(),
+        also: Vec::new(),
         root,
         total: graph.total(),
         platforms: carried.iter().map(ToString::to_string).collect(),

@@ -68,18 +68,29 @@ pub async fn resolve(
     let mut work: Vec<BoxFuture<'_, Result<Resolved, Failure>>> = Vec::new();
     for wanted in &manifest.images {
         let request = wanted.wanted();
-        let kept: Vec<_> =
-            old.iter().flat_map(|old| &old.images).filter(|image| image.wanted == request).collect();
+        let kept: Vec<_> = old
+            .iter()
+            .flat_map(|old| &old.images)
+            .filter(|image| image.requests().any(|answered| answered == request))
+            .collect();
         if kept.is_empty() || kept.iter().any(|image| update.takes(&image.name)) {
             work.push(Box::pin(async { images::resolve(source, wanted).await.map(Resolved::Images) }));
         } else {
-            lock.images.extend(kept.into_iter().cloned());
+            let one = |image: &LockedImage| LockedImage {
+                wanted: request.clone(),
+                also: Vec::new(),
+                ..image.clone()
+            };
+            lock.images.extend(kept.into_iter().map(one));
         }
     }
     for wanted in &manifest.charts {
         let request = wanted.wanted();
-        match old.iter().flat_map(|old| &old.charts).find(|chart| chart.wanted == request) {
-            Some(kept) if !update.takes(&kept.name) => lock.charts.push(kept.clone()),
+        let mut locked = old.iter().flat_map(|old| &old.charts);
+        match locked.find(|chart| chart.requests().any(|answered| answered == request)) {
+            Some(kept) if !update.takes(&kept.name) => {
+                lock.charts.push(LockedChart { wanted: request, also: Vec::new(), ..kept.clone() });
+            }
             _ => work.push(Box::pin(async {
                 charts::resolve(source, wanted).await.map(|chart| Resolved::Chart(Box::new(chart)))
             })),
@@ -118,14 +129,25 @@ pub async fn resolve(
     Ok(lock)
 }
 
-/// Sorts the lists and refuses two different contents under one name.
+/// Sorts the lists, joins requests that lead to the same, and refuses two different contents under one name.
 fn finish(lock: &mut Lock) -> Result<(), Failures> {
     lock.images.sort_by(|a, b| (&a.name, &a.wanted).cmp(&(&b.name, &b.wanted)));
-    lock.charts.sort_by(|a, b| a.name.cmp(&b.name));
+    lock.charts.sort_by(|a, b| (&a.name, &a.wanted).cmp(&(&b.name, &b.wanted)));
     lock.files.sort_by(|a, b| a.name.cmp(&b.name));
     // One image asked for twice, by name and by a filter of tags, is one image.
     lock.images.dedup_by(|b, a| {
-        a.name == b.name && a.root == b.root && a.absent == b.absent && a.referrers == b.referrers
+        let same = a.name == b.name && a.root == b.root && a.absent == b.absent && a.referrers == b.referrers;
+        if same {
+            a.also.push(std::mem::take(&mut b.wanted));
+        }
+        same
+    });
+    lock.charts.dedup_by(|b, a| {
+        let same = a.name == b.name && a.root == b.root && a.dependencies == b.dependencies;
+        if same {
+            a.also.push(std::mem::take(&mut b.wanted));
+        }
+        same
     });
     let mut names: Vec<&str> = lock.images.iter().map(|image| image.name.as_str()).collect();
     names.extend(lock.charts.iter().map(|chart| chart.name.as_str()));
@@ -143,7 +165,10 @@ fn finish(lock: &mut Lock) -> Result<(), Failures> {
                     name,
                     "two requests lead to this name with different content",
                 )
-                .hint("ask for it once, or make both requests agree")
+                .hint(
+                    "let both ask for the same platforms and referrers; if upstream moved since the lock was \
+                     written, run `sealift lock --update`",
+                )
             })
             .collect(),
     )

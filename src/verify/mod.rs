@@ -1,11 +1,11 @@
 //! Decides whether a bundle may be trusted, and whether all of it is there and right.
 //!
-//! 1. [`open`]: a pinned key must have signed `SHA256SUMS`; only then is it parsed. Then the files of the
+//! 1. [`mod@open`]: a pinned key must have signed `SHA256SUMS`; only then is it parsed. Then the files of the
 //!    folder must be exactly the listed ones, and the small ones must match their digests (open.rs, files.rs).
-//! 2. [`check`]: every byte of the volumes: chunk hashes, zstd frames, tar headers, digests and sizes, then
+//! 2. [`mod@check`]: every byte of the volumes: chunk hashes, zstd frames, tar headers, digests and sizes, then
 //!    the closure of all manifests (check.rs, damage.rs).
 //!
-//! [`open`] is the only maker of a [`VerifiedBundle`], and a `VerifiedBundle` gives out authentic bytes
+//! [`open()`] is the only maker of a [`VerifiedBundle`], and a `VerifiedBundle` gives out authentic bytes
 //! only, whatever happens to the media meanwhile. [`glance`] reads metadata without a key, to show them and
 //! for nothing else.
 

@@ -18,7 +18,7 @@ use crate::{
 
 /// Opens the bundle in `dir` if one of `keys` signed it. Nothing is written anywhere.
 ///
-/// The volumes are looked at only as far as their sizes go; [`super::check`] reads them, and every byte that
+/// The volumes are looked at only as far as their sizes go; [`super::check()`] reads them, and every byte that
 /// a [`VerifiedBundle`] hands out is compared with what was signed.
 ///
 /// # Errors
@@ -50,6 +50,8 @@ pub struct Glance {
     pub index: BundleIndex,
     /// Digest of `SHA256SUMS`.
     pub sums_digest: Digest,
+    /// Key ids that the signature files carry in their names. Whether any of them holds is not known.
+    pub signatures: Vec<String>,
 }
 
 /// Reads the metadata of the bundle in `dir` without checking who made it: fit to be shown, with the words
@@ -57,12 +59,13 @@ pub struct Glance {
 /// at and may be missing.
 ///
 /// # Errors
-/// Those of [`open`] without those of signatures, file list and volumes.
+/// Those of [`open`] without those of signatures that do not hold, file list and volumes.
 pub fn glance(dir: &Path) -> Result<Glance> {
     let bytes = files::read_sums(dir)?;
     let sums = Sums::parse(&bytes)?;
     let index = read_index(dir, &sums)?;
-    Ok(Glance { header: sums.header, index, sums_digest: Digest::of(&bytes) })
+    let signatures = files::read_signatures(dir)?.into_iter().map(|file| file.key_id).collect();
+    Ok(Glance { header: sums.header, index, sums_digest: Digest::of(&bytes), signatures })
 }
 
 /// Everything after the signature; `sums` is authentic.

@@ -12,7 +12,6 @@ small_bundle
 # recipe BUNDLE: the commands of the *sender's* VERIFY.txt (one on the media may be forged), in the bundle
 recipe() {
   rm -rf "$here/out"
-  mkdir "$here/out"
   (cd "$1" && env -i PATH="$PATH" HOME="$HOME" KEY="$PUB" OUT="$here/out" bash -e "$here/recipe.sh")
 }
 sed -n 's/^    //p' "$SMALL/VERIFY.txt" >"$here/recipe.sh"
@@ -52,18 +51,18 @@ sums_line() { # sums_line FILE: writes its present hash into SHA256SUMS, as some
 fresh; flip "$copy/volumes/0001.tar.zst" 100000
 refused "a byte of a volume changed" 4 chunk-damaged
 fresh; truncate -s -1 "$copy/volumes/0002.tar.zst"
-refused "a volume cut by one byte" 4 "(truncated|file-damaged|size-mismatch|chunk-damaged)"
+refused "a volume cut by one byte" 4 truncated
 fresh; printf '\0' >>"$copy/volumes/0002.tar.zst"
-refused "a byte behind a volume" "(4|7)" "(size-mismatch|file-damaged|tar-trailing|chunk-damaged)"
+refused "a byte behind a volume" 4 size-mismatch
 fresh; rm "$copy/volumes/0002.tar.zst"
 refused "a volume missing" 4 volume-missing
 fresh; mv "$copy/volumes/0001.tar.zst" "$here/one"; mv "$copy/volumes/0002.tar.zst" "$copy/volumes/0001.tar.zst"
 mv "$here/one" "$copy/volumes/0002.tar.zst"
-refused "two volumes swapped" 4 "(volume-of-other-bundle|chunk-damaged|size-mismatch|file-damaged)"
+refused "two volumes swapped" 4 volume-of-other-bundle
 fresh; echo hello >"$copy/volumes/0099.tar.zst"
 refused "a volume too many" 7 file-extra
 fresh; ln -s /etc/passwd "$copy/notes.txt"
-refused "a link too many" 7 "(file-special|file-extra)"
+refused "a link too many" 7 file-special
 fresh; sed -i 's/sequence=1/sequence=2/' "$copy/SHA256SUMS"
 refused "another sequence in SHA256SUMS" 5 signature-invalid
 fresh; sed -i 's/"small"/"large"/' "$copy/bundle.json"; sums_line bundle.json

@@ -6,7 +6,7 @@ source "$(dirname "$0")/lib.sh"
 
 here=$RUN/30-reproducible
 whole_manifest "$here/sealift.toml"
-"$SEALIFT" lock -f "$here/sealift.toml" --home "$here/cache" --quiet
+"$SEALIFT" lock -f "$here/sealift.toml" --home "$here/cache" >"$here/lock.log"
 
 # variant NAME FOLDER ENVIRONMENT... -- ARGUMENT...: a build from an empty cache
 variant() {

@@ -11,8 +11,9 @@ serve "$here/site" "$here/serve.log"
 debian=$SERVED/$(inside "$UPSTREAM/library/debian")
 go_app=$SERVED/$(inside "$UPSTREAM/team/go-app")
 
-# a path of a socket may have 107 bytes only
-socket=$(mktemp -d)/sock
+# a path of a socket may have 107 bytes only, podman's folder for what runs 50
+short=$(mktemp -d)
+socket=$short/sock
 cat >"$here/containerd.toml" <<END
 version = 2
 root = "$here/containerd/root"
@@ -31,12 +32,12 @@ upstream=sha256:$(raw "$UPSTREAM" library/debian:multi | sha256sum | cut -d' ' -
 equal "containerd knows the index by upstream's digest" "$upstream" \
   "$(ctr -a "$socket" images ls | awk -v name="$debian:multi" '$1 == name { print $3 }')"
 stop "$containerd"
-rm -rf "$(dirname "$socket")"
 
-podman() { command podman --root "$here/podman/root" --runroot "$here/podman/run" --storage-driver vfs "$@"; }
+podman() { command podman --root "$here/podman/root" --runroot "$short/run" --storage-driver vfs "$@"; }
 check "podman pulls" podman pull --tls-verify=false "$go_app:1.0"
 upstream=sha256:$(raw "$UPSTREAM" team/go-app:1.0 | sha256sum | cut -d' ' -f1)
 equal "podman knows the image by upstream's digest" "$upstream" \
   "$(podman image inspect --format '{{.Digest}}' "$go_app:1.0" || true)"
 check "podman pulls by digest" podman pull --tls-verify=false "$go_app@$upstream"
 check "podman pulls one platform of an index" podman pull --tls-verify=false --platform linux/arm64 "$debian:multi"
+rm -rf "$short"

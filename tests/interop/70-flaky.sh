@@ -8,24 +8,24 @@ source "$(dirname "$0")/lib.sh"
 here=$RUN/70-flaky
 
 # through MODE [ORIGIN [SINK]]: locks against a good server, then puts a misbehaving one on the same port, with an
-# empty cache. Makes $folder, $arguments and $log; the port is PORT if that is set.
+# empty cache. Makes $folder, $arguments and $requests; the port is PORT if that is set.
 through() {
   local origin=${2:-$UPSTREAM}
   port=${PORT:-$(free_port)}
   folder=$here/$1
-  log=$folder/requests
+  requests=$folder/requests
   mkdir -p "$folder"
   small_manifest "$folder/sealift.toml" "127.0.0.1:$port"
   arguments=(build -f "$folder/sealift.toml" -o "$folder" --key "$KEY" --home "$folder/cache" --locked)
   start "$folder/plain.log" python3 "$HERE/flaky.py" plain "$port" "$origin" "$folder/plain"
   flaky=$!
   until_true 10 curl -s -o "$folder/ping" "http://127.0.0.1:$port/v2/"
-  "$SEALIFT" lock -f "$folder/sealift.toml" --home "$folder/other-cache" --quiet
+  "$SEALIFT" lock -f "$folder/sealift.toml" --home "$folder/other-cache" >"$folder/lock.log"
   stop "$flaky"
   misbehave "$1" "$origin" "${3:-}"
 }
 misbehave() {
-  start "$folder/$1.log" python3 "$HERE/flaky.py" "$1" "$port" "$2" "$log" "${3:-}"
+  start "$folder/$1.log" python3 "$HERE/flaky.py" "$1" "$port" "$2" "$requests" "${3:-}"
   flaky=$!
   until_true 10 curl -s -o "$folder/ping" "http://127.0.0.1:$port/v2/"
 }
@@ -37,7 +37,7 @@ healthy() {
   check "$1: its bundle verifies" "$SEALIFT" verify "$folder/small-1.0" --key "$PUB"
 }
 # logged COUNT PATTERN: at least so many requests of this kind
-logged() { [ "$(grep -cE "$2" "$log")" -ge "$1" ] || { cat "$log"; return 1; }; }
+logged() { [ "$(grep -cE "$2" "$requests")" -ge "$1" ] || { cat "$requests"; return 1; }; }
 layer=$(raw "$UPSTREAM" team/go-app:1.0 | jq -r '.layers[0].digest')
 
 through errors
@@ -58,7 +58,7 @@ check "they were resumed with Range" logged 1 "^2 GET .*$layer bytes=[1-9]"
 stop "$flaky"
 
 through half
-refuse "bodies that never end well" 9 "(network|upstream-timeout|upstream-malformed|truncated|upstream-limit)" "${arguments[@]}"
+refuse "bodies that never end well" 9 network "${arguments[@]}"
 check "no bundle of them" test ! -e "$folder/small-1.0"
 healthy "bodies that never end well"
 stop "$flaky"
@@ -79,7 +79,7 @@ stop "$flaky"
 
 for mode in wrong longer manifest; do
   through "$mode"
-  refuse "bytes that differ ($mode)" 9 "(upstream-digest-mismatch|upstream-limit)" "${arguments[@]}"
+  refuse "bytes that differ ($mode)" 9 upstream-digest-mismatch "${arguments[@]}"
   check "no bundle of them ($mode)" test ! -e "$folder/small-1.0"
   healthy "bytes that differ ($mode)"
   stop "$flaky"

@@ -20,7 +20,7 @@ moment() {
     printf '\n[[images]]\nimage = "%s/kill/%s:stable"\n' "$DEST" one "$DEST" two "$DEST" three
     plain_http "$DEST"
   } >"$here/$1/sealift.toml"
-  "$SEALIFT" lock -f "$here/$1/sealift.toml" --home "$here/cache" --quiet
+  "$SEALIFT" lock -f "$here/$1/sealift.toml" --home "$here/cache" >"$here/lock.log"
 }
 moment 1
 moment 2

@@ -16,11 +16,15 @@ this path, method, path, and the values of Range and Authorization (`-` when abs
     manifest  one byte of each manifest differs
     redirect  blobs are to be fetched at http://SINK
     plain     nothing
+
+Where the variable TLS is set, it speaks TLS with the certificate $TLS.pem and the key $TLS.key.
 """
 
 import collections
 import http.client
 import http.server
+import os
+import ssl
 import sys
 import threading
 
@@ -111,4 +115,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
 
 
-http.server.ThreadingHTTPServer(("127.0.0.1", PORT), Handler).serve_forever()
+server = http.server.ThreadingHTTPServer(("127.0.0.1", PORT), Handler)
+if "TLS" in os.environ:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(os.environ["TLS"] + ".pem", os.environ["TLS"] + ".key")
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+server.serve_forever()

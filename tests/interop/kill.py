@@ -2,8 +2,9 @@
 
     python3 kill.py FOLDER SEALIFT KEY PUB MANIFEST_A MANIFEST_B ROUNDS [SEED]
 
-The manifests lock the same tags at two moments, as bundle kill 1 and kill 2, each with its lock beside it. Each round of `build` starts from
-an empty or a warm cache. Each round of `import` starts from a home that holds A, and imports B.
+The manifests lock the same tags at two moments, as bundle kill 1 and kill 2, each with its lock beside it. Each round
+of `build` starts from an empty or a warm cache. Each round of `import` starts from a home that holds A, and imports B.
+Only a round that killed a running process counts.
 """
 
 import hashlib
@@ -24,6 +25,8 @@ ROUNDS = int(sys.argv[7])
 SEED = int(sys.argv[8]) if len(sys.argv) > 8 else random.SystemRandom().randrange(1 << 32)
 FOLDER = pathlib.Path(FOLDER)
 choose = random.Random(SEED)
+# The span that the moments are drawn from follows the machine's load: about every fifth comes after the end.
+TOO_EARLY, TOO_LATE = 1.01, 0.96
 
 
 class Between(Exception):
@@ -54,7 +57,7 @@ def remove(path):
 
 
 def build_rounds(rounds):
-    """Kills builds; gives how many were still running."""
+    """Kills builds until so many were still running; how many rounds that took."""
     out, home = FOLDER / "out", FOLDER / "build-home"
     arguments = ("build", "-f", MANIFEST_B, "-o", out, "--home", home, "--key", KEY, "--locked")
     bundle = out / "kill-2"
@@ -63,13 +66,16 @@ def build_rounds(rounds):
     times = {True: sealift(*arguments)}
     remove(out)
     times[False] = sealift(*arguments)
-    hit = 0
-    for number in range(rounds):
+    hit = number = 0
+    while hit < rounds:
         cold = number % 2 == 0
+        number += 1
         remove(out)
         if cold:
             remove(home)
-        hit += killed(choose.uniform(0, 1.1 * times[cold]), *arguments)
+        was_hit = killed(choose.uniform(0, times[cold]), *arguments)
+        hit += was_hit
+        times[cold] *= TOO_EARLY if was_hit else TOO_LATE
         if bundle.exists():
             sealift("verify", bundle, "--key", PUB)
         sealift(*arguments)
@@ -77,7 +83,7 @@ def build_rounds(rounds):
         left = sorted(entry.name for entry in out.iterdir())
         if left != ["kill-2"]:
             raise Between(f"beside the bundle there is {left}")
-    return hit
+    return f"in {number} rounds"
 
 
 class Served:
@@ -126,7 +132,7 @@ def state(home):
 
 
 def import_rounds(rounds):
-    """Kills imports; gives how many were still running, and how often old and new were found."""
+    """Kills imports until so many were still running; how many rounds that took, and what was found after them."""
     home, before = FOLDER / "home", FOLDER / "home-a"
     for manifest in (MANIFEST_A, MANIFEST_B):
         sealift("build", "-f", manifest, "-o", FOLDER / "bundles", "--home", FOLDER / "build-home",
@@ -140,10 +146,12 @@ def import_rounds(rounds):
     if old == new or old.keys() != new.keys():
         raise Between(f"the two bundles do not differ as they should: {old} {new}")
     hit, seen = 0, {"old": 0, "new": 0}
-    for _ in range(rounds):
+    while hit < rounds:
         remove(home)
         shutil.copytree(before, home)
-        hit += killed(choose.uniform(0, 1.1 * lasts), *arguments)
+        was_hit = killed(choose.uniform(0, lasts), *arguments)
+        hit += was_hit
+        lasts *= TOO_EARLY if was_hit else TOO_LATE
         found = state(home)
         if found not in (old, new):
             raise Between(f"the home is between: {found}")
@@ -151,7 +159,7 @@ def import_rounds(rounds):
         sealift(*arguments)
         if state(home) != new:
             raise Between("the rerun did not finish the import")
-    return hit, seen
+    return f"in {sum(seen.values())} rounds: {seen['old']} times old, {seen['new']} times new"
 
 
 FOLDER.mkdir(parents=True, exist_ok=True)
@@ -159,7 +167,7 @@ print(f"# seed {SEED}")
 for name, rounds in (("build", build_rounds), ("import", import_rounds)):
     count = ROUNDS // 2
     try:
-        print(f"# {name}: {rounds(count)} of {count} killed while running")
+        print(f"# {name}: {count} killed while running, {rounds(count)}")
         print(f"ok {count} kills of {name}: old or new, and the rerun finishes")
     except Between as between:
         print(f"not ok {name} killed (seed {SEED}): {between}")

@@ -48,17 +48,18 @@ until_true() {
   done
 }
 
-# registry FOLDER PORT [HTPASSWD]: CNCF distribution on FOLDER/data
+# registry FOLDER PORT [HTPASSWD [CERTIFICATE]]: CNCF distribution on FOLDER/data; by TLS with CERTIFICATE.pem and .key
 registry() {
   local folder=$1 port=$2
   mkdir -p "$folder"
   {
-    printf 'version: 0.1\nlog: {level: warn}\nhttp: {addr: "127.0.0.1:%s"}\n' "$port"
+    printf 'version: 0.1\nlog: {level: warn}\nhttp:\n  addr: "127.0.0.1:%s"\n' "$port"
+    [ -z "${4:-}" ] || printf '  tls: {certificate: "%s.pem", key: "%s.key"}\n' "$4" "$4"
     printf 'storage:\n  filesystem: {rootdirectory: "%s"}\n  delete: {enabled: true}\n' "${REGISTRY_DATA:-$folder/data}"
     [ -z "${3:-}" ] || printf 'auth:\n  htpasswd: {realm: testbed, path: "%s"}\n' "$3"
   } >"$folder/config-$port.yml"
   start "$folder/registry-$port.log" docker-registry serve "$folder/config-$port.yml"
-  # 401 is an answer too
+  # 401 is an answer too, and so is 400 to HTTP where TLS is spoken
   until_true 20 curl -s -o "$folder/ping" "http://127.0.0.1:$port/v2/"
 }
 
@@ -90,19 +91,20 @@ check() {
   rm -f "$log"
 }
 
-# refuse NAME CODE REASON ARGUMENT...: sealift ends with this exit code and names this reason in its JSON
+# refuse NAME CODE REASON ARGUMENT...: sealift ends with this exit code, and its JSON names this reason and no other
 refuse() {
-  local name=$1 code=$2 reason=$3 found=0 log
+  local name=$1 code=$2 reason=$3 found=0 reasons log
   shift 3
   log=$(mktemp "$WORK/refuse.XXXXXX")
-  timeout 300 "$SEALIFT" "$@" --output json >"$log" 2>&1 || found=$?
-  if [[ $found =~ ^$code$ ]] && grep -Eq "\"reason\": *\"$reason\"" "$log"; then
+  timeout 300 "$SEALIFT" "$@" --output json >"$log" 2>"$log.talk" || found=$?
+  reasons=$(jq -r '[.failures[].reason] | unique | join(" ")' "$log" || true)
+  if [ "$found" = "$code" ] && [ "$reasons" = "$reason" ]; then
     ok "$name"
   else
-    not_ok "$name: exit $found instead of $code, or not $reason: sealift $*"
-    tail -n 15 "$log" | sed 's/^/    /'
+    not_ok "$name: exit $found instead of $code, or '$reasons' instead of $reason: sealift $*"
+    tail -n 15 "$log.talk" "$log" | sed 's/^/    /'
   fi
-  rm -f "$log"
+  rm -f "$log" "$log.talk"
 }
 
 # what sha256sum says of nothing: two failures must not look alike
@@ -131,7 +133,7 @@ inside() { echo "${1/:/_}"; }
 keys() {
   KEY=$1/signing.pem PUB=$1/signing.pub
   if [ ! -e "$KEY" ]; then
-    "$SEALIFT" key generate -o "$KEY" --no-passphrase >"$PUB"
+    "$SEALIFT" key generate -o "$KEY" --no-passphrase --quiet >"$PUB"
     "$SEALIFT" key public "$KEY" >"$PUB"
   fi
   export KEY PUB
@@ -143,12 +145,14 @@ plain_http() {
   for host in "$@"; do printf '\n[registries."%s"]\nplain_http = true\n' "$host"; done
 }
 
-# build MANIFEST OUT [ARGUMENT...]: locks where there is no lock and builds; prints nothing
+# build MANIFEST OUT [ARGUMENT...]: locks where there is no lock and builds; what it prints goes to $RUN/build.log
 build() {
   local manifest=$1 out=$2
   shift 2
-  [ -e "${manifest%.toml}.lock" ] || "$SEALIFT" lock -f "$manifest" --home "$WORK/cache" --quiet
-  "$SEALIFT" build -f "$manifest" -o "$out" --key "$KEY" --home "$WORK/cache" --quiet "$@"
+  {
+    [ -e "${manifest%.toml}.lock" ] || "$SEALIFT" lock -f "$manifest" --home "$WORK/cache"
+    "$SEALIFT" build -f "$manifest" -o "$out" --key "$KEY" --home "$WORK/cache" "$@"
+  } >>"$RUN/build.log"
 }
 
 # whole_manifest FILE: everything that the testbed has

@@ -7,6 +7,9 @@
 #
 # Each script prints a line `ok NAME` or `not ok NAME` for each thing shown; the last line counts them.
 set -euo pipefail
+# Tools that `.ci/install` built.
+# shellcheck source=.ci/install
+source "$(dirname "$0")/../../.ci/install" --paths
 # shellcheck source=tests/interop/lib.sh
 source "$(dirname "$0")/lib.sh"
 # shellcheck source=tests/interop/testbed.sh
@@ -18,7 +21,7 @@ export WORK=${SEALIFT_INTEROP:-${XDG_CACHE_HOME:-$HOME/.cache}/sealift/interop}
 export RUN=$WORK/run
 # Nothing of the person who runs this may decide: no settings, credentials or proxies of theirs.
 unset DOCKER_CONFIG REGISTRY_AUTH_FILE XDG_RUNTIME_DIR XDG_DATA_HOME XDG_CONFIG_HOME SOURCE_DATE_EPOCH \
-  http_proxy https_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY all_proxy
+  http_proxy https_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY all_proxy SEALIFT_HOME SEALIFT_REGISTRY_AUTH
 mkdir -p "$WORK"
 exec 9>"$WORK/lock"
 flock 9 # one run at a time; servers do not inherit it

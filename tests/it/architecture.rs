@@ -1,7 +1,9 @@
-//! The floors of the house. A module may use floors below its own, never its own floor or above,
-//! unless the pair is written down in `STAIRS` with a reason.
+//! The order of the house: who may use whom, and that the lists and maps of it are whole.
 use std::{collections::BTreeSet, fs, path::Path};
 
+use sealift::base::failure::Reason;
+
+/// A module may use floors below its own, never its own floor or above, unless the pair stands in [`STAIRS`].
 const FLOORS: &[&[&str]] = &[
     &["base"],
     &["oci"],
@@ -14,6 +16,7 @@ const FLOORS: &[&[&str]] = &[
     &["registry"],
     &["cli"],
 ];
+/// Who may use a module of the same floor, and why.
 const STAIRS: &[(&str, &str, &str)] = &[("lock", "manifest", "a lock answers the requests of a manifest")];
 
 fn floor(module: &str) -> usize {
@@ -62,7 +65,11 @@ fn used_modules(source: &str) -> BTreeSet<String> {
     found
 }
 
-fn walk(dir: &Path, visit: &mut dyn FnMut(&Path)) {
+fn read(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+pub(crate) fn walk(dir: &Path, visit: &mut dyn FnMut(&Path)) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
@@ -91,4 +98,101 @@ fn modules_only_look_down() {
         }
     });
     assert!(wrong.is_empty(), "imports that climb:\n{}", wrong.join("\n"));
+}
+
+/// The lines of the first block of `lib.rs` that follows `heading`, without comment marks.
+fn block<'a>(map: &'a str, heading: &str) -> Vec<&'a str> {
+    let lines = map.lines().filter_map(|line| line.strip_prefix("//!")).map(str::trim);
+    let mut lines = lines.skip_while(|line| *line != heading).skip_while(|line| *line != "```text").skip(1);
+    lines.by_ref().take_while(|line| *line != "```").collect()
+}
+
+#[test]
+fn the_map_shows_the_floors_as_they_are() {
+    let map = read("src/lib.rs");
+    let mut drawn: Vec<Vec<&str>> = Vec::new();
+    for line in block(&map, "# The floors") {
+        let (number, rest) = line.split_once(' ').unwrap();
+        assert_eq!(number.parse::<usize>().unwrap(), FLOORS.len() - 1 - drawn.len(), "{line}");
+        // Two spaces part names from each other only until three or more part them from the description.
+        drawn.push(rest.split("   ").next().unwrap().split_whitespace().collect());
+    }
+    drawn.reverse();
+    assert_eq!(drawn, FLOORS, "the floors drawn in src/lib.rs");
+    let declared: BTreeSet<&str> = map
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod "))
+        .map(|name| name.trim_end_matches(';'))
+        .collect();
+    assert_eq!(declared, FLOORS.iter().flat_map(|floor| floor.iter().copied()).collect());
+}
+
+#[test]
+fn contributing_shows_the_floors_as_they_are() {
+    let page = read("CONTRIBUTING.md");
+    for (number, floor) in FLOORS.iter().enumerate() {
+        let drawn = format!("{number} {}", floor.join(" "));
+        assert!(page.contains(&drawn), "CONTRIBUTING.md does not show `{drawn}`");
+    }
+}
+
+#[test]
+fn no_test_file_is_forgotten() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    walk(&root, &mut |path| {
+        let stem = path.file_stem().unwrap().to_str().unwrap();
+        let folder = path.parent().unwrap();
+        let (name, parent) = match stem {
+            "main" => return,
+            "mod" => (folder.file_name().unwrap().to_str().unwrap(), folder.parent().unwrap()),
+            _ => (stem, folder),
+        };
+        let list = if parent == root { parent.join("main.rs") } else { parent.join("mod.rs") };
+        let declared = fs::read_to_string(&list).unwrap_or_default();
+        assert!(
+            declared.lines().any(|line| line.trim_start_matches("pub(crate) ") == format!("mod {name};")),
+            "{} has no line `mod {name};` in {}",
+            path.display(),
+            list.display()
+        );
+    });
+}
+
+#[test]
+fn every_reason_is_given_somewhere() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut code = String::new();
+    walk(&src, &mut |path| {
+        if !path.ends_with("base/failure.rs") {
+            let text = fs::read_to_string(path).unwrap();
+            code += text.split("#[cfg(test)]").next().unwrap();
+        }
+    });
+    let given: BTreeSet<&str> = code
+        .split("Reason::")
+        .skip(1)
+        .map(|rest| rest.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap())
+        .collect();
+    let dead: Vec<String> = Reason::ALL
+        .iter()
+        .map(|reason| format!("{reason:?}"))
+        .filter(|name| name != "Internal" && !given.contains(name.as_str()))
+        .collect();
+    assert!(dead.is_empty(), "reasons that nothing gives: {dead:?}");
+}
+
+/// What the disconnected side does without being told a registry has no way to open a connection.
+#[test]
+fn what_works_offline_knows_no_client() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for module in ["base", "oci", "trust", "report", "store", "bundle", "verify", "registry"] {
+        walk(&src.join(module), &mut |path| {
+            let text = fs::read_to_string(path).unwrap();
+            let code = text.split("#[cfg(test)]").next().unwrap();
+            for used in used_modules(code) {
+                assert!(!["remote", "source"].contains(&used.as_str()), "{} uses {used}", path.display());
+            }
+            assert!(!code.contains("reqwest") && !code.contains("TcpStream::connect"), "{}", path.display());
+        });
+    }
 }

@@ -22,6 +22,7 @@ fn image(name: &str, number: u8) -> LockedImage {
     LockedImage {
         name: name.into(),
         wanted: format!("{name} platforms=all referrers=all"),
+        also: Vec::new(),
         root: root(number),
         total: 5000,
         platforms: vec!["linux/amd64".into()],
@@ -45,6 +46,7 @@ fn chart(version: &str, number: u8) -> LockedChart {
     LockedChart {
         name: format!("charts.example.com/web:{version}"),
         wanted: "https://charts.example.com web version=^1".into(),
+        also: Vec::new(),
         version: version.into(),
         url: format!("https://charts.example.com/web-{version}.tgz"),
         root: root(number),
@@ -214,6 +216,14 @@ fn a_lock_answers_its_manifest_or_says_what_is_missing() {
         ..example()
     };
     assert_eq!(lock::covers(&lock, &manifest), Vec::<String>::new());
+
+    // A request that is gone makes the lock another, even where a second one wants the same.
+    let mut lock = lock;
+    lock.images[0].also = vec!["docker.io/library/nginx {latest=1} platforms=all referrers=all".into()];
+    assert_eq!(lock::covers(&lock, &manifest).len(), 1);
+    let wanted = std::mem::replace(&mut lock.images[0].wanted, "a request that is gone".into());
+    lock.images[0].also = vec![wanted];
+    assert_eq!(lock::covers(&lock, &manifest).len(), 1);
 }
 
 fn any_digest() -> impl Strategy<Value = Digest> {
@@ -250,16 +260,17 @@ fn any_referrer() -> impl Strategy<Value = LockedReferrer> {
 prop_compose! {
     fn any_image()(
         name in "[a-z]{1,3}\\.io/[a-z]{1,9}:[a-z0-9]{1,9}",
-        wanted in ".*",
+        (wanted, mut also) in (".*", prop::collection::vec(".*", 0..3)),
         (root, total) in any_root(),
         mut platforms in prop::collection::vec("[a-z]{1,5}/[a-z]{6,8}(/v[0-9])?", 0..4),
         mut absent in prop::collection::vec(any_digest(), 0..4),
         mut referrers in prop::collection::vec(any_referrer(), 0..4),
     ) -> LockedImage {
+        also.sort();
         platforms.sort();
         absent.sort();
         referrers.sort();
-        LockedImage { name, wanted, root, total, platforms, absent, referrers }
+        LockedImage { name, wanted, also, root, total, platforms, absent, referrers }
     }
 }
 
@@ -275,7 +286,8 @@ prop_compose! {
             .into_iter()
             .map(|(name, version, url, archive)| LockedDependency { name, version, url, archive })
             .collect();
-        LockedChart { name, wanted, version, url, root, total, archive, provenance, dependencies }
+        let also = Vec::new();
+        LockedChart { name, wanted, also, version, url, root, total, archive, provenance, dependencies }
     }
 }
 

@@ -10,6 +10,7 @@
 mod architecture;
 mod attacks;
 mod bundle;
+mod connected;
 mod docs;
 mod forge;
 mod import;
@@ -22,3 +23,4 @@ mod registry_api;
 mod remote;
 mod support;
 mod tampering;
+mod threats;

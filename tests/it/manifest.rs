@@ -203,7 +203,7 @@ fn the_example_with_every_key_means_what_it_says() {
         manifest.registries["registry.example.com:5000"].ca_file,
         Some(folder("manifests/certs/company-ca.pem"))
     );
-    assert!(manifest.registries["127.0.0.1:5601"].plain_http);
+    assert_eq!(manifest.registries["127.0.0.1:5601"].plain_http, Some(true));
 }
 
 #[test]

@@ -2,11 +2,10 @@
 
 use std::{
     io::{BufRead as _, BufReader},
-    path::Path,
     process::{Child, Command, Stdio},
 };
 
-use crate::support::sandbox::Sandbox;
+use crate::{bundle::files, support::sandbox::Sandbox};
 
 /// A sandbox with a key, a lock and the bundle `media/demo-1.0`.
 fn built() -> Sandbox {
@@ -20,21 +19,6 @@ fn make_key(sandbox: &Sandbox, name: &str) {
     let file = format!("{name}.key");
     let public = sandbox.run(&["key", "generate", "-o", &file, "--no-passphrase"]).ok().stdout;
     sandbox.write(&format!("{name}.pub"), public);
-}
-
-/// Every file below a folder with its bytes.
-fn tree(folder: &Path) -> Vec<(String, Vec<u8>)> {
-    let mut files: Vec<(String, Vec<u8>)> = walkdir::WalkDir::new(folder)
-        .into_iter()
-        .map(|entry| entry.unwrap())
-        .filter(|entry| entry.file_type().is_file())
-        .map(|entry| {
-            let name = entry.path().strip_prefix(folder).unwrap().display().to_string();
-            (name, std::fs::read(entry.path()).unwrap())
-        })
-        .collect();
-    files.sort();
-    files
 }
 
 struct Server(Child, String);
@@ -97,19 +81,19 @@ fn what_goes_in_comes_out() {
 #[test]
 fn the_same_lock_gives_the_same_bytes() {
     let sandbox = built();
-    let first = tree(&sandbox.path("media/demo-1.0"));
+    let first = files(&sandbox.path("media/demo-1.0"));
     for (out, jobs, zone) in [("one", "1", "Asia/Tokyo"), ("eight", "8", "America/Lima")] {
         let home = format!("home-{out}");
         let arguments = ["build", "--locked", "--home", &home, "-j", jobs, "--key", "release.key", "-o", out];
         sandbox.run_with(&arguments, &[("TZ", zone)]).ok();
-        assert!(tree(&sandbox.path(&format!("{out}/demo-1.0"))) == first, "{out} differs");
+        assert!(files(&sandbox.path(&format!("{out}/demo-1.0"))) == first, "{out} differs");
     }
 }
 
 #[test]
 fn a_second_build_finds_the_bundle_and_another_content_is_refused() {
     let sandbox = built();
-    let before = tree(&sandbox.path("media"));
+    let before = files(&sandbox.path("media"));
     let again =
         sandbox.run(&["--output", "json", "build", "--key", "release.key", "-o", "media"]).ok().json();
     assert_eq!(again["unchanged"], true);
@@ -124,7 +108,7 @@ fn a_second_build_finds_the_bundle_and_another_content_is_refused() {
     sandbox
         .run(&["--output", "json", "build", "--key", "release.key", "-o", "media"])
         .refused(2, "output-exists");
-    assert!(tree(&sandbox.path("media")) == before, "the bundle was touched");
+    assert!(files(&sandbox.path("media")) == before, "the bundle was touched");
 }
 
 #[test]

@@ -41,7 +41,7 @@ pub(super) fn run(args: &args::Build, settings: &Settings, out: &Out) -> Result<
     let options = Options { output: &args.out, keys: &keys, volume_limit, workers: settings.workers };
     let head = &project.manifest.head;
     build::preflight(&contents, &plan, head, &source.store, &options)?;
-    runtime.block_on(fetch::run(&source, &plan, settings.workers.max(4)))?;
+    runtime.block_on(fetch::run(&source, &plan, settings.transfers))?;
     let report = build::seal(&contents, head, &source.store, &options, source.progress.as_ref())?;
     out.report(&report);
     Ok(())

@@ -29,7 +29,7 @@ pub(super) fn run(args: &args::Import, settings: &Settings, out: &Out) -> Result
         mapping,
         files_to: args.files_to.clone(),
         dry_run: args.dry_run,
-        workers: settings.workers.max(2),
+        workers: if args.to.is_some() { settings.transfers } else { settings.workers },
         now: settings.now(),
     };
     let progress = out.progress();
@@ -56,7 +56,7 @@ fn destination(args: &args::Import, settings: &Settings, out: &Out) -> Result<De
             .hint("write HOST[:PORT][/PREFIX], for instance registry.site.example:5000/mirror"));
     }
     let registry = RegistrySettings {
-        plain_http: args.plain_http,
+        plain_http: args.plain_http.then_some(true),
         ca_file: args.ca_file.clone(),
         ..RegistrySettings::default()
     };

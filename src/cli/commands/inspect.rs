@@ -33,7 +33,7 @@ pub(super) fn run(args: &args::Inspect, out: &Out) -> Result<(), Failures> {
         description: index.description.clone(),
         tool: index.tool.clone(),
         sums_digest: glance.sums_digest.to_string(),
-        signatures: Vec::new(),
+        signatures: glance.signatures.clone(),
         artifacts: artifacts.collect(),
         volumes: volumes.collect(),
         blobs: index.blobs.len(),

@@ -26,6 +26,7 @@ pub(super) fn run(args: &args::Verify, settings: &Settings, out: &Out) -> Result
         created: index.created.clone(),
         sums_digest: bundle.sums_digest().to_string(),
         signers: bundle.signers().to_vec(),
+        ignored_signatures: bundle.ignored_signatures().to_vec(),
         artifacts: index.artifacts.len(),
         blobs: index.blobs.len(),
         volumes: index.volumes.len(),

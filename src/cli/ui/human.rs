@@ -140,6 +140,9 @@ impl Human for VerifyReport {
         ));
         page.line(format!("  made       {} by its builder's clock", self.created));
         page.line(format!("  signed by  {}", self.signers.join(", ")));
+        if !self.ignored_signatures.is_empty() {
+            page.line(format!("  ignored    signatures {}", self.ignored_signatures.join(", ")));
+        }
         page.line(format!("  SHA256SUMS {}", self.sums_digest));
         page.line(format!(
             "  checked    {}, {}, {}, {}",

@@ -1,4 +1,4 @@
-//! Every row of threats A4 that a client meets: exit code, reason, nothing stored.
+//! Every threat of the network that a client meets (`docs/threats.md`): exit code, reason, nothing stored.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The client against a server that misbehaves (threats A4), and against one that does not.
+//! The client against a server that misbehaves (`docs/threats.md`, Network), and against one that does not.
 
 mod attacks;
 mod auth;

@@ -3,3 +3,4 @@
 pub(crate) mod origin;
 pub(crate) mod sandbox;
 pub(crate) mod sink;
+pub(crate) mod upstream;
