@@ -13,6 +13,8 @@ use super::{
     text,
 };
 
+const IN_THE_WAY: &str = "a file stands where a folder is needed: choose another path, or move it away";
+
 /// Turns an operating system error on `path` into a failure that says what to do.
 pub fn failure(path: &Path, doing: &str, error: &io::Error) -> Failure {
     let (reason, hint) = match error.kind() {
@@ -27,6 +29,8 @@ pub fn failure(path: &Path, doing: &str, error: &io::Error) -> Failure {
         io::ErrorKind::FileTooLarge => {
             (Reason::FileTooLarge, "the file system cannot hold it: use --volume-size, for instance fat32")
         }
+        io::ErrorKind::IsADirectory => (Reason::BadArgument, "name a file, not a folder"),
+        io::ErrorKind::NotADirectory => (Reason::BadArgument, IN_THE_WAY),
         _ => (Reason::InputOutput, "check the disk or the media, then run the command again"),
     };
     Failure::new(reason, path.display(), format!("cannot {doing}: {}", plain(error))).hint(hint)
@@ -89,11 +93,13 @@ pub fn read_user_text(path: &Path) -> Result<String> {
 /// Makes `path` and its parents, private to the user where `private`.
 pub fn create_dir(path: &Path, private: bool) -> Result<()> {
     let mode = if private { 0o700 } else { 0o755 };
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(mode)
-        .create(path)
-        .map_err(|error| failure(path, "create", &error))
+    fs::DirBuilder::new().recursive(true).mode(mode).create(path).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            Failure::new(Reason::BadArgument, path.display(), "expected a folder, found a file")
+                .hint(IN_THE_WAY)
+        }
+        _ => failure(path, "create", &error),
+    })
 }
 
 /// Creates a file that must not exist, with exactly `mode` (the umask can only narrow it).
@@ -114,6 +120,8 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
         file.write_all(bytes).map_err(|error| failure(&temporary, "write", &error))?;
         file.sync_all().map_err(|error| failure(&temporary, "sync", &error))
     });
+    // The name beside it is nothing that the user knows.
+    let written = written.map_err(|failure| failure.of(path.display()));
     written.and_then(|()| publish(&temporary, path)).inspect_err(|_failure| {
         let _already_failing = fs::remove_file(&temporary);
     })
@@ -205,6 +213,24 @@ mod tests {
         rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
         assert_eq!(open_plain(&fifo).unwrap_err().reason, Reason::FileSpecial);
         assert_eq!(open_plain(dir.path()).unwrap_err().reason, Reason::FileSpecial);
+    }
+
+    #[test]
+    fn what_is_in_the_way_is_named_as_the_user_knows_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        write_atomic(&file, b"x", 0o600).unwrap();
+        let missing = dir.path().join("missing").join("x");
+        let failure = write_atomic(&missing, b"x", 0o600).unwrap_err();
+        assert_eq!((failure.reason, failure.object), (Reason::NotFound, missing.display().to_string()));
+        for failure in [
+            create_dir(&file, false).unwrap_err(),
+            create_dir(&file.join("below"), false).unwrap_err(),
+            read_user_text(dir.path()).unwrap_err(),
+            write_atomic(dir.path(), b"x", 0o600).unwrap_err(),
+        ] {
+            assert_eq!(failure.reason, Reason::BadArgument, "{failure}");
+        }
     }
 
     #[test]

@@ -54,6 +54,10 @@ pub const ARCHIVE_MEMBERS: usize = 100_000;
 pub const ARCHIVE_EXTENSION_BYTES: u64 = 64 << 10;
 /// Bytes of `Chart.yaml`, `Chart.lock` and the like (J20; Helm itself stops at 5 MiB a file).
 pub const CHART_FILE_BYTES: u64 = 1 << 20;
+/// Charts put into one chart that lacks them, and how deep they need each other.
+pub const CHART_DEPENDENCIES: usize = 256;
+/// Nesting of those.
+pub const CHART_DEPTH: usize = 8;
 /// Nesting of included manifests.
 pub const INCLUDE_DEPTH: usize = 8;
 /// Files of one manifest, includes counted.

@@ -1,7 +1,8 @@
 //! Store → bundle: sealed under a staging name beside its final one, read back, then renamed.
 //!
 //! 1. [`contents`] says what goes in.
-//! 2. [`seal`] writes, reads back and verifies what the medium now holds, and publishes the folder.
+//! 2. [`place`] finds the bundle there already, or takes a staging folder, before anything is fetched.
+//! 3. [`seal`] writes, reads back and verifies what the medium now holds, and publishes the folder.
 //!
 //! Killed at any moment, there is no bundle under the final name, or the whole one.
 
@@ -66,18 +67,60 @@ pub fn target(output: &Path, head: &Head) -> PathBuf {
     output.join(format!("{}-{}", head.name, head.version))
 }
 
+/// Where a bundle is to stand.
+#[derive(Debug)]
+pub enum Place {
+    /// It stands there already, whole.
+    Taken(BuildReport),
+    /// Nothing does.
+    Free(Staging),
+}
+
+/// An empty folder beside the final name, which no other process uses. Dropped before the bundle is
+/// published, it goes away with all that is in it.
+#[derive(Debug)]
+pub struct Staging {
+    path: PathBuf,
+    target: PathBuf,
+    published: bool,
+    /// The system releases the lock when the process ends, however it ends.
+    _lock: File,
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        if !self.published {
+            let _best_effort = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+/// Finds the place of the bundle of `head`. One of the same content that stands there already is verified and
+/// left as it is; one of other content is never overwritten.
+pub fn place(
+    contents: &Contents,
+    head: &Head,
+    options: &Options<'_>,
+    progress: &dyn Progress,
+) -> Result<Place, Failures> {
+    let target = target(options.output, head);
+    if target.exists() {
+        return existing(contents, &target, options, progress).map(Place::Taken);
+    }
+    fs::create_dir(options.output, false)?;
+    let path = options.output.join(format!(".{}-{}.partial", head.name, head.version));
+    let lock = hold(&path)?;
+    Ok(Place::Free(Staging { path, target, published: false, _lock: lock }))
+}
+
 /// Fails unless what is still to be fetched and the bundle both fit, before the first byte of either is
 /// written.
 pub fn preflight(
     contents: &Contents,
     plan: &fetch::Plan,
-    head: &Head,
     store: &Store,
     options: &Options<'_>,
 ) -> Result<(), Failure> {
-    if target(options.output, head).exists() {
-        return Ok(());
-    }
     let bundle = bundle::plan(contents, options.volume_limit)?.bytes;
     let fetched = plan.missing_bytes();
     if fs::same_file_system(store.home(), options.output) {
@@ -91,11 +134,10 @@ pub fn preflight(
     fs::require_space(options.output, bundle, "the bundle")
 }
 
-/// Seals `contents` into `options.output`. A bundle of the same content that stands there already is
-/// verified and left as it is; one of other content is never overwritten.
+/// Seals `contents`, all of which is in the store, and publishes the bundle.
 pub fn seal(
+    mut staging: Staging,
     contents: &Contents,
-    head: &Head,
     store: &Store,
     options: &Options<'_>,
     progress: &dyn Progress,
@@ -105,25 +147,21 @@ pub fn seal(
             .hint("make one with `sealift key generate -o release.key` and give it with --key")
             .into());
     }
-    let target = target(options.output, head);
-    if target.exists() {
-        return existing(contents, &target, options);
-    }
-    fs::create_dir(options.output, false)?;
-    let staging = options.output.join(format!(".{}-{}.partial", head.name, head.version));
-    let _held = hold(&staging)?;
     let needed = bundle::plan(contents, options.volume_limit)?.bytes;
     fs::require_space(options.output, needed, "the bundle")?;
-    bundle::write(&staging, contents, store, options.volume_limit, options.workers, options.keys, progress)?;
+    let Staging { path, target, .. } = &staging;
+    bundle::write(path, contents, store, options.volume_limit, options.workers, options.keys, progress)?;
     // What counts is what the medium gives back, not what was meant to be written (threats F32, C11).
     let public: Vec<_> = options.keys.iter().map(|key| key.public().clone()).collect();
-    let sealed = verify::open(&staging, &public)?;
+    let sealed = verify::open(path, &public)?;
     verify::check(&sealed, options.workers, progress)?;
-    fs::publish(&staging, &target)?;
-    Ok(report(&target, &sealed, false))
+    fs::publish(path, target)?;
+    let report = report(target, &sealed, false);
+    staging.published = true;
+    Ok(report)
 }
 
-/// An empty staging folder that no other process uses. Leftovers of a killed run are removed.
+/// An empty folder that no other process uses. Leftovers of a killed run are removed.
 fn hold(staging: &Path) -> Result<File, Failure> {
     fs::create_dir(staging, false)?;
     let folder = File::open(staging).map_err(|error| fs::failure(staging, "open", &error))?;
@@ -144,7 +182,12 @@ fn hold(staging: &Path) -> Result<File, Failure> {
 }
 
 /// The same content under the final name is what was asked for; anything else stays untouched.
-fn existing(contents: &Contents, target: &Path, options: &Options<'_>) -> Result<BuildReport, Failures> {
+fn existing(
+    contents: &Contents,
+    target: &Path,
+    options: &Options<'_>,
+    progress: &dyn Progress,
+) -> Result<BuildReport, Failures> {
     let public: Vec<_> = options.keys.iter().map(|key| key.public().clone()).collect();
     let other = |found: &str| {
         Failure::new(Reason::OutputExists, target.display(), found)
@@ -157,6 +200,7 @@ fn existing(contents: &Contents, target: &Path, options: &Options<'_>) -> Result
     if !holds(bundle.index(), contents) || bundle.signers().len() < public.len() {
         return Err(other("there is a bundle of this name and version with other content or signers").into());
     }
+    verify::check(&bundle, options.workers, progress)?;
     Ok(report(target, &bundle, true))
 }
 

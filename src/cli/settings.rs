@@ -16,7 +16,8 @@ pub(super) struct Settings {
     pub(super) home: PathBuf,
     /// Threads: `--jobs`, else one per core.
     pub(super) workers: usize,
-    /// Transfers at once: `--jobs`, else more than cores, because they mostly wait.
+    /// Blobs on their way at once: `--jobs`, else one per core and at least four, since most of the time is
+    /// spent waiting.
     pub(super) transfers: usize,
     /// The system's folder for temporary files; only the demo uses it.
     pub(super) temporary: PathBuf,

@@ -3,7 +3,8 @@
 //! 1. [`mod@plan`] brings the manifests (few and small) and says which blobs are still missing, from where.
 //! 2. [`run`] brings those, in parallel, after a look at the free space.
 //!
-//! What an earlier run brought stays, whole or in part; a second run goes on from there.
+//! What fails stops nothing else: all failures are listed at the end. What an earlier run brought stays, whole
+//! or in part; a second run goes on from there.
 
 mod plan;
 
@@ -11,7 +12,7 @@ use std::collections::BTreeMap;
 
 use futures_util::{StreamExt as _, stream};
 
-pub use plan::{Missing, Plan, plan};
+pub use plan::{Missing, Plan, Upstream, plan};
 
 use crate::{
     base::{
@@ -19,48 +20,49 @@ use crate::{
         failure::{Failure, Failures, Result},
         fs,
     },
-    oci::{Descriptor, Reference},
     source::Source,
 };
 
 /// Brings what the plan found missing. `workers` blobs at once; the client limits each host besides.
-/// Every failed item is listed; the others are done all the same.
-pub async fn run(source: &Source, plan: &Plan, workers: usize) -> Result<(), Failures> {
-    if plan.missing.is_empty() {
-        return Ok(());
-    }
+///
+/// # Errors
+/// What failed in the plan and what fails here, all of it; the rest is done all the same.
+pub async fn run(source: &Source, plan: Plan, workers: usize) -> Result<(), Failures> {
     let bytes = plan.missing_bytes();
-    fs::require_space(source.store.home(), bytes, "fetching")?;
-    source.progress.start("fetching", bytes);
-    let failures: Vec<Failure> = stream::iter(plan.missing.values())
-        .map(|missing| async move { blob(source, missing).await.err() })
-        .buffer_unordered(workers.max(1))
-        .filter_map(|failure| async move { failure })
-        .collect()
-        .await;
-    source.progress.finish();
-    let mut failures = failures;
+    let mut failures = plan.failed;
+    if !plan.missing.is_empty() {
+        fs::require_space(source.store.home(), bytes, "fetching")?;
+        source.progress.start("fetching", bytes);
+        let failed: Vec<Failure> = stream::iter(plan.missing.values())
+            .map(|missing| async move { bring(source, missing).await.err() })
+            .buffer_unordered(workers.max(1))
+            .filter_map(|failure| async move { failure })
+            .collect()
+            .await;
+        source.progress.finish();
+        failures.extend(failed);
+    }
     failures.sort_by(|a, b| a.object.cmp(&b.object));
     Failures::check(failures)
 }
 
-async fn blob(source: &Source, missing: &Missing) -> Result<()> {
-    let Missing { repository, blob, .. } = missing;
+async fn bring(source: &Source, missing: &Missing) -> Result<()> {
+    let Missing { artifact, blob, from } = missing;
     if source.store.has(blob)? {
         return Ok(());
     }
-    let writer = source.store.writer(&blob.digest)?;
-    source.client.blob(repository, blob, writer).await.map_err(|failure| {
-        let object = format!("{} (blob {})", missing.artifact, blob.digest);
-        failure.of(object)
-    })
+    match from {
+        Upstream::Registry(repository) => {
+            let writer = source.store.writer(&blob.digest)?;
+            let brought = source.client.blob(repository, blob, writer).await;
+            brought.map_err(|failure| failure.of(format!("{artifact} (blob {})", blob.digest)))
+        }
+        Upstream::File(wanted) => {
+            let brought = source.file(wanted, Some(blob)).await;
+            brought.map(drop).map_err(|failure| plan::under(artifact, failure))
+        }
+    }
 }
 
 /// Blobs by digest, so that one that several images share is fetched once.
 type MissingBlobs = BTreeMap<Digest, Missing>;
-
-impl Missing {
-    fn new(artifact: &str, repository: &Reference, blob: &Descriptor) -> Self {
-        Self { artifact: artifact.to_owned(), repository: repository.clone(), blob: blob.clone() }
-    }
-}

@@ -8,7 +8,7 @@ use super::MissingBlobs;
 use crate::{
     base::{
         digest::Digest,
-        failure::{Failure, Failures, Reason, Result},
+        failure::{Failure, Reason, Result},
         redact,
     },
     bundle::{Artifact, ArtifactKind, Referrer},
@@ -16,7 +16,7 @@ use crate::{
     lock::{Lock, LockedChart, LockedDependency, LockedFile, LockedImage},
     manifest::{ChartSource, FileSource, ImageSource, Manifest, WantedChart, WantedFile, WantedImage},
     oci::{Descriptor, Graph, Reference},
-    source::{ChartOrigin, DependencyOrigin, Source},
+    source::{ChartOrigin, Dependency, Source},
 };
 
 /// Items looked at side by side.
@@ -31,6 +31,8 @@ pub struct Plan {
     pub graph: Graph,
     /// Blobs that are not in the store yet.
     pub missing: MissingBlobs,
+    /// Why artifacts are not in the plan. [`super::run`] ends with these, after it brought the rest.
+    pub failed: Vec<Failure>,
 }
 
 /// A blob to fetch.
@@ -39,22 +41,31 @@ pub struct Missing {
     /// One of the artifacts that need it, for messages.
     pub artifact: String,
     /// Where it is to be had.
-    pub repository: Reference,
+    pub from: Upstream,
     /// What it is.
     pub blob: Descriptor,
+}
+
+/// Where a blob is to be had.
+#[derive(Debug, Clone)]
+pub enum Upstream {
+    /// In this repository.
+    Registry(Reference),
+    /// It is the content of a file.
+    File(WantedFile),
 }
 
 /// One artifact with what it needs.
 struct Item {
     artifact: Artifact,
     graph: Graph,
-    /// `None` when everything is local already.
-    repository: Option<Reference>,
+    /// `None` when everything is in the store already.
+    from: Option<Upstream>,
 }
 
-/// Brings the manifests of everything in `lock` (charts and files whole) and plans the rest. `lock` must
-/// cover `manifest`.
-pub async fn plan(source: &Source, manifest: &Manifest, lock: &Lock) -> Result<Plan, Failures> {
+/// Brings the manifests of everything in `lock` (charts whole) and plans the rest. `lock` must cover
+/// `manifest`.
+pub async fn plan(source: &Source, manifest: &Manifest, lock: &Lock) -> Plan {
     let images = stream::iter(&lock.images).map(|locked| async move {
         image(source, wanted_image(manifest, locked)?, locked)
             .await
@@ -65,33 +76,27 @@ pub async fn plan(source: &Source, manifest: &Manifest, lock: &Lock) -> Result<P
             .await
             .map_err(|failure| under(&locked.name, failure))
     });
-    let files = stream::iter(&lock.files).map(|locked| async move {
-        file(source, wanted_file(manifest, locked)?, locked)
-            .await
-            .map_err(|failure| under(&locked.name, failure))
-    });
     source.progress.start("reading manifests", 0);
     let mut items: Vec<Result<Item>> = images.buffer_unordered(PARALLEL).collect().await;
     items.extend(charts.buffer_unordered(PARALLEL).collect::<Vec<_>>().await);
-    items.extend(files.buffer_unordered(PARALLEL).collect::<Vec<_>>().await);
     source.progress.finish();
+    items.extend(lock.files.iter().map(|locked| {
+        let item = wanted_file(manifest, locked).and_then(|wanted| file(source, wanted, locked));
+        item.map_err(|failure| under(&locked.name, failure))
+    }));
 
     let mut plan = Plan::default();
-    let mut failures = Vec::new();
     for item in items {
-        match item.and_then(|item| plan.add(source, item)) {
-            Ok(()) => {}
-            Err(failure) => failures.push(failure),
+        if let Err(failure) = item.and_then(|item| plan.add(source, item)) {
+            plan.failed.push(failure);
         }
     }
-    failures.sort_by(|a, b| a.object.cmp(&b.object));
-    Failures::check(failures)?;
     plan.artifacts.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
-    Ok(plan)
+    plan
 }
 
 /// Keeps the object of a failure and says which artifact it hit.
-fn under(name: &str, failure: Failure) -> Failure {
+pub(super) fn under(name: &str, failure: Failure) -> Failure {
     if failure.object.contains(name) {
         return failure;
     }
@@ -108,16 +113,16 @@ impl Plan {
     fn add(&mut self, source: &Source, item: Item) -> Result<()> {
         for blob in item.graph.blobs.values() {
             if !source.store.has(blob)? {
-                let Some(repository) = &item.repository else {
+                let Some(from) = &item.from else {
                     return Err(Failure::new(
                         Reason::BlobMissing,
                         &blob.digest,
                         "the local source no longer has it",
                     ));
                 };
-                self.missing
-                    .entry(blob.digest.clone())
-                    .or_insert_with(|| Missing::new(&item.artifact.name, repository, blob));
+                let artifact = item.artifact.name.clone();
+                let missing = Missing { artifact, from: from.clone(), blob: blob.clone() };
+                self.missing.entry(blob.digest.clone()).or_insert(missing);
             }
         }
         self.graph.absorb(item.graph);
@@ -159,7 +164,7 @@ async fn image(source: &Source, wanted: &WantedImage, locked: &LockedImage) -> R
         absent: locked.absent.clone(),
         referrers,
     };
-    Ok(Item { artifact, graph, repository })
+    Ok(Item { artifact, graph, from: repository.map(Upstream::Registry) })
 }
 
 async fn bring_local(
@@ -194,11 +199,12 @@ async fn chart(source: &Source, wanted: &WantedChart, locked: &LockedChart) -> R
                 ChartOrigin::Registry { repository: repository.clone(), root }
             }
         };
+        let fetched = source.chart_archive(&origin).await?;
         let mut dependencies = Vec::new();
-        for dependency in &locked.dependencies {
-            dependencies.push(dependency_origin(source, dependency).await?);
+        for locked in &locked.dependencies {
+            dependencies.push(dependency(source, locked).await?);
         }
-        let brought = source.chart(&origin, &dependencies).await?;
+        let brought = source.chart(&origin, fetched, dependencies)?;
         if brought.root.digest != locked.root.digest {
             let message =
                 format!("the lock names {}, upstream now gives {}", locked.root.digest, brought.root.digest);
@@ -217,8 +223,8 @@ async fn chart(source: &Source, wanted: &WantedChart, locked: &LockedChart) -> R
         absent: Vec::new(),
         referrers: Vec::new(),
     };
-    let repository = matches!(wanted.source, ChartSource::Oci(_)).then_some(name);
-    Ok(Item { artifact, graph, repository })
+    let from = matches!(wanted.source, ChartSource::Oci(_)).then_some(Upstream::Registry(name));
+    Ok(Item { artifact, graph, from })
 }
 
 /// An archive that the lock names by URL or `oci://` reference.
@@ -232,24 +238,39 @@ async fn origin(source: &Source, url: &str, archive: &Digest) -> Result<ChartOri
     }
 }
 
-/// Where the archive of a locked dependency is.
-async fn dependency_origin(source: &Source, locked: &LockedDependency) -> Result<DependencyOrigin> {
-    Ok(DependencyOrigin {
-        name: locked.name.clone(),
-        version: locked.version.clone(),
-        origin: origin(source, &locked.url, &locked.archive).await?,
-        shown: locked.url.clone(),
-        locked: Some(locked.archive.clone()),
+/// Brings a locked dependency, and those that it lacks in turn.
+fn dependency<'a>(
+    source: &'a Source,
+    locked: &'a LockedDependency,
+) -> futures_util::future::BoxFuture<'a, Result<Dependency>> {
+    Box::pin(async move {
+        let origin = origin(source, &locked.url, &locked.archive).await?;
+        let archive = source.chart_archive(&origin).await?.archive;
+        let found = Digest::of(&archive);
+        if found != locked.archive {
+            let message = format!("the lock names {}, upstream now gives {found}", locked.archive);
+            return Err(Failure::new(Reason::UpstreamMoved, &locked.url, message)
+                .hint("find out why it changed; then run `sealift lock --update` for the chart"));
+        }
+        let mut nested = Vec::new();
+        for locked in &locked.dependencies {
+            nested.push(dependency(source, locked).await?);
+        }
+        Dependency::new(&locked.name, &locked.url, archive, nested)
     })
 }
 
-async fn file(source: &Source, wanted: &WantedFile, locked: &LockedFile) -> Result<Item> {
-    let brought = source.file(wanted, Some(&locked.content)).await?;
-    if brought.root.digest != locked.root.digest {
-        let message =
-            format!("the lock names {}, the file now gives {}", locked.root.digest, brought.root.digest);
-        return Err(Failure::new(Reason::UpstreamMoved, &locked.name, message)
-            .hint("run `sealift lock --update` for it"));
+/// The lock says enough about a file to make its artifact without its content.
+fn file(source: &Source, wanted: &WantedFile, locked: &LockedFile) -> Result<Item> {
+    let content = locked.content();
+    if source.store.has(&content)? {
+        source.check_expected(wanted, &content)?;
+    }
+    let root = source.file_artifact(wanted, &content)?;
+    if root.digest != locked.root.digest {
+        let message = format!("the lock names {}, its other lines make {}", locked.root.digest, root.digest);
+        return Err(Failure::new(Reason::LockMalformed, &locked.name, message)
+            .hint("another version of sealift wrote it, or a hand did: run `sealift lock --update` for it"));
     }
     let mut graph = Graph::default();
     graph.add(&locked.root, &BTreeSet::new(), &mut |at| source.store.read_blob(at))?;
@@ -266,7 +287,7 @@ async fn file(source: &Source, wanted: &WantedFile, locked: &LockedFile) -> Resu
         absent: Vec::new(),
         referrers: Vec::new(),
     };
-    Ok(Item { artifact, graph, repository: None })
+    Ok(Item { artifact, graph, from: Some(Upstream::File(wanted.clone())) })
 }
 
 /// Whether everything below a manifest in the store is there too.

@@ -12,9 +12,6 @@ use crate::{
     oci::{Descriptor, Document, Platform, media_type},
 };
 
-/// `BuildKit` marks with this which image an attestation manifest in an index is about.
-const ATTESTED: &str = "vnd.docker.reference.digest";
-
 /// Whether `name` fits `pattern` whole: `*` stands for any text, slashes included, `?` for one character.
 /// Linear but for one step back to the last `*`.
 pub(super) fn fits(pattern: &str, name: &str) -> bool {
@@ -90,11 +87,10 @@ pub(super) fn by_platform(
         return Ok(if met || unbound { Narrowed::Without(BTreeSet::new()) } else { Narrowed::Unwanted });
     }
     let mut choice = Choice::default();
-    choice.visit(&artifact.root, wanted, used, read, 0)?;
-    if choice.kept.is_empty() && !choice.seen.is_empty() {
-        return Ok(Narrowed::Unwanted);
-    }
-    Ok(Narrowed::Without(choice.seen.difference(&choice.kept).cloned().collect()))
+    choice.visit(artifact, &artifact.root, wanted, read, 0)?;
+    let met = choice.made_for.iter().filter(|platform| meets(platform, wanted, used)).count() > 0;
+    let absent: BTreeSet<Digest> = choice.seen.difference(&choice.kept).cloned().collect();
+    Ok(if met || absent.is_empty() { Narrowed::Without(absent) } else { Narrowed::Unwanted })
 }
 
 /// Whether `platform` is wanted; remembers by which.
@@ -109,55 +105,34 @@ pub(super) fn meets(platform: &Platform, wanted: &[Platform], used: &mut BTreeSe
 struct Choice {
     seen: BTreeSet<Digest>,
     kept: BTreeSet<Digest>,
+    made_for: BTreeSet<Platform>,
 }
 
 impl Choice {
-    /// Whether anything below `index` is kept.
     fn visit(
         &mut self,
+        artifact: &Artifact,
         index: &Descriptor,
         wanted: &[Platform],
-        used: &mut BTreeSet<Platform>,
         read: &mut dyn FnMut(&Descriptor) -> Result<Vec<u8>>,
         depth: usize,
-    ) -> Result<bool> {
+    ) -> Result<()> {
         if depth > limits::INDEX_DEPTH {
             return Err(Failure::new(Reason::OciLimit, &index.digest, "indexes are nested more than 4 deep"));
         }
         let Document::Index(document) = Document::parse(&read(index)?, &index.media_type)? else {
-            return Ok(false);
+            return Ok(());
         };
-        let mut attestations = Vec::new();
-        for child in &document.manifests {
-            let known = !self.seen.insert(child.digest.clone());
-            let keep = match &child.platform {
-                Some(platform) if platform.is_unknown() => {
-                    attestations.push(child);
-                    false
-                }
-                Some(platform) => meets(platform, wanted, used),
-                None if media_type::is_index(&child.media_type) => {
-                    if known {
-                        self.kept.contains(&child.digest)
-                    } else {
-                        self.visit(child, wanted, used, read, depth + 1)?
-                    }
-                }
-                // Nothing tells what it is for: it travels with its index.
-                None => true,
-            };
-            if keep {
-                self.kept.insert(child.digest.clone());
+        let carried = |child: &&Descriptor| artifact.absent.binary_search(&child.digest).is_err();
+        for child in document.manifests.iter().filter(carried) {
+            self.seen.insert(child.digest.clone());
+            self.made_for.extend(child.platform.clone());
+            let is_new = document.keeps(child, wanted) && self.kept.insert(child.digest.clone());
+            if is_new && media_type::is_index(&child.media_type) {
+                self.visit(artifact, child, wanted, read, depth + 1)?;
             }
         }
-        // What is about an image goes where the image goes.
-        for child in attestations {
-            let about = child.annotations.get(ATTESTED).and_then(|text| Digest::parse(text).ok());
-            if about.is_none_or(|subject| self.kept.contains(&subject)) {
-                self.kept.insert(child.digest.clone());
-            }
-        }
-        Ok(document.manifests.iter().any(|child| self.kept.contains(&child.digest)))
+        Ok(())
     }
 }
 
@@ -200,7 +175,7 @@ mod tests {
         let child = |name: &str, os: &str, architecture: &str, about: Option<&str>| {
             let mut annotations = serde_json::Map::new();
             if let Some(about) = about {
-                annotations.insert(ATTESTED.into(), digest(about).to_string().into());
+                annotations.insert("vnd.docker.reference.digest".into(), digest(about).to_string().into());
             }
             json!({ "mediaType": media_type::MANIFEST, "digest": digest(name), "size": 1,
                     "platform": { "os": os, "architecture": architecture }, "annotations": annotations })
@@ -210,14 +185,20 @@ mod tests {
             child("amd-att", "unknown", "unknown", Some("amd")), child("arm-att", "unknown", "unknown", Some("arm")),
         ]})
         .to_string();
-        let artifact = artifact(Descriptor::of(media_type::INDEX, index.as_bytes()), &[]);
-        let narrow = |platform: &str| {
+        let mut artifact = artifact(Descriptor::of(media_type::INDEX, index.as_bytes()), &[]);
+        let narrow = |artifact: &Artifact, platform: &str| {
             let (wanted, mut used) = ([Platform::parse(platform).unwrap()], BTreeSet::new());
             let mut read = |_at: &Descriptor| Ok(index.clone().into_bytes());
-            by_platform(&artifact, &wanted, &mut used, &mut read).unwrap()
+            by_platform(artifact, &wanted, &mut used, &mut read).unwrap()
         };
-        assert_eq!(narrow("linux/amd64"), Narrowed::Without([digest("arm"), digest("arm-att")].into()));
-        assert_eq!(narrow("linux/s390x"), Narrowed::Unwanted);
+        assert_eq!(
+            narrow(&artifact, "linux/amd64"),
+            Narrowed::Without([digest("arm"), digest("arm-att")].into())
+        );
+        assert_eq!(narrow(&artifact, "linux/s390x"), Narrowed::Unwanted);
+        // What the bundle does not carry cannot be wanted of it.
+        artifact.absent = vec![digest("arm")];
+        assert_eq!(narrow(&artifact, "linux/arm64"), Narrowed::Unwanted);
     }
 
     #[test]

@@ -60,13 +60,7 @@ pub fn render(lock: &Lock) -> String {
         out.root(&chart.root, chart.total);
         out.text("archive", &chart.archive);
         out.optional("provenance", chart.provenance.as_ref());
-        for dependency in &chart.dependencies {
-            out.table("charts.dependencies");
-            out.text("name", &dependency.name);
-            out.text("version", &dependency.version);
-            out.text("url", &dependency.url);
-            out.text("archive", &dependency.archive);
-        }
+        out.dependencies("charts.dependencies", &chart.dependencies);
     }
     for file in &lock.files {
         out.table("files");
@@ -92,9 +86,16 @@ fn sorted(mut lock: Lock) -> Lock {
     }
     for chart in &mut lock.charts {
         chart.also.sort();
-        chart.dependencies.sort_by(|a, b| (&a.name, &a.version, &a.url).cmp(&(&b.name, &b.version, &b.url)));
+        sort_dependencies(&mut chart.dependencies);
     }
     lock
+}
+
+fn sort_dependencies(list: &mut [LockedDependency]) {
+    list.sort_by(|a, b| (&a.name, &a.version, &a.url).cmp(&(&b.name, &b.version, &b.url)));
+    for one in list {
+        sort_dependencies(&mut one.dependencies);
+    }
 }
 
 /// The text so far.
@@ -139,6 +140,17 @@ impl Writer {
         self.optional("artifact_type", root.artifact_type.as_ref());
         self.number("size", root.size);
         self.number("total", total);
+    }
+
+    fn dependencies(&mut self, table: &str, list: &[LockedDependency]) {
+        for dependency in list {
+            self.table(table);
+            self.text("name", &dependency.name);
+            self.text("version", &dependency.version);
+            self.text("url", &dependency.url);
+            self.text("archive", &dependency.archive);
+            self.dependencies(&format!("{table}.dependencies"), &dependency.dependencies);
+        }
     }
 
     /// One item a line; nothing for an empty list.
@@ -253,6 +265,8 @@ struct DependencyText {
     version: String,
     url: String,
     archive: Digest,
+    #[serde(default)]
+    dependencies: Vec<DependencyText>,
 }
 
 #[derive(Deserialize)]
@@ -347,16 +361,19 @@ impl ChartText {
             total: self.total,
             archive: self.archive,
             provenance: self.provenance,
-            dependencies: self
-                .dependencies
-                .into_iter()
-                .map(|text| LockedDependency {
-                    name: text.name,
-                    version: text.version,
-                    url: text.url,
-                    archive: text.archive,
-                })
-                .collect(),
+            dependencies: self.dependencies.into_iter().map(DependencyText::meant).collect(),
+        }
+    }
+}
+
+impl DependencyText {
+    fn meant(self) -> LockedDependency {
+        LockedDependency {
+            name: self.name,
+            version: self.version,
+            url: self.url,
+            archive: self.archive,
+            dependencies: self.dependencies.into_iter().map(Self::meant).collect(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{
     fmt,
 };
 
-use super::model::{Lock, LockedChart, LockedFile, LockedImage};
+use super::model::{Lock, LockedChart, LockedDependency, LockedFile, LockedImage};
 use crate::{
     base::text,
     manifest::{Manifest, WantedChart, WantedFile, WantedImage},
@@ -88,11 +88,8 @@ impl<'a> Entry<'a> {
     }
 
     fn chart(chart: &'a LockedChart) -> Self {
-        let dependencies = chart
-            .dependencies
-            .iter()
-            .map(|dependency| format!("{} {} {}", dependency.name, dependency.version, dependency.archive))
-            .collect();
+        let mut dependencies = Vec::new();
+        flatten(&chart.dependencies, &mut dependencies);
         Self {
             name: &chart.name,
             wanted: &chart.wanted,
@@ -114,6 +111,13 @@ impl<'a> Entry<'a> {
             version: tag(&file.name),
             facts: vec![("content", vec![file.content.to_string()])],
         }
+    }
+}
+
+fn flatten(list: &[LockedDependency], into: &mut Vec<String>) {
+    for one in list {
+        into.push(format!("{} {} {}", one.name, one.version, one.archive));
+        flatten(&one.dependencies, into);
     }
 }
 

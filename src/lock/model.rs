@@ -1,6 +1,9 @@
 //! A manifest resolved to digests. Every entry ends in one OCI manifest: `digest`, `media_type`, `size`.
 
-use crate::{base::digest::Digest, oci::Descriptor};
+use crate::{
+    base::digest::Digest,
+    oci::{Descriptor, media_type},
+};
 
 /// A whole lock. Lists are sorted by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +39,16 @@ pub struct LockedImage {
     pub referrers: Vec<LockedReferrer>,
 }
 
+impl Lock {
+    /// The names of all entries.
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        let images = self.images.iter().map(|image| &image.name);
+        images
+            .chain(self.charts.iter().map(|chart| &chart.name))
+            .chain(self.files.iter().map(|file| &file.name))
+    }
+}
+
 impl LockedImage {
     /// Every request that it answers.
     pub fn requests(&self) -> impl Iterator<Item = &str> {
@@ -47,6 +60,14 @@ impl LockedChart {
     /// Every request that it answers.
     pub fn requests(&self) -> impl Iterator<Item = &str> {
         std::iter::once(&self.wanted).chain(&self.also).map(String::as_str)
+    }
+}
+
+impl LockedFile {
+    /// The content: what `total` counts beside the manifest and its config of two bytes.
+    pub fn content(&self) -> Descriptor {
+        let size = self.total.saturating_sub(self.root.size).saturating_sub(2);
+        Descriptor::new(media_type::OCTETS, self.content.clone(), size)
     }
 }
 
@@ -103,6 +124,8 @@ pub struct LockedDependency {
     pub url: String,
     /// Digest of its archive.
     pub archive: Digest,
+    /// Charts that it lacked in turn.
+    pub dependencies: Vec<LockedDependency>,
 }
 
 /// A file, resolved.

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use super::{
-    Descriptor,
+    Descriptor, Platform,
     descriptor::{Annotations, unique_keys},
     media_type,
 };
@@ -63,6 +63,30 @@ pub struct ImageIndex {
     /// Free annotations.
     #[serde(default, skip_serializing_if = "Annotations::is_empty", deserialize_with = "unique_keys")]
     pub annotations: Annotations,
+}
+
+/// `BuildKit`'s annotation on an attestation manifest: the digest of the image that it is about.
+const ATTESTATION_OF: &str = "vnd.docker.reference.digest";
+
+impl ImageIndex {
+    /// Whether `child` stays when the index is narrowed to the platforms `wanted` (empty: all), on both sides
+    /// of the gap. An attestation goes with the image that it is about; a child of which nothing tells what
+    /// it is made for (nested indexes, artifacts) always stays.
+    pub fn keeps(&self, child: &Descriptor, wanted: &[Platform]) -> bool {
+        let fits = |child: &Descriptor| {
+            child.platform.as_ref().is_none_or(|platform| {
+                platform.is_unknown() || wanted.iter().any(|want| platform.satisfies(want))
+            })
+        };
+        let is_unknown = child.platform.as_ref().is_some_and(Platform::is_unknown);
+        match child.annotations.get(ATTESTATION_OF) {
+            _ if wanted.is_empty() => true,
+            Some(about) if is_unknown => {
+                self.manifests.iter().any(|image| image.digest.to_string() == *about && fits(image))
+            }
+            _ => fits(child),
+        }
+    }
 }
 
 /// Either of the two.
@@ -237,6 +261,36 @@ mod tests {
         let document = Document::parse(json.as_bytes(), media_type::MANIFEST).unwrap();
         assert_eq!(document.descriptors().len(), 1);
         assert_eq!(document.artifact_type(), Some("x"));
+    }
+
+    #[test]
+    fn attestations_go_with_their_image() {
+        let child = |bytes: &[u8], at: &str| Descriptor {
+            platform: Platform::parse(at),
+            ..Descriptor::of(media_type::MANIFEST, bytes)
+        };
+        let attest = |image: &Descriptor, bytes: &[u8]| Descriptor {
+            annotations: [(ATTESTATION_OF.to_owned(), image.digest.to_string())].into(),
+            ..child(bytes, "unknown/unknown")
+        };
+        let (amd, arm) = (child(b"amd", "linux/amd64"), child(b"arm", "linux/arm64"));
+        let (about_amd, about_arm) = (attest(&amd, b"1"), attest(&arm, b"2"));
+        let (unknown, artifact) =
+            (child(b"3", "unknown/unknown"), Descriptor::of(media_type::MANIFEST, b"4"));
+        let index = ImageIndex {
+            schema_version: 2,
+            media_type: None,
+            artifact_type: None,
+            manifests: vec![amd, arm, about_amd, about_arm, unknown, artifact],
+            subject: None,
+            annotations: Annotations::new(),
+        };
+        let kept = |wanted: &[Platform]| -> Vec<bool> {
+            index.manifests.iter().map(|child| index.keeps(child, wanted)).collect()
+        };
+        let wanted = [Platform::parse("linux/amd64").unwrap()];
+        assert_eq!(kept(&wanted), [true, false, true, false, true, true]);
+        assert_eq!(kept(&[]), [true; 6]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::{
     auth::Access,
     download::Length,
     hosts::{Origin, parse_url},
-    http::Call,
+    http::{Answer, Call},
     retry::Trouble,
 };
 use crate::{
@@ -25,6 +25,23 @@ impl Client {
     pub async fn document(&self, url: &str, limit: u64) -> Result<Option<Bytes>> {
         let call = self.inner.file_call(url)?;
         self.inner.persist(|| self.inner.document(&call, limit)).await
+    }
+
+    /// The same for a document that may stand beside another one, such as a chart's provenance file. Servers
+    /// that list nothing to strangers say *forbidden* where there is none.
+    pub async fn companion(&self, url: &str, limit: u64) -> Result<Option<Bytes>> {
+        let call = self.inner.file_call(url)?;
+        let outcome = self.inner.persist(|| async {
+            let answer = self.inner.send(&call).await?;
+            if answer.status() == StatusCode::FORBIDDEN {
+                return Ok(None);
+            }
+            Inner::read_document(answer, &call, limit).await
+        });
+        match outcome.await {
+            Err(failure) if failure.reason == Reason::AuthFailed => Ok(None),
+            outcome => outcome,
+        }
     }
 
     /// Streams a file of at most `limit` bytes into `writer`, going on after what it holds; the caller checks
@@ -48,7 +65,10 @@ impl Inner {
     }
 
     async fn document(&self, call: &Call, limit: u64) -> Result<Option<Bytes>, Trouble> {
-        let answer = self.send(call).await?;
+        Self::read_document(self.send(call).await?, call, limit).await
+    }
+
+    async fn read_document(answer: Answer, call: &Call, limit: u64) -> Result<Option<Bytes>, Trouble> {
         match answer.status() {
             StatusCode::OK => Ok(Some(answer.read(limit, &call.object).await?)),
             StatusCode::NOT_FOUND | StatusCode::GONE => Ok(None),

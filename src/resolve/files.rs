@@ -7,19 +7,13 @@ use crate::{
     source::Source,
 };
 
-/// Resolves a file: without an expected digest, what is seen now is recorded, and said so.
+/// Resolves a file: without an expected digest, what is seen now is recorded.
 pub(super) async fn resolve(source: &Source, wanted: &WantedFile) -> Result<LockedFile> {
     let brought = source.file(wanted, None).await?;
     let url = match &wanted.source {
         FileSource::Url(url) => redact::url(url),
         FileSource::Path { written, .. } => written.clone(),
     };
-    if wanted.expected.is_none() {
-        source.progress.note(&format!(
-            "{}: no digest in the manifest; the lock records what was seen: {}",
-            wanted.name, brought.content.digest
-        ));
-    }
     // The artifact's config is the two bytes `{}`.
     let total = brought.root.size + brought.content.size + 2;
     Ok(LockedFile {

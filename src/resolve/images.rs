@@ -22,9 +22,6 @@ use crate::{
 const PARALLEL: usize = 8;
 /// The tags that cosign keeps beside an image, by the end of their name (cosign "Registry details").
 const COSIGN_TAGS: [&str; 3] = ["sig", "att", "sbom"];
-/// BuildKit's annotation on an attestation manifest: the digest of the image that it is about.
-const ATTESTATION_OF: &str = "vnd.docker.reference.digest";
-
 /// Resolves an entry to one or more images.
 pub(super) async fn resolve(source: &Source, wanted: &WantedImage) -> Result<Vec<LockedImage>> {
     match &wanted.source {
@@ -66,7 +63,7 @@ async fn describe(
     is_remote: bool,
 ) -> Result<LockedImage> {
     let platforms = &wanted.platforms;
-    let keep = |child: &Descriptor, index: &ImageIndex| is_kept(child, index, platforms);
+    let keep = |child: &Descriptor, index: &ImageIndex| index.keeps(child, platforms);
     let absent = source.tree(at, &root, &keep).await?;
     let mut graph = Graph::default();
     graph.add(&root, &absent, &mut |at| source.store.read_blob(at))?;
@@ -82,7 +79,7 @@ async fn describe(
                 );
             }
         }
-    } else if !platforms.is_empty() && media_type::is_index(&root.media_type) && graph.blobs.is_empty() {
+    } else if !absent.is_empty() {
         let message = "it has none of the wanted platforms";
         return Err(Failure::new(Reason::NoMatch, at, message).hint("correct `platforms` for this image"));
     }
@@ -102,24 +99,6 @@ async fn describe(
         absent: absent.into_iter().collect(),
         referrers,
     })
-}
-
-/// Whether a child of an index is carried. Attestations go with the image that they are about; children
-/// without a platform (nested indexes, artifacts) always go.
-fn is_kept(child: &Descriptor, index: &ImageIndex, wanted: &[Platform]) -> bool {
-    let fits = |child: &Descriptor| {
-        wanted.is_empty()
-            || child
-                .platform
-                .as_ref()
-                .is_none_or(|platform| wanted.iter().any(|want| platform.satisfies(want)))
-    };
-    match child.annotations.get(ATTESTATION_OF) {
-        Some(about) if child.platform.as_ref().is_some_and(Platform::is_unknown) => {
-            index.manifests.iter().any(|image| image.digest.to_string() == *about && fits(image))
-        }
-        _ => fits(child),
-    }
 }
 
 /// Platforms of the images in the graph: from the index that lists them, else from their config.
@@ -237,37 +216,5 @@ fn locked(subject: &Digest, root: &Descriptor, document: &Document, tag: Option<
         size: root.size,
         artifact_type: document.artifact_type().map(str::to_owned),
         tag,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn attestations_go_with_their_image() {
-        let platform = |text: &str| Platform::parse(text);
-        let child = |bytes: &[u8], at: &str| Descriptor {
-            platform: platform(at),
-            ..Descriptor::of(media_type::MANIFEST, bytes)
-        };
-        let (amd, arm) = (child(b"amd", "linux/amd64"), child(b"arm", "linux/arm64"));
-        let attest = |image: &Descriptor, bytes: &[u8]| Descriptor {
-            annotations: [(ATTESTATION_OF.to_owned(), image.digest.to_string())].into(),
-            ..child(bytes, "unknown/unknown")
-        };
-        let (amd_attestation, arm_attestation) = (attest(&amd, b"1"), attest(&arm, b"2"));
-        let index = ImageIndex {
-            schema_version: 2,
-            media_type: None,
-            artifact_type: None,
-            manifests: vec![amd.clone(), arm.clone(), amd_attestation.clone(), arm_attestation.clone()],
-            subject: None,
-            annotations: BTreeMap::new(),
-        };
-        let wanted = [platform("linux/amd64").unwrap()];
-        let kept: Vec<bool> = index.manifests.iter().map(|child| is_kept(child, &index, &wanted)).collect();
-        assert_eq!(kept, [true, false, true, false]);
-        assert!(index.manifests.iter().all(|child| is_kept(child, &index, &[])));
     }
 }

@@ -65,6 +65,7 @@ pub async fn resolve(
 ) -> Result<Lock, Failures> {
     let mut lock =
         Lock { created: now.to_string(), images: Vec::new(), charts: Vec::new(), files: Vec::new() };
+    let indexes = charts::Indexes::default();
     let mut work: Vec<BoxFuture<'_, Result<Resolved, Failure>>> = Vec::new();
     for wanted in &manifest.images {
         let request = wanted.wanted();
@@ -92,7 +93,7 @@ pub async fn resolve(
                 lock.charts.push(LockedChart { wanted: request, also: Vec::new(), ..kept.clone() });
             }
             _ => work.push(Box::pin(async {
-                charts::resolve(source, wanted).await.map(|chart| Resolved::Chart(Box::new(chart)))
+                charts::resolve(source, &indexes, wanted).await.map(|chart| Resolved::Chart(Box::new(chart)))
             })),
         }
     }
@@ -113,7 +114,16 @@ pub async fn resolve(
         match result {
             Ok(Resolved::Images(images)) => lock.images.extend(images),
             Ok(Resolved::Chart(chart)) => lock.charts.push(*chart),
-            Ok(Resolved::File(file)) => lock.files.push(*file),
+            Ok(Resolved::File(file)) => {
+                let known = old.iter().flat_map(|old| &old.files).any(|known| known.content == file.content);
+                if !file.expected && !known {
+                    source.progress.note(&format!(
+                        "{}: no digest in the manifest; the lock records what was seen: {}",
+                        file.name, file.content
+                    ));
+                }
+                lock.files.push(*file);
+            }
             Err(failure) => failures.push(failure),
         }
     }

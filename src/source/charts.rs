@@ -45,30 +45,63 @@ pub struct BroughtChart {
     pub dependencies: Vec<LockedDependency>,
 }
 
-/// A dependency to put into an archive.
+/// A chart as upstream serves it.
 #[derive(Debug, Clone)]
-pub struct DependencyOrigin {
-    /// Chart name.
-    pub name: String,
-    /// Exact version.
-    pub version: String,
-    /// Where its archive is.
-    pub origin: ChartOrigin,
-    /// The same for people and for the lock: a URL without secrets, or an `oci://` reference.
-    pub shown: String,
-    /// Digest of the archive that the lock names.
-    pub locked: Option<Digest>,
+pub struct FetchedChart {
+    /// The archive.
+    pub archive: Vec<u8>,
+    /// The provenance file, if there is one.
+    pub provenance: Option<Vec<u8>>,
+}
+
+/// A dependency that is put into an archive, itself complete.
+#[derive(Debug, Clone)]
+pub struct Dependency {
+    /// What the lock says about it.
+    pub locked: LockedDependency,
+    /// `NAME-VERSION.tgz`.
+    file: String,
+    bytes: Vec<u8>,
+}
+
+impl Dependency {
+    /// Completes the archive of the chart `name`, as it came from `url`, with those that it lacks in turn.
+    pub fn new(name: &str, url: &str, archive: Vec<u8>, nested: Vec<Self>) -> Result<Self> {
+        let metadata = chart::Archive::read(&archive).map_err(|failure| failure.of(url))?.metadata;
+        if metadata.name != name {
+            let message = format!("expected the chart {name}, found {}", metadata.name);
+            return Err(Failure::new(Reason::ChartMalformed, url, message)
+                .hint("tell the owner of the repository: its index leads to another chart"));
+        }
+        let digest = Digest::of(&archive);
+        let (dependencies, files) = apart(nested);
+        let bytes = if files.is_empty() { archive } else { chart::complete(&archive, &files)? };
+        let file = format!("{name}-{}.tgz", metadata.version);
+        let locked = LockedDependency {
+            name: metadata.name,
+            version: metadata.version,
+            url: url.to_owned(),
+            archive: digest,
+            dependencies,
+        };
+        Ok(Self { locked, file, bytes })
+    }
+}
+
+/// What the lock says, and what goes into the archive.
+fn apart(dependencies: Vec<Dependency>) -> (Vec<LockedDependency>, Vec<(String, Vec<u8>)>) {
+    dependencies.into_iter().map(|one| (one.locked, (one.file, one.bytes))).unzip()
 }
 
 impl Source {
     /// The archive of a chart, and its provenance file if it has one.
-    pub async fn chart_archive(&self, origin: &ChartOrigin) -> Result<(Vec<u8>, Option<Vec<u8>>)> {
+    pub async fn chart_archive(&self, origin: &ChartOrigin) -> Result<FetchedChart> {
         match origin {
             ChartOrigin::Archive { url, expected } => {
                 let archive = self.archive(url, expected.as_ref()).await?;
                 let provenance =
-                    self.client.document(&format!("{url}.prov"), limits::SMALL_ANSWER_BYTES).await?;
-                Ok((archive, provenance.map(|bytes| bytes.to_vec())))
+                    self.client.companion(&beside(url, ".prov"), limits::SMALL_ANSWER_BYTES).await?;
+                Ok(FetchedChart { archive, provenance: provenance.map(|bytes| bytes.to_vec()) })
             }
             ChartOrigin::Registry { repository, root } => {
                 let Document::Image(manifest) =
@@ -95,39 +128,22 @@ impl Source {
                     Failure::new(Reason::ChartMalformed, repository, "it has no chart layer")
                         .hint("is it an image? Then list it under [[images]]")
                 })?;
-                Ok((archive, provenance))
+                Ok(FetchedChart { archive, provenance })
             }
         }
     }
 
-    /// Brings a chart with everything it needs: an archive that lacks dependencies is completed, and
+    /// Stores a chart with everything it needs: an archive that lacks dependencies is completed, and
     /// anything that is not upstream's own artifact becomes one here, the same every time.
-    pub async fn chart(
+    pub fn chart(
         &self,
         origin: &ChartOrigin,
-        dependencies: &[DependencyOrigin],
+        fetched: FetchedChart,
+        dependencies: Vec<Dependency>,
     ) -> Result<BroughtChart> {
-        let (archive, provenance) = self.chart_archive(origin).await?;
-        let archive_digest = Digest::of(&archive);
-        let mut provenance = provenance;
-        let mut added = Vec::new();
-        let mut files = Vec::new();
-        for dependency in dependencies {
-            let (bytes, _) = self.chart_archive(&dependency.origin).await?;
-            let archive = Digest::of(&bytes);
-            if let Some(locked) = dependency.locked.as_ref().filter(|locked| **locked != archive) {
-                let message = format!("the lock names {locked}, upstream now gives {archive}");
-                return Err(Failure::new(Reason::UpstreamMoved, &dependency.shown, message)
-                    .hint("find out why it changed; then run `sealift lock --update` for the chart"));
-            }
-            added.push(LockedDependency {
-                name: dependency.name.clone(),
-                version: dependency.version.clone(),
-                url: dependency.shown.clone(),
-                archive,
-            });
-            files.push((format!("{}-{}.tgz", dependency.name, dependency.version), bytes));
-        }
+        let FetchedChart { archive, mut provenance } = fetched;
+        let digest = Digest::of(&archive);
+        let (dependencies, files) = apart(dependencies);
         let root = match origin {
             ChartOrigin::Registry { root, .. } if files.is_empty() => root.clone(),
             _ => {
@@ -140,7 +156,7 @@ impl Source {
             }
         };
         let provenance = provenance.map(|bytes| Digest::of(&bytes));
-        Ok(BroughtChart { root, archive: archive_digest, provenance, dependencies: added })
+        Ok(BroughtChart { root, archive: digest, provenance, dependencies })
     }
 
     fn put_chart(&self, archive: &[u8], provenance: Option<&[u8]>) -> Result<Descriptor> {
@@ -187,5 +203,20 @@ impl Source {
             self.client.blob(repository, layer, self.store.writer(&layer.digest)?).await?;
         }
         self.store.read_blob(layer)
+    }
+}
+
+/// The URL of a file whose name is that of another with `end` behind it; a query stays where it is.
+fn beside(url: &str, end: &str) -> String {
+    let (path, query) = url.find(['?', '#']).map_or((url, ""), |at| url.split_at(at));
+    format!("{path}{end}{query}")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_query_stays_behind_the_name() {
+        assert_eq!(super::beside("https://x.org/a.tgz", ".prov"), "https://x.org/a.tgz.prov");
+        assert_eq!(super::beside("https://x.org/a.tgz?v=1", ".prov"), "https://x.org/a.tgz.prov?v=1");
     }
 }

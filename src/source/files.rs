@@ -23,39 +23,57 @@ pub struct BroughtFile {
     pub content: Descriptor,
 }
 
+const MOVED: &str = "find out why it changed; then run `sealift lock --update` for it";
+
 impl Source {
-    /// Brings a file. `known` is the SHA-256 that the lock recorded: with it the store is asked first, and
+    /// Brings a file. `locked` is the content that the lock recorded: with it the store is asked first, and
     /// other bytes are refused.
-    pub async fn file(&self, wanted: &WantedFile, known: Option<&Digest>) -> Result<BroughtFile> {
-        let known =
-            known.or(wanted.expected.as_ref().filter(|digest| digest.algorithm() == Algorithm::Sha256));
+    pub async fn file(&self, wanted: &WantedFile, locked: Option<&Descriptor>) -> Result<BroughtFile> {
+        let expected = wanted.expected.as_ref().filter(|digest| digest.algorithm() == Algorithm::Sha256);
+        let known = locked.map(|content| &content.digest).or(expected);
         let stored = match known {
             Some(digest) => self.store.size_of(digest)?.map(|size| (digest.clone(), size)),
             None => None,
         };
         let (digest, size) = match stored {
             Some(stored) => stored,
-            None => self.bring(wanted, known).await?,
+            None => self.bring(wanted, known, locked.map(|content| content.size)).await?,
         };
         let content = Descriptor::new(&wanted.media_type, digest, size);
-        if let Some(expected) = &wanted.expected {
-            self.check_expected(&content, expected, wanted)?;
-        }
-        let (manifest, root) =
-            artifact::file_artifact(&wanted.name, &wanted.media_type, &content, wanted.executable)?;
-        let empty = Descriptor::of(media_type::EMPTY, b"{}");
-        self.store.put(&empty, b"{}")?;
-        self.store.put(&root, &manifest)?;
-        Ok(BroughtFile { root, content })
+        self.check_expected(wanted, &content)?;
+        Ok(BroughtFile { root: self.file_artifact(wanted, &content)?, content })
     }
 
-    async fn bring(&self, wanted: &WantedFile, known: Option<&Digest>) -> Result<(Digest, u64)> {
+    /// Makes the artifact that carries a file with this content, which need not be there yet. Its manifest is
+    /// in the store afterwards.
+    pub fn file_artifact(&self, wanted: &WantedFile, content: &Descriptor) -> Result<Descriptor> {
+        let (manifest, root) =
+            artifact::file_artifact(&wanted.name, &wanted.media_type, content, wanted.executable)?;
+        self.store.put(&artifact::empty_config(), artifact::EMPTY_CONFIG)?;
+        self.store.put(&root, &manifest)?;
+        Ok(root)
+    }
+
+    async fn bring(
+        &self,
+        wanted: &WantedFile,
+        known: Option<&Digest>,
+        size: Option<u64>,
+    ) -> Result<(Digest, u64)> {
         let writer = match known {
             Some(digest) => self.store.writer(digest)?,
             None => self.store.scratch(Algorithm::Sha256)?,
         };
         let (writer, object) = match &wanted.source {
-            FileSource::Url(url) => (self.client.file(url, writer, u64::MAX).await?, redact::url(url)),
+            FileSource::Url(url) => {
+                let brought = self.client.file(url, writer, size.unwrap_or(u64::MAX)).await;
+                let brought = brought.map_err(|failure| match (failure.reason, wanted.expected.is_some()) {
+                    // More bytes than the lock knows of: it is another file.
+                    (Reason::UpstreamLimit, false) => failure.as_reason(Reason::UpstreamMoved).hint(MOVED),
+                    _ => failure,
+                });
+                (brought?, redact::url(url))
+            }
             FileSource::Path { path, written } => {
                 let (path, progress) = (path.clone(), self.progress.clone());
                 let copied =
@@ -68,7 +86,7 @@ impl Source {
             let (reason, hint) = if wanted.expected.is_some() {
                 (Reason::UpstreamDigest, "find out why the content changed before you write the new digest")
             } else {
-                (Reason::UpstreamMoved, "find out why it changed; then run `sealift lock --update` for it")
+                (Reason::UpstreamMoved, MOVED)
             };
             let message = format!("expected {known}, found {digest}");
             let failure = Failure::new(reason, object, message).hint(hint);
@@ -80,8 +98,9 @@ impl Source {
         Ok((digest, size))
     }
 
-    /// Compares stored content with a digest of any algorithm.
-    fn check_expected(&self, content: &Descriptor, expected: &Digest, wanted: &WantedFile) -> Result<()> {
+    /// Compares stored content with the digest that the manifest names, of any algorithm.
+    pub fn check_expected(&self, wanted: &WantedFile, content: &Descriptor) -> Result<()> {
+        let Some(expected) = &wanted.expected else { return Ok(()) };
         let found = if expected.algorithm() == content.digest.algorithm() {
             content.digest.clone()
         } else {

@@ -10,7 +10,7 @@ mod trees;
 
 use std::sync::Arc;
 
-pub use charts::{BroughtChart, ChartOrigin, DependencyOrigin};
+pub use charts::{BroughtChart, ChartOrigin, Dependency, FetchedChart};
 pub use files::BroughtFile;
 
 use crate::{base::progress::Progress, remote::Client, store::Store};

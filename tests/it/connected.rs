@@ -36,7 +36,11 @@ impl World {
     }
 
     fn build(&self, more: &[&str]) -> Ran {
-        self.json(&[&["build", "--key", "release.key", "-o", "media"], more].concat())
+        self.build_to("media", more)
+    }
+
+    fn build_to(&self, out: &str, more: &[&str]) -> Ran {
+        self.json(&[&["build", "--key", "release.key", "-o", out], more].concat())
     }
 
     fn lock(&self) -> toml::Table {
@@ -126,15 +130,16 @@ fn referrers_and_cosign_tags_arrive() {
         {
             assert!(world.carries(descriptor), "{what}, fallback {without_referrers}");
         }
-        let shown = world.json(&["import", "media/test-1", "--key", "release.pub", "--home", "in"]).ok();
-        assert!(shown.stdout.contains(".sig"), "{}", shown.stdout);
+        let receipt = world.json(&["import", "media/test-1", "--key", "release.pub", "--home", "in"]).ok();
+        // The image's own and cosign's.
+        assert_eq!(receipt.json()["counts"]["tags"], 2);
 
         world.manifest(&format!("[[images]]\nimage = \"HOST/team/app:1\"\nreferrers = [\"{SBOM}\"]\n"));
-        world.build(&["-o", "typed"]).ok();
+        world.build_to("typed", &[]).ok();
         let typed = world.sandbox.read("typed/test-1/bundle.json");
         assert!(typed.contains(&sbom.digest.to_string()) && !typed.contains(&signature.digest.to_string()));
         world.manifest("[[images]]\nimage = \"HOST/team/app:1\"\nreferrers = \"none\"\n");
-        world.build(&["-o", "bare"]).ok();
+        world.build_to("bare", &[]).ok();
         assert!(!world.sandbox.read("bare/test-1/bundle.json").contains(&sbom.digest.to_string()));
     }
 }
@@ -264,7 +269,156 @@ fn a_build_with_everything_in_the_store_opens_no_connection() {
     world.manifest("[[images]]\nimage = \"HOST/team/app:1\"\n[[files]]\nurl = \"http://HOST/files/tool\"\n");
     world.build(&[]).ok();
     world.upstream.forget();
-    world.build(&["-o", "again"]).ok();
-    world.build(&["-o", "locked", "--locked"]).ok();
+    world.build_to("again", &[]).ok();
+    world.build_to("locked", &["--locked"]).ok();
     assert_eq!(world.upstream.requests(), Vec::<String>::new());
+}
+
+#[test]
+fn the_same_content_in_other_words_makes_the_lock_outdated() {
+    let world = World::new();
+    image(&world, "1", &["one"]);
+    world.manifest("[[images]]\nimage = \"HOST/team/app:1\"\n");
+    world.json(&["lock"]).ok();
+    world.manifest("[[images]]\nimage = \"HOST/team/app:1\"\nreferrers = \"none\"\n");
+    world.json(&["lock", "--check"]).refused(2, "lock-outdated");
+    world.json(&["lock"]).ok();
+    let checked = world.json(&["lock", "--check"]).ok().json();
+    assert_eq!(checked["changes"], serde_json::json!([]));
+}
+
+#[test]
+fn what_keeps_a_bundle_from_its_place_is_told_before_anything_is_fetched() {
+    let world = World::new();
+    image(&world, "1", &["one"]);
+    world.manifest("[[images]]\nimage = \"HOST/team/app:1\"\n");
+    world.build_to("release.pub", &[]).refused(2, "bad-argument");
+    assert_eq!(world.upstream.blob_requests().iter().filter(|blob| **blob == digest("one")).count(), 0);
+    world.build(&[]).ok();
+    image(&world, "1", &["two"]);
+    world.json(&["lock", "--update"]).ok();
+    world.build(&[]).refused(2, "output-exists");
+    assert!(!world.upstream.blob_requests().contains(&digest("two")));
+}
+
+#[test]
+fn a_bundle_that_stands_there_is_read_whole() {
+    let world = World::new();
+    image(&world, "1", &["one"]);
+    world.manifest("[[images]]\nimage = \"HOST/team/app:1\"\n");
+    world.build(&[]).ok();
+    assert_eq!(world.build(&[]).ok().json()["unchanged"], true);
+    let volume = world.sandbox.path("media/test-1/volumes/0001.tar.zst");
+    let mut bytes = std::fs::read(&volume).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&volume, bytes).unwrap();
+    world.build(&[]).refused(4, "chunk-damaged");
+}
+
+#[test]
+fn a_dry_run_writes_nothing_beside_the_manifest() {
+    let world = World::new();
+    image(&world, "1", &["one"]);
+    world.manifest("[[images]]\nimage = \"HOST/team/app:1\"\n");
+    world.json(&["build", "--dry-run", "-o", "media"]).ok();
+    assert!(!world.sandbox.path("sealift.lock").exists() && !world.sandbox.path("media").exists());
+    assert!(!world.upstream.blob_requests().contains(&digest("one")));
+}
+
+/// A chart archive whose `Chart.yaml` has these further lines.
+fn chart(name: &str, version: &str, more: &str) -> Vec<u8> {
+    let yaml = format!("apiVersion: v2\nname: {name}\nversion: {version}\n{more}");
+    let gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let mut builder = tar::Builder::new(gzip);
+    let mut header = tar::Header::new_ustar();
+    header.set_size(yaml.len() as u64);
+    header.set_mode(0o644);
+    builder.append_data(&mut header, format!("{name}/Chart.yaml"), yaml.as_bytes()).unwrap();
+    builder.into_inner().unwrap().finish().unwrap()
+}
+
+/// Name, version, and the name and range of what it needs.
+type Chart<'a> = (&'a str, &'a str, Option<(&'a str, &'a str)>);
+
+/// Serves these charts as the repository `/charts`.
+fn serve_charts(world: &World, charts: &[Chart<'_>]) {
+    use std::fmt::Write as _;
+    let mut index = String::from("apiVersion: v1\nentries:\n");
+    let mut content = world.upstream.content();
+    for (name, version, needs) in charts {
+        let needs = needs.map_or_else(String::new, |(other, range)| {
+            let host = world.upstream.host();
+            format!(
+                "dependencies: [{{name: {other}, version: {range}, repository: \"http://{host}/charts\"}}]\n"
+            )
+        });
+        let archive = format!("{name}-{version}.tgz");
+        writeln!(index, "  {name}: [{{name: {name}, version: {version}, urls: [{archive}]}}]").unwrap();
+        content.documents.insert(format!("/charts/{archive}"), chart(name, version, &needs));
+    }
+    content.documents.insert("/charts/index.yaml".into(), index.into_bytes());
+}
+
+const WEB: &str = "[[charts]]\nrepository = \"http://HOST/charts\"\nname = \"web\"\nversion = \"^1\"\n";
+
+#[test]
+fn a_chart_is_completed_all_the_way_down() {
+    let world = World::new();
+    serve_charts(
+        &world,
+        &[
+            ("web", "1.0.0", Some(("db", "^1"))),
+            ("db", "1.4.0", Some(("common", "~2.1"))),
+            ("common", "2.1.3", None),
+        ],
+    );
+    world.manifest(WEB);
+    world.json(&["lock"]).ok();
+    let indexes = world.upstream.requests().iter().filter(|line| line.ends_with("/index.yaml")).count();
+    assert_eq!(indexes, 1, "the index is read once");
+    let lock = world.lock();
+    let locked = &lock["charts"][0]["dependencies"][0];
+    assert_eq!(locked["version"].as_str(), Some("1.4.0"));
+    assert_eq!(locked["dependencies"][0]["version"].as_str(), Some("2.1.3"));
+
+    std::fs::remove_dir_all(world.sandbox.path("home")).unwrap();
+    world.build(&["--locked"]).ok();
+    let layer = {
+        let root = lock["charts"][0]["digest"].as_str().unwrap();
+        let read = |digest: &str| {
+            let hex = digest.strip_prefix("sha256:").unwrap();
+            std::fs::read(world.sandbox.path(&format!("home/blobs/sha256/{}/{hex}", &hex[..2]))).unwrap()
+        };
+        let manifest: Value = serde_json::from_slice(&read(root)).unwrap();
+        read(manifest["layers"][0]["digest"].as_str().unwrap())
+    };
+    let inside = |archive: &[u8], wanted: &str| -> Vec<u8> {
+        let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(archive));
+        let mut found = archive.entries().unwrap().map(|entry| entry.unwrap());
+        let mut entry = found.find(|entry| entry.path().unwrap().to_str() == Some(wanted)).unwrap();
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut entry, &mut bytes).unwrap();
+        bytes
+    };
+    let db = inside(&layer, "web/charts/db-1.4.0.tgz");
+    let common = inside(&db, "db/charts/common-2.1.3.tgz");
+    assert!(!inside(&common, "common/Chart.yaml").is_empty());
+}
+
+#[test]
+fn charts_that_need_each_other_without_end_are_refused() {
+    let world = World::new();
+    serve_charts(&world, &[("web", "1.0.0", Some(("db", "^1"))), ("db", "1.0.0", Some(("web", "^1")))]);
+    world.manifest(WEB);
+    world.json(&["lock"]).refused(7, "chart-malformed");
+}
+
+#[test]
+fn an_archive_that_is_another_chart_is_refused() {
+    let world = World::new();
+    serve_charts(&world, &[("web", "1.0.0", None)]);
+    let other = chart("web", "1.1.0", "");
+    world.upstream.content().documents.insert("/charts/web-1.0.0.tgz".into(), other);
+    world.manifest(WEB);
+    world.json(&["lock"]).refused(7, "chart-malformed");
 }

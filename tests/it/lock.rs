@@ -58,6 +58,7 @@ fn chart(version: &str, number: u8) -> LockedChart {
             version: "2.0.0".into(),
             url: "https://charts.example.com/common-2.0.0.tgz".into(),
             archive: digest(7),
+            dependencies: Vec::new(),
         }],
     }
 }
@@ -284,7 +285,13 @@ prop_compose! {
     ) -> LockedChart {
         let dependencies = dependency
             .into_iter()
-            .map(|(name, version, url, archive)| LockedDependency { name, version, url, archive })
+            .map(|(name, version, url, archive)| LockedDependency {
+                name,
+                version,
+                url,
+                archive,
+                dependencies: Vec::new(),
+            })
             .collect();
         let also = Vec::new();
         LockedChart { name, wanted, also, version, url, root, total, archive, provenance, dependencies }

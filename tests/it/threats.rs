@@ -270,8 +270,10 @@ fn exists(test: &str) -> bool {
     let unit = format!("src/{}", modules.trim_end_matches("::tests").replace("::", "/"));
     let unit_file = format!("src/{}", modules.replace("::", "/"));
     [tests, unit, unit_file].iter().any(|path| {
-        let code = fs::read_to_string(root().join(format!("{path}.rs"))).unwrap_or_default();
-        code.contains(&format!("fn {name}("))
+        [format!("{path}.rs"), format!("{path}/mod.rs")].iter().any(|file| {
+            let code = fs::read_to_string(root().join(file)).unwrap_or_default();
+            code.contains(&format!("fn {name}("))
+        })
     })
 }
 
@@ -290,7 +292,7 @@ fn shown_by() -> BTreeMap<String, Vec<String>> {
     let mut files: Vec<(String, String)> = Vec::new();
     walk(&tests, &mut |path| {
         let name = path.strip_prefix(root()).unwrap().display().to_string();
-        if !["tests/it/attacks.rs", "tests/it/threats.rs"].contains(&name.as_str()) {
+        if !name.starts_with("tests/it/attacks/") && name != "tests/it/threats.rs" {
             files.push((name, fs::read_to_string(path).unwrap()));
         }
     });

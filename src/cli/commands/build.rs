@@ -9,11 +9,11 @@ use crate::{
         clock::Timestamp,
         failure::{Failure, Failures, Reason},
     },
-    build::{self, Options},
+    build::{self, Options, Place},
     bundle,
     cli::{args, settings::Settings, ui::Out},
     fetch,
-    lock::{self, Lock},
+    lock::Lock,
     oci::Graph,
     report::{PlanLine, PlanReport},
     resolve::{self, Update},
@@ -32,17 +32,28 @@ pub(super) fn run(args: &args::Build, settings: &Settings, out: &Out) -> Result<
     let source = connected::source(settings, &project.manifest, out)?;
     let runtime = super::runtime()?;
     let lock = runtime.block_on(current_lock(args, settings, &project, &source))?;
-    let plan = runtime.block_on(fetch::plan(&source, &project.manifest, &lock))?;
-    let contents = build::contents(&project.manifest.head, created(settings, &lock)?, &plan);
+    let mut plan = runtime.block_on(fetch::plan(&source, &project.manifest, &lock));
+    let head = &project.manifest.head;
+    let contents = build::contents(head, created(settings, &lock)?, &plan);
     if args.dry_run {
+        Failures::check(std::mem::take(&mut plan.failed))?;
         out.report(&dry_run(args, &project, &source, &plan, &contents, volume_limit)?);
         return Ok(());
     }
+    if !plan.failed.is_empty() {
+        // There will be no bundle; what can be had is brought all the same, for the next run.
+        return runtime.block_on(fetch::run(&source, plan, settings.transfers));
+    }
     let options = Options { output: &args.out, keys: &keys, volume_limit, workers: settings.workers };
-    let head = &project.manifest.head;
-    build::preflight(&contents, &plan, head, &source.store, &options)?;
-    runtime.block_on(fetch::run(&source, &plan, settings.transfers))?;
-    let report = build::seal(&contents, head, &source.store, &options, source.progress.as_ref())?;
+    let progress = source.progress.as_ref();
+    let report = match build::place(&contents, head, &options, progress)? {
+        Place::Taken(report) => report,
+        Place::Free(staging) => {
+            build::preflight(&contents, &plan, &source.store, &options)?;
+            runtime.block_on(fetch::run(&source, plan, settings.transfers))?;
+            build::seal(staging, &contents, &source.store, &options, progress)?
+        }
+    };
     out.report(&report);
     Ok(())
 }
@@ -62,26 +73,22 @@ async fn current_lock(
     project: &Project,
     source: &Source,
 ) -> Result<Lock, Failures> {
-    let differences = project.lock.as_ref().map(|lock| lock::covers(lock, &project.manifest));
-    match (&project.lock, differences) {
-        (Some(lock), Some(differences)) if differences.is_empty() => return Ok(lock.clone()),
-        (None, _) if args.locked => {
+    let outdated = project.outdated();
+    match &project.lock {
+        Some(lock) if outdated.is_empty() => return Ok(lock.clone()),
+        None if args.locked => {
             let failure =
                 Failure::new(Reason::LockMissing, project.lock_path.display(), "--locked needs a lock");
             return Err(failure.hint("run `sealift lock` and commit the file").into());
         }
-        (_, Some(differences)) if args.locked => {
-            let outdated = |difference: String| {
-                Failure::new(Reason::LockOutdated, difference, "the lock and the manifest differ")
-                    .hint("run `sealift lock` and review the change")
-            };
-            Failures::check(differences.into_iter().map(outdated).collect())?;
-        }
+        _ if args.locked => Failures::check(outdated)?,
         _ => {}
     }
     let old = project.lock.as_ref();
     let lock = resolve::resolve(source, &project.manifest, old, &Update::Missing, settings.now()).await?;
-    project.write(&lock)?;
+    if !args.dry_run {
+        project.write(&lock)?;
+    }
     Ok(lock)
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{
     base::{
-        failure::{Failures, Reason, Result},
+        failure::{Failure, Failures, Reason, Result},
         fs,
     },
     cli::{settings::Settings, ui::Out},
@@ -33,6 +33,16 @@ impl Project {
             Err(failure) => return Err(failure.into()),
         };
         Ok(Self { manifest, lock, lock_path })
+    }
+
+    /// How the lock that is there fails to answer the manifest; empty when it fits.
+    pub(super) fn outdated(&self) -> Vec<Failure> {
+        let differences = self.lock.iter().flat_map(|lock| lock::covers(lock, &self.manifest));
+        let failure = |difference: String| {
+            Failure::new(Reason::LockOutdated, self.lock_path.display(), difference)
+                .hint("run `sealift lock` and review the change")
+        };
+        differences.map(failure).collect()
     }
 
     /// Writes the lock when it differs from what is there.

@@ -4,6 +4,7 @@ use super::connected::{self, Project};
 use crate::{
     base::failure::{Failure, Failures, Reason},
     cli::{args, settings::Settings, ui::Out},
+    lock::Lock,
     report::{Change, LockReport},
     resolve::{self, Update},
 };
@@ -29,9 +30,15 @@ pub(super) fn run(args: &args::Lock, settings: &Settings, out: &Out) -> Result<(
     let lock = super::runtime()?.block_on(work)?;
     let changes = project.changes(&lock);
     if args.check {
-        return Failures::check(changes.iter().map(drift).collect());
+        let mut failures: Vec<Failure> = changes.iter().map(|change| drift(change, &project)).collect();
+        if failures.is_empty() {
+            // The same content, but asked for in other words: `build --locked` would refuse.
+            failures = project.outdated();
+        }
+        Failures::check(failures)?;
+    } else {
+        project.write(&lock)?;
     }
-    project.write(&lock)?;
     let totals = lock.images.iter().map(|image| image.total);
     let totals = totals
         .chain(lock.charts.iter().map(|chart| chart.total))
@@ -50,13 +57,7 @@ pub(super) fn run(args: &args::Lock, settings: &Settings, out: &Out) -> Result<(
 
 /// Every name given to `--update` must be in the lock: a typing error would update nothing, silently.
 fn known(names: &[String], project: &Project) -> Result<(), Failures> {
-    let locked = project.lock.iter().flat_map(|lock| {
-        let images = lock.images.iter().map(|image| &image.name);
-        images
-            .chain(lock.charts.iter().map(|chart| &chart.name))
-            .chain(lock.files.iter().map(|file| &file.name))
-    });
-    let locked: Vec<&String> = locked.collect();
+    let locked: Vec<&String> = project.lock.iter().flat_map(Lock::names).collect();
     let unknown = names.iter().filter(|name| !locked.iter().any(|locked| locked.contains(name.as_str())));
     Failures::check(
         unknown
@@ -68,9 +69,20 @@ fn known(names: &[String], project: &Project) -> Result<(), Failures> {
     )
 }
 
-fn drift(change: &Change) -> Failure {
-    let show = |digest: &Option<String>| digest.clone().unwrap_or_else(|| "nothing".to_owned());
-    let message = format!("locked {}, upstream now has {}", show(&change.from), show(&change.to));
-    Failure::new(Reason::Drift, &change.name, message)
-        .hint(format!("review it, then run `sealift lock --update {}`", change.name))
+fn drift(change: &Change, project: &Project) -> Failure {
+    let mut words = match (&change.from, &change.to) {
+        (Some(from), Some(to)) if from == to => Vec::new(),
+        (Some(from), Some(to)) => vec![format!("locked {from}, upstream now has {to}")],
+        (Some(from), None) => vec![format!("locked {from}, no request leads to it any more")],
+        (None, to) => vec![format!("not locked, upstream has {}", to.as_deref().unwrap_or("nothing"))],
+    };
+    words.extend(change.details.iter().cloned());
+    let is_locked = project.lock.iter().any(|lock| lock.names().any(|name| *name == change.name));
+    let command = if is_locked && change.to.is_some() {
+        format!("sealift lock --update {}", change.name)
+    } else {
+        "sealift lock --update".to_owned()
+    };
+    Failure::new(Reason::Drift, &change.name, words.join("; "))
+        .hint(format!("review it, then run `{command}`"))
 }

@@ -73,7 +73,7 @@ impl Human for LockReport {
     fn human(&self) -> String {
         let mut page = Page::default();
         page.line(format!(
-            "{}: {}, {}, {}, {}",
+            "{}: {}, {}, {}, at most {}",
             name(&self.path),
             count(self.images, "image"),
             count(self.charts, "chart"),

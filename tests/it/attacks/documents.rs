@@ -61,7 +61,7 @@ fn nested(levels: usize) -> Forge {
 }
 
 pub(super) const ATTACKS: &[Attack] = attacks! {
-    // A3 OCI and JSON
+    // OCI and JSON
     "two-views" "F29" Accepted "a layer with a table of contents in an annotation: it is carried as bytes and never read"
         |_forge| bent_manifest("\"layers\":[{", "\"layers\":[{\"annotations\":{\"io.github.containers.zstd-chunked.manifest-checksum\":\"sha256:00\"},");
     "digest-path" "J01" BundleIndexMalformed "a digest is a path"

@@ -1,4 +1,4 @@
-//! Threats A1 and A7: volumes, frames, tar, files; and what takes up too much.
+//! Volumes, frames, tar, files; and what takes up too much.
 
 use sealift::{
     base::digest::Digest,
@@ -14,7 +14,7 @@ use crate::forge::{
 };
 
 pub(super) const ATTACKS: &[Attack] = attacks! {
-    // A1 archive and format
+    // archive and format
     "good" "-" Accepted "the bundle that all others are made from"
         |_forge| ();
     "hostile-and-unsigned" "F01" SignatureInvalid "a climbing member in a bundle whose signature is broken: the tar is never reached"
@@ -246,7 +246,7 @@ pub(super) const ATTACKS: &[Attack] = attacks! {
     "chunks-damaged" "F19" FileDamaged "a bit of chunks.bin differs from what was signed"
         |forge| bend_file(&mut forge, "chunks.bin", |bytes| bytes[0] ^= 1);
 
-    // A7 resource exhaustion
+    // resource exhaustion
     "expansion" "X01" ZstdExpansion "a frame says that it holds 1 GiB"
         |forge| put_frame(&mut forge, [&0xfd2f_b528u32.to_le_bytes()[..], &[0x84, 0x48], &(1u32 << 30).to_le_bytes()[..], &[1, 0, 0]].concat());
     "window" "X02" ZstdWindow "a frame asks for a window of 2 GiB"

@@ -1,5 +1,5 @@
 //! Hostile and damaged bundles: one folder a defect under `testdata/attacks`, each with the code and reason
-//! it must end with (threat rows in `docs/threat-model.md`). The bytes are made by the table below and
+//! it must end with (rows of `docs/threats.md`). The bytes are made by the table below and
 //! committed; `UPDATE_TESTDATA=1 cargo test attacks` makes them anew.
 mod documents;
 mod format;

@@ -7,7 +7,7 @@ use crate::{
 };
 
 pub(super) const ATTACKS: &[Attack] = attacks! {
-    // A2 trust
+    // signatures
     "no-signature" "T01" SignatureMissing "all signatures are gone"
         |forge| remove(&mut forge, &signature_path());
     "empty-signature" "T02" SignatureInvalid "the signature is an empty file"
