@@ -28,7 +28,14 @@ pub(super) fn read_sums(dir: &Path) -> Result<Vec<u8>> {
         Err(error) => return Err(fs::failure(dir, "open", &error)),
     }
     fs::read_limited(&dir.join(SUMS), limits::SUMS_BYTES, Reason::SumsTooLarge).map_err(|failure| {
-        if failure.reason == Reason::NotFound { missing(Reason::FileMissing, SUMS) } else { failure.of(SUMS) }
+        if failure.reason == Reason::NotFound {
+            let message = format!("the folder holds no {SUMS}, which every bundle has");
+            Failure::new(Reason::FileMissing, dir.display(), message).hint(
+                "name the folder of the bundle itself, NAME-VERSION; if this is it, copy the file again",
+            )
+        } else {
+            failure.of(SUMS)
+        }
     })
 }
 
