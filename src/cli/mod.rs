@@ -17,9 +17,13 @@ use self::{args::Args, settings::Settings, ui::Out};
 
 /// Runs the program with `args` (the program name first) and returns its exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let args = match Args::try_parse_from(args) {
+    let words: Vec<OsString> = args.into_iter().collect();
+    if words.len() <= 1 {
+        return ui::help(&mut command());
+    }
+    let args = match Args::try_parse_from(&words) {
         Ok(args) => args,
-        Err(error) => return ui::usage(&error),
+        Err(error) => return ui::usage(&error, &words),
     };
     let out = Out::new(args.global.output, args.global.quiet, args.global.verbose);
     let outcome =

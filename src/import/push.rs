@@ -22,7 +22,7 @@ use crate::{
         failure::{Class, Failure, Failures, Reason, Result},
         progress::Progress,
     },
-    oci::{Descriptor, Reference},
+    oci::{Descriptor, Reference, media_type},
     remote::Client,
     report::receipt::Counts,
     store::{PublishedManifest, PublishedTag},
@@ -310,7 +310,7 @@ impl<'env> Push<'_, 'env> {
             .client
             .push_manifest(&at, &manifest.root.media_type, bytes)
             .await
-            .map_err(|failure| self.explained(failure))?;
+            .map_err(|failure| self.explained(failure, manifest))?;
         if manifest.subject.is_some() && !pushed.subject_accepted {
             unattached.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(manifest);
         }
@@ -318,9 +318,10 @@ impl<'env> Push<'_, 'env> {
     }
 
     /// Some registries take an index only with all its children.
-    fn explained(&self, failure: Failure) -> Failure {
-        let narrowed = self.plan.entries.iter().any(|entry| !entry.absent.is_empty());
-        if failure.reason == Reason::PushRefused && narrowed && failure.hint.is_none() {
+    fn explained(&self, failure: Failure, manifest: &PublishedManifest) -> Failure {
+        let narrowed = media_type::is_index(&manifest.root.media_type)
+            && self.plan.entries.iter().any(|entry| !entry.absent.is_empty());
+        if failure.reason == Reason::PushRefused && narrowed {
             return failure.hint(
                 "it may refuse an index whose other platforms are absent: import all platforms, or allow \
                  such indexes there (distribution: validation.manifests.indexes.platforms)",

@@ -39,7 +39,8 @@ pub fn load(path: &Path) -> Result<Manifest, Failures> {
         Reason::NotFound => failure
             .as_reason(Reason::ManifestNotFound)
             .hint("write one with `sealift init`, or name another with -f FILE"),
-        Reason::BadArgument => failure.as_reason(Reason::ManifestSyntax).hint("save it as text in UTF-8"),
+        // What is no text; a folder comes with a hint of its own.
+        Reason::BadArgument if failure.hint.is_none() => failure.as_reason(Reason::ManifestSyntax).hint("save it as text in UTF-8"),
         _ => failure,
     })?;
     parse(&text, path, &mut |included| fs::read_user_text(included))

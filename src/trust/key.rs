@@ -46,16 +46,15 @@ impl PublicKey {
                 "give the file that `sealift key public` prints, and keep the private key where it is",
             ));
         }
-        let key = VerifyingKey::from_public_key_pem(pem.trim()).map_err(|error| {
-            // The library's words help only where there is PEM; of other text it says that it holds a NUL byte.
-            let found = if pem.contains("-----BEGIN PUBLIC KEY-----") {
-                error.to_string()
-            } else {
-                "there is no -----BEGIN PUBLIC KEY----- in it".to_owned()
-            };
-            Failure::new(Reason::KeyFormat, "public key", format!("expected an Ed25519 key in PEM: {found}"))
+        let wrong = |message: String| {
+            Failure::new(Reason::KeyFormat, "public key", message)
                 .hint("print it with `sealift key public FILE` or `openssl pkey -in FILE -pubout`")
-        })?;
+        };
+        if !pem.trim_start().starts_with("-----BEGIN PUBLIC KEY-----") {
+            return Err(wrong("expected a file that begins with -----BEGIN PUBLIC KEY-----".to_owned()));
+        }
+        let key = VerifyingKey::from_public_key_pem(pem.trim())
+            .map_err(|error| wrong(format!("expected an Ed25519 key: {error}")))?;
         Self::from_key(key)
     }
 
@@ -131,6 +130,12 @@ impl PrivateKey {
             Failure::new(Reason::KeyFormat, "private key", message)
                 .hint("make one with `sealift key generate -o FILE` or `openssl genpkey -algorithm ed25519`")
         };
+        if pem.trim_start().starts_with("-----BEGIN PUBLIC KEY-----") {
+            return Err(wrong("expected a private key, found a public one".to_owned()));
+        }
+        if !pem.trim_start().starts_with("-----BEGIN ") {
+            return Err(wrong("expected a file that begins with -----BEGIN PRIVATE KEY-----".to_owned()));
+        }
         let (label, document) = SecretDocument::from_pem(pem.trim())
             .map_err(|error| wrong(format!("expected a private key in PEM: {error}")))?;
         let document = match label {

@@ -29,8 +29,10 @@ pub(super) fn read_sums(dir: &Path) -> Result<Vec<u8>> {
     }
     fs::read_limited(&dir.join(SUMS), limits::SUMS_BYTES, Reason::SumsTooLarge).map_err(|failure| {
         if failure.reason == Reason::NotFound {
-            let hint = format!("if `{}` is the folder of a bundle, copy this file again", dir.display());
-            missing(Reason::FileMissing, SUMS).hint(hint)
+            let message = format!("the folder holds no {SUMS}, which every bundle has");
+            Failure::new(Reason::FileMissing, dir.display(), message).hint(
+                "name the folder of the bundle itself, NAME-VERSION; if this is it, copy the file again",
+            )
         } else {
             failure.of(SUMS)
         }

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::support::{
     sandbox::{Ran, Sandbox},
+    sink::{Manner, Sink},
     upstream::Upstream,
 };
 
@@ -94,6 +95,13 @@ fn a_narrowed_index_keeps_its_bytes_and_names_what_is_absent() {
     assert_eq!(artifact["platforms"], serde_json::json!(["linux/arm64"]));
     assert!(!world.upstream.blob_requests().contains(&digest("amd")));
     world.json(&["verify", "media/test-1", "--key", "release.pub"]).ok();
+
+    // A registry that wants every child refuses such an index: the hint says why.
+    let sink = Sink::start(Manner::default());
+    let refused = world
+        .json(&["import", "media/test-1", "--key", "release.pub", "--to", &sink.host()])
+        .refused(9, "push-refused");
+    assert!(refused.json()["failures"][0]["hint"].as_str().unwrap().contains("platforms"));
 
     world.manifest("[[images]]\nimage = \"HOST/team/app:1\"\nplatforms = [\"linux/s390x\"]\n");
     world.json(&["lock"]).refused(9, "no-match");

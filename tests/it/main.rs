@@ -10,6 +10,7 @@
 mod architecture;
 mod attacks;
 mod bundle;
+mod cli;
 mod connected;
 mod docs;
 mod forge;

@@ -1,6 +1,6 @@
 //! `sealift import`
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use super::key;
 use crate::{
@@ -21,6 +21,10 @@ pub(super) fn run(args: &args::Import, settings: &Settings, out: &Out) -> Result
     let keys = key::public_keys(&args.keys.key)?;
     let platforms = args.platform.iter().map(|text| platform(text)).collect::<Result<_>>()?;
     let mapping = Mapping::parse(&args.map)?;
+    if let Some(folder) = args.receipt.as_ref().and_then(|path| path.parent()) {
+        // Not after an hour of work.
+        writable(folder)?;
+    }
     let bundle = verify::open(&args.bundle, &keys)?;
     let options = Options {
         destination: destination(args, settings, out)?,
@@ -39,6 +43,17 @@ pub(super) fn run(args: &args::Import, settings: &Settings, out: &Out) -> Result
     }
     out.report(&receipt);
     Ok(())
+}
+
+/// Fails unless `folder` is there.
+fn writable(folder: &Path) -> Result<()> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    match std::fs::metadata(folder) {
+        Ok(metadata) if metadata.is_dir() => Ok(()),
+        Ok(_) => Err(Failure::new(Reason::BadArgument, folder.display(), "expected a folder, found a file")
+            .hint("choose another path for the receipt")),
+        Err(error) => Err(fs::failure(folder, "write the receipt into", &error)),
+    }
 }
 
 fn platform(text: &str) -> Result<Platform> {

@@ -61,15 +61,15 @@ pub(super) fn private_keys(
 
 fn private_key(file: &Path, from: &Passphrase, settings: &Settings) -> Result<PrivateKey> {
     let metadata = std::fs::metadata(file).map_err(|error| fs::failure(file, "open", &error))?;
+    let pem = Secret::new(fs::read_user_text(file)?);
     let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
+    if mode & 0o077 != 0 && pem.reveal().contains("PRIVATE KEY-----") {
         let message = format!("mode {mode:04o} lets others read it");
         return Err(Failure::new(Reason::KeyPermissions, file.display(), message).hint(format!(
             "run `chmod 600 {}`; if others may have read it, make a new key",
             file.display()
         )));
     }
-    let pem = Secret::new(fs::read_user_text(file)?);
     let passphrase = if pem.reveal().contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") {
         Some(passphrase(from, settings, file, false)?)
     } else {

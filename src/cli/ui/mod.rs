@@ -4,6 +4,7 @@ mod human;
 mod progress;
 
 use std::{
+    ffi::OsString,
     io::{IsTerminal as _, Write as _},
     process::ExitCode,
     sync::Arc,
@@ -15,7 +16,7 @@ pub(super) use human::Human;
 
 use super::args::Form;
 use crate::base::{
-    failure::{Failure, Failures},
+    failure::{Failure, Failures, Reason},
     progress::Progress,
     text,
 };
@@ -129,8 +130,36 @@ impl<'a> FailureJson<'a> {
     }
 }
 
-/// What clap says: help and version are data and fine, the rest is usage.
-pub(super) fn usage(error: &clap::Error) -> ExitCode {
+/// What clap says: help and version are data and fine, the rest is usage. `words` is the command line, which
+/// could not be parsed.
+pub(super) fn usage(error: &clap::Error, words: &[OsString]) -> ExitCode {
+    if error.use_stderr() && asks_for_json(words) {
+        let failure = usage_failure(&error.render().to_string());
+        Out::new(Form::Json, false, false).failures(&failure.into());
+        return ExitCode::from(2);
+    }
     let _broken_pipe = error.print();
     if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS }
+}
+
+/// The help, for who typed nothing but the name.
+pub(super) fn help(command: &mut clap::Command) -> ExitCode {
+    let _broken_pipe = write!(std::io::stderr().lock(), "{}", command.render_long_help());
+    ExitCode::from(2)
+}
+
+fn asks_for_json(words: &[OsString]) -> bool {
+    let next = words.iter().skip(1);
+    words.iter().zip(next).any(|(flag, value)| flag == "--output" && value == "json")
+        || words.iter().any(|word| word == "--output=json")
+}
+
+/// The paragraphs of clap's text: what is wrong, tips, usage, a pointer to the help.
+fn usage_failure(text: &str) -> Failure {
+    let mut paragraphs = text.split("\n\n").map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
+    let message = paragraphs.next().unwrap_or_default();
+    let message = message.strip_prefix("error: ").unwrap_or(&message);
+    let hint = paragraphs.find(|text| text.starts_with("tip:") || text.starts_with("Usage:"));
+    let hint = hint.unwrap_or_else(|| "see `sealift --help`".to_owned());
+    Failure::new(Reason::BadArgument, "command line", message).hint(hint.trim_start_matches("tip: "))
 }

@@ -149,6 +149,8 @@ async fn a_file_is_joined_only_from_one_version() {
 async fn documents_are_small_and_may_be_missing() {
     let world = World::new(|seen| match seen.path() {
         "/index.yaml" => Answer::new(200, "entries: {}"),
+        "/forbidden" => Answer::new(403, ""),
+        "/private" => Answer::new(401, "").header("WWW-Authenticate", "Basic realm=\"x\""),
         _ => Answer::new(404, ""),
     })
     .await;
@@ -159,6 +161,10 @@ async fn documents_are_small_and_may_be_missing() {
     assert_eq!(get("/index.yaml", 11).await.unwrap().unwrap(), "entries: {}");
     assert_eq!(get("/index.yaml", 10).await.unwrap_err().reason, Reason::UpstreamLimit);
     assert_eq!(get("/none", 10).await.unwrap(), None);
+    assert_eq!(get("/forbidden", 10).await.unwrap_err().reason, Reason::HttpStatus);
+    for path in ["/forbidden", "/private", "/none"] {
+        assert_eq!(world.client.companion(&world.url(path), 10).await.unwrap(), None, "{path}");
+    }
     let encoding: Vec<_> =
         world.registry.seen().iter().map(|seen| seen.header("accept-encoding").map(str::to_owned)).collect();
     assert!(encoding.iter().all(|value| value.as_deref() == Some("identity")), "{encoding:?}");
