@@ -61,7 +61,7 @@ impl Source {
         size: Option<u64>,
     ) -> Result<(Digest, u64)> {
         let writer = match known {
-            Some(digest) => self.store.writer(digest)?,
+            Some(digest) => self.writer(digest).await?,
             None => self.store.scratch(Algorithm::Sha256)?,
         };
         let (writer, object) = match &wanted.source {
