@@ -111,22 +111,27 @@ impl Plan {
     }
 
     fn add(&mut self, source: &Source, item: Item) -> Result<()> {
-        for blob in item.graph.blobs.values() {
+        let Item { artifact, graph, from } = item;
+        let mut missing = MissingBlobs::new();
+        for blob in graph.blobs.values() {
             if !source.store.has(blob)? {
-                let Some(from) = &item.from else {
+                let Some(from) = &from else {
                     return Err(Failure::new(
                         Reason::BlobMissing,
                         &blob.digest,
                         "the local source no longer has it",
                     ));
                 };
-                let artifact = item.artifact.name.clone();
-                let missing = Missing { artifact, from: from.clone(), blob: blob.clone() };
-                self.missing.entry(blob.digest.clone()).or_insert(missing);
+                let artifact = artifact.name.clone();
+                let one = Missing { artifact, from: from.clone(), blob: blob.clone() };
+                missing.insert(blob.digest.clone(), one);
             }
         }
-        self.graph.absorb(item.graph);
-        self.artifacts.push(item.artifact);
+        self.graph.absorb(graph).map_err(|failure| under(&artifact.name, failure))?;
+        for (digest, one) in missing {
+            self.missing.entry(digest).or_insert(one);
+        }
+        self.artifacts.push(artifact);
         Ok(())
     }
 }

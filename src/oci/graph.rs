@@ -69,11 +69,29 @@ impl Graph {
         Ok(())
     }
 
-    /// Takes over everything that `other` holds.
-    pub fn absorb(&mut self, other: Self) {
+    /// Takes over everything that `other` holds, if both say the same of what they share: nothing is a manifest
+    /// to one and something else to the other.
+    pub fn absorb(&mut self, other: Self) -> Result<()> {
+        let is_blob = |digest| self.blobs.contains_key(digest) || other.blobs.contains_key(digest);
+        for (digest, (descriptor, _)) in self.manifests.iter().chain(&other.manifests) {
+            if is_blob(digest) {
+                let message = "one manifest names it as a manifest, another one as a layer or config";
+                return Err(Failure::new(Reason::OciAmbiguous, digest, message)
+                    .hint("leave one of the two out: content that can be read in two ways is not carried"));
+            }
+            if let Some((known, _)) = self.manifests.get(digest) {
+                agree(known, descriptor)?;
+            }
+        }
+        for (digest, blob) in &other.blobs {
+            if let Some(known) = self.blobs.get(digest) {
+                agree_on_size(known, blob)?;
+            }
+        }
         self.order.extend(other.order.into_iter().filter(|digest| !self.manifests.contains_key(digest)));
         self.manifests.extend(other.manifests);
         self.blobs.extend(other.blobs);
+        Ok(())
     }
 
     /// Descriptors of everything in the graph: manifests first, each kind sorted by digest.

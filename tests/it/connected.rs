@@ -487,3 +487,18 @@ fn what_cannot_fit_is_not_begun() {
     assert!(!world.upstream.blob_requests().iter().any(|blob| layers.contains(blob)));
     assert_eq!(std::fs::read_dir(world.sandbox.path("media")).unwrap().count(), 0);
 }
+
+#[test]
+fn a_manifest_that_is_also_a_layer_is_refused_before_layers_are_fetched() {
+    let world = World::new();
+    let subject = image(&world, "1", &["one"]);
+    {
+        let mut content = world.upstream.content();
+        let bytes = content.bytes_of(&subject);
+        let about = content.artifact("application/vnd.example.copy", None, &bytes);
+        content.tag("team/copy", "1", &about);
+    }
+    world.manifest("[[images]]\nimage = \"HOST/team/app:1\"\n[[images]]\nimage = \"HOST/team/copy:1\"\n");
+    world.json(&["lock"]).ok();
+    world.json(&["build", "--dry-run"]).refused(7, "oci-ambiguous");
+}

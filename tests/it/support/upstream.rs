@@ -122,6 +122,10 @@ impl Content {
         self.manifest(media_type::MANIFEST, &json)
     }
 
+    pub(crate) fn bytes_of(&self, manifest: &Descriptor) -> String {
+        String::from_utf8(self.manifests[&manifest.digest.to_string()].1.clone()).unwrap()
+    }
+
     pub(crate) fn tag(&mut self, repository: &str, tag: &str, at: &Descriptor) {
         self.tags.insert((repository.to_owned(), tag.to_owned()), at.digest.clone());
     }
