@@ -40,7 +40,9 @@ pub fn load(path: &Path) -> Result<Manifest, Failures> {
             .as_reason(Reason::ManifestNotFound)
             .hint("write one with `sealift init`, or name another with -f FILE"),
         // What is no text; a folder comes with a hint of its own.
-        Reason::BadArgument if failure.hint.is_none() => failure.as_reason(Reason::ManifestSyntax).hint("save it as text in UTF-8"),
+        Reason::BadArgument if failure.hint.is_none() => {
+            failure.as_reason(Reason::ManifestSyntax).hint("save it as text in UTF-8")
+        }
         _ => failure,
     })?;
     parse(&text, path, &mut |included| fs::read_user_text(included))
