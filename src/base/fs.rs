@@ -90,6 +90,57 @@ pub fn read_user_text(path: &Path) -> Result<String> {
         .map_err(|_utf8| Failure::new(Reason::BadArgument, path.display(), "is not UTF-8 text"))
 }
 
+/// Opens a file that the user named: links are followed, anything that is no plain file is refused.
+pub fn open_user(path: &Path) -> Result<File> {
+    let file = File::open(path).map_err(|error| failure(path, "open", &error))?;
+    let metadata = file.metadata().map_err(|error| failure(path, "inspect", &error))?;
+    if metadata.is_file() {
+        return Ok(file);
+    }
+    Err(Failure::new(Reason::FileSpecial, path.display(), "expected a plain file").hint("name a file"))
+}
+
+/// Permission bits of what stands at `path`, links followed.
+pub fn mode(path: &Path) -> Result<u32> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let metadata = fs::metadata(path).map_err(|error| failure(path, "open", &error))?;
+    Ok(metadata.permissions().mode() & 0o777)
+}
+
+/// Takes a folder for this process alone, until the value is dropped or the process ends, however it ends.
+/// `None` when another process has it.
+pub fn lock_dir(path: &Path) -> Result<Option<File>> {
+    let folder = File::open(path).map_err(|error| failure(path, "open", &error))?;
+    match folder.try_lock() {
+        Ok(()) => Ok(Some(folder)),
+        Err(fs::TryLockError::WouldBlock) => Ok(None),
+        Err(fs::TryLockError::Error(error)) => Err(failure(path, "lock", &error)),
+    }
+}
+
+/// Makes one folder; `false` when something of this name is there already.
+pub fn create_fresh_dir(path: &Path) -> Result<bool> {
+    match fs::create_dir(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(failure(path, "create", &error)),
+    }
+}
+
+/// Whether a folder holds nothing.
+pub fn is_empty_dir(path: &Path) -> Result<bool> {
+    let mut entries = fs::read_dir(path).map_err(|error| failure(path, "list", &error))?;
+    Ok(entries.next().is_none())
+}
+
+/// Removes a file; a missing one is fine.
+pub fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failure(path, "remove", &error)),
+        _ => Ok(()),
+    }
+}
+
 /// Makes `path` and its parents, private to the user where `private`.
 pub fn create_dir(path: &Path, private: bool) -> Result<()> {
     let mode = if private { 0o700 } else { 0o755 };

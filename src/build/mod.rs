@@ -164,19 +164,14 @@ pub fn seal(
 /// An empty folder that no other process uses. Leftovers of a killed run are removed.
 fn hold(staging: &Path) -> Result<File, Failure> {
     fs::create_dir(staging, false)?;
-    let folder = File::open(staging).map_err(|error| fs::failure(staging, "open", &error))?;
-    match folder.try_lock() {
-        Ok(()) => {}
-        Err(std::fs::TryLockError::WouldBlock) => {
-            return Err(Failure::new(
-                Reason::LockHeld,
-                staging.display(),
-                "another sealift builds this bundle here",
-            )
-            .hint("wait for it, or choose another folder"));
-        }
-        Err(std::fs::TryLockError::Error(error)) => return Err(fs::failure(staging, "lock", &error)),
-    }
+    let Some(folder) = fs::lock_dir(staging)? else {
+        return Err(Failure::new(
+            Reason::LockHeld,
+            staging.display(),
+            "another sealift builds this bundle here",
+        )
+        .hint("wait for it, or choose another folder"));
+    };
     fs::empty_dir(staging)?;
     Ok(folder)
 }

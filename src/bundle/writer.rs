@@ -188,7 +188,7 @@ fn write_volumes(
     fs::create_dir(&dir.join(sums::VOLUMES), false)?;
     let total = index.blobs.iter().map(|blob| blob.size).sum();
     let layout = layout::layout_index(&index.artifacts);
-    progress.start("seal", total);
+    progress.start("sealing", total);
     let pool = Pool::default();
     let sealed = std::thread::scope(|scope| {
         let pipeline = Pipeline::start(scope, dir, filling.limit, workers, &pool);

@@ -53,7 +53,7 @@ async fn bring(source: &Source, missing: &Missing) -> Result<()> {
     }
     match from {
         Upstream::Registry(repository) => {
-            let writer = source.store.writer(&blob.digest)?;
+            let writer = source.writer(&blob.digest).await?;
             let brought = source.client.blob(repository, blob, writer).await;
             brought.map_err(|failure| failure.of(format!("{artifact} (blob {})", blob.digest)))
         }

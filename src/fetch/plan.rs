@@ -135,7 +135,7 @@ async fn image(source: &Source, wanted: &WantedImage, locked: &LockedImage) -> R
     let name = Reference::parse(&locked.name)?;
     let absent: BTreeSet<Digest> = locked.absent.iter().cloned().collect();
     let (origin, repository) = if let ImageSource::Local(local) = &wanted.source {
-        if !source.store.has(&locked.root)? {
+        if !is_whole(source, &locked.root, &absent)? {
             bring_local(source, local, locked).await?;
         }
         (local.written.clone(), None)
@@ -186,7 +186,7 @@ async fn bring_local(
 
 async fn chart(source: &Source, wanted: &WantedChart, locked: &LockedChart) -> Result<Item> {
     let name = Reference::parse(&locked.name)?;
-    if !source.store.has(&locked.root)? || !is_whole(source, &locked.root)? {
+    if !is_whole(source, &locked.root, &BTreeSet::new())? {
         let origin = match &wanted.source {
             ChartSource::Repository(_) => origin(source, &locked.url, &locked.archive).await?,
             // Upstream's own artifact is the lock's root, unless its archive was completed here.
@@ -290,10 +290,16 @@ fn file(source: &Source, wanted: &WantedFile, locked: &LockedFile) -> Result<Ite
     Ok(Item { artifact, graph, from: Some(Upstream::File(wanted.clone())) })
 }
 
-/// Whether everything below a manifest in the store is there too.
-fn is_whole(source: &Source, root: &Descriptor) -> Result<bool> {
+/// Whether the store has a manifest and everything below it, but for what is absent.
+fn is_whole(source: &Source, root: &Descriptor, absent: &BTreeSet<Digest>) -> Result<bool> {
     let mut graph = Graph::default();
-    graph.add(root, &BTreeSet::new(), &mut |at| source.store.read_blob(at))?;
+    match graph.add(root, absent, &mut |at| source.store.read_blob(at)) {
+        // A run that was cut short, or damage: to be brought again.
+        Err(failure) if matches!(failure.reason, Reason::BlobMissing | Reason::StoreDamaged) => {
+            return Ok(false);
+        }
+        read => read?,
+    }
     for blob in graph.blobs.values() {
         if !source.store.has(blob)? {
             return Ok(false);

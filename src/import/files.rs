@@ -104,17 +104,13 @@ struct Temporary(PathBuf);
 
 impl Temporary {
     fn new(path: PathBuf) -> Result<Self> {
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(fs::failure(&path, "remove", &error))
-            }
-            _ => Ok(Self(path)),
-        }
+        fs::remove_file(&path)?;
+        Ok(Self(path))
     }
 }
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        let _renamed_already = std::fs::remove_file(&self.0);
+        let _renamed_already = fs::remove_file(&self.0);
     }
 }

@@ -35,7 +35,7 @@ pub(super) fn import(
     if options.dry_run {
         return Ok(());
     }
-    progress.start("import", work.counts.bytes_written);
+    progress.start("importing", work.counts.bytes_written);
     let brought = bring(source, &work.missing, store, options.workers, progress);
     progress.finish();
     brought?;

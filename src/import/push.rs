@@ -112,7 +112,7 @@ impl<'env> Push<'_, 'env> {
         if self.options.dry_run {
             return Ok(counts);
         }
-        self.progress.start("push", counts.bytes_written);
+        self.progress.start("pushing", counts.bytes_written);
         let pushed = self.bring(&missing, &gaps).await;
         self.progress.finish();
         pushed.map(|()| counts)

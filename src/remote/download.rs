@@ -128,6 +128,10 @@ impl Inner {
                 return Err(Trouble::passing(Failure::new(Reason::UpstreamMalformed, &call.object, message)));
             }
         }
+        if let (Length::AtMost(_), Some(total)) = (state.length, state.total) {
+            // Nobody looked at the space before: the length was not known.
+            writer.reserve(total.saturating_sub(writer.len()))?;
+        }
         while let Some(piece) = answer.piece().await? {
             if writer.len() + piece.len() as u64 > state.length.most() {
                 state.resume = false;

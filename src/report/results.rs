@@ -222,6 +222,15 @@ pub struct DiffReport {
     pub bytes_removed: u64,
 }
 
+/// Result of `init`.
+#[derive(Debug, Clone, Serialize)]
+pub struct InitReport {
+    /// 1.
+    pub schema: u32,
+    /// The manifest.
+    pub path: String,
+}
+
 /// Result of `key generate` and `key public`.
 #[derive(Debug, Clone, Serialize)]
 pub struct KeyReport {

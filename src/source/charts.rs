@@ -200,7 +200,7 @@ impl Source {
             return Err(Failure::new(Reason::ChartMalformed, repository, "the chart is larger than 64 MiB"));
         }
         if !self.store.has(layer)? {
-            self.client.blob(repository, layer, self.store.writer(&layer.digest)?).await?;
+            self.client.blob(repository, layer, self.writer(&layer.digest).await?).await?;
         }
         self.store.read_blob(layer)
     }

@@ -1,6 +1,6 @@
 //! Plain files, as OCI artifacts.
 
-use std::{fs::File, io::Read as _};
+use std::io::Read as _;
 
 use super::Source;
 use crate::{
@@ -61,7 +61,7 @@ impl Source {
         size: Option<u64>,
     ) -> Result<(Digest, u64)> {
         let writer = match known {
-            Some(digest) => self.store.writer(digest)?,
+            Some(digest) => self.writer(digest).await?,
             None => self.store.scratch(Algorithm::Sha256)?,
         };
         let (writer, object) = match &wanted.source {
@@ -125,13 +125,7 @@ fn copy(
     mut writer: BlobWriter,
     progress: &dyn crate::base::progress::Progress,
 ) -> Result<BlobWriter> {
-    let mut file = File::open(path).map_err(|error| fs::failure(path, "open", &error))?;
-    let plain = file.metadata().map_err(|error| fs::failure(path, "inspect", &error))?.is_file();
-    if !plain {
-        return Err(
-            Failure::new(Reason::FileSpecial, path.display(), "expected a plain file").hint("name a file")
-        );
-    }
+    let mut file = fs::open_user(path)?;
     writer.restart()?;
     let mut buffer = vec![0; 1 << 18];
     loop {

@@ -13,7 +13,15 @@ use std::sync::Arc;
 pub use charts::{BroughtChart, ChartOrigin, Dependency, FetchedChart};
 pub use files::BroughtFile;
 
-use crate::{base::progress::Progress, remote::Client, store::Store};
+use crate::{
+    base::{
+        digest::Digest,
+        failure::{Failure, Result},
+        progress::Progress,
+    },
+    remote::Client,
+    store::{BlobWriter, Store},
+};
 
 /// The way to upstream and to the store. Clones share both.
 #[derive(Clone)]
@@ -24,6 +32,15 @@ pub struct Source {
     pub store: Store,
     /// Who hears about it.
     pub progress: Arc<dyn Progress>,
+}
+
+impl Source {
+    /// A writer for the blob with this digest. What an earlier run left is hashed again first, which may take
+    /// long: not on a thread that sockets wait for.
+    pub async fn writer(&self, digest: &Digest) -> Result<BlobWriter> {
+        let (store, digest) = (self.store.clone(), digest.clone());
+        tokio::task::spawn_blocking(move || store.writer(&digest)).await.map_err(Failure::internal)?
+    }
 }
 
 impl std::fmt::Debug for Source {

@@ -122,7 +122,7 @@ impl Source {
             return Err(Failure::new(Reason::OciLimit, &blob.digest, "a config is larger than 8 MiB"));
         }
         if !self.store.has(blob)? {
-            self.client.blob(repository, blob, self.store.writer(&blob.digest)?).await?;
+            self.client.blob(repository, blob, self.writer(&blob.digest).await?).await?;
         }
         self.store.read_blob(blob)
     }

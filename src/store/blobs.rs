@@ -239,6 +239,11 @@ impl BlobWriter {
         }
     }
 
+    /// Fails unless so many further bytes fit where the store is.
+    pub fn reserve(&self, bytes: u64) -> Result<()> {
+        fs::require_space(self.store.home(), bytes, "the download")
+    }
+
     /// Throws away what was written and begins anew.
     pub fn restart(&mut self) -> Result<()> {
         self.file

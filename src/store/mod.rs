@@ -41,6 +41,7 @@ impl Store {
     pub fn open(home: &Path) -> Result<Self> {
         let blobs = home.join("blobs");
         let is_new = !blobs.is_dir();
+        fs::create_dir(home, true)?;
         fs::create_dir(&blobs, true)?;
         fs::create_dir(&home.join("staging"), true)?;
         if is_new {

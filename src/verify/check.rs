@@ -77,7 +77,7 @@ pub fn check(bundle: &VerifiedBundle, workers: usize, progress: &dyn Progress) -
     let pass = Pass { reader, progress, state: Mutex::default() };
     let runs = runs(reader);
     let next = AtomicUsize::new(0);
-    progress.start("verify", reader.index().blobs.iter().map(|blob| blob.size).sum());
+    progress.start("verifying", reader.index().blobs.iter().map(|blob| blob.size).sum());
     std::thread::scope(|scope| {
         for _ in 0..workers.clamp(1, runs.len().max(1)) {
             scope.spawn(|| {

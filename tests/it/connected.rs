@@ -430,3 +430,60 @@ fn an_archive_that_is_another_chart_is_refused() {
     world.manifest(WEB);
     world.json(&["lock"]).refused(7, "chart-malformed");
 }
+
+#[test]
+fn credentials_are_used_and_appear_nowhere() {
+    const PASSWORD: &str = "canary-in-the-mine";
+    // alice:canary-in-the-mine
+    const ENCODED: &str = "YWxpY2U6Y2FuYXJ5LWluLXRoZS1taW5l";
+    let world = World::new();
+    image(&world, "1", &["one"]);
+    world.upstream.content().authorization = Some(format!("Basic {ENCODED}"));
+    world.manifest("[[images]]\nimage = \"HOST/team/app:1\"\n");
+    let build = ["--output", "json", "-v", "build", "--key", "release.key", "-o", "media"];
+    let with = |password: &str| {
+        let login = format!("{}=alice:{password}", world.upstream.host());
+        world.sandbox.run_with(&build, &[("SEALIFT_REGISTRY_AUTH", &login)])
+    };
+    world.build(&[]).refused(9, "auth-failed");
+    let wrong = with("wrong-canary-in-the-mine").refused(9, "auth-failed");
+    let right = with(PASSWORD).ok();
+    for text in [&wrong.stdout, &wrong.stderr, &right.stdout, &right.stderr] {
+        assert!(!text.contains(PASSWORD) && !text.contains(ENCODED), "{text}");
+    }
+    let mut files = 0;
+    for entry in walkdir::WalkDir::new(world.sandbox.path(".")) {
+        let entry = entry.unwrap();
+        if !entry.file_type().is_file() {
+            continue;
+        }
+        let bytes = std::fs::read(entry.path()).unwrap();
+        for secret in [PASSWORD, ENCODED] {
+            let leaked = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+            assert!(!leaked, "{} holds the password", entry.path().display());
+        }
+        files += 1;
+    }
+    assert!(files > 10, "only {files} files were searched");
+}
+
+#[test]
+fn what_cannot_fit_is_not_begun() {
+    let world = World::new();
+    {
+        let mut content = world.upstream.content();
+        let image = content.image("linux/amd64", &["one"]);
+        let huge = Descriptor { size: 1 << 60, ..content.blob(media_type::LAYER_TAR, b"huge") };
+        let config = content.blob(media_type::CONFIG, b"{}");
+        let manifest = serde_json::json!({ "schemaVersion": 2, "mediaType": media_type::MANIFEST,
+            "config": config, "layers": [huge] });
+        let huge = content.manifest(media_type::MANIFEST, &manifest);
+        content.tag("team/app", "1", &image);
+        content.tag("team/app", "2", &huge);
+    }
+    world.manifest("[[images]]\nimage = \"HOST/team/app:1\"\n[[images]]\nimage = \"HOST/team/app:2\"\n");
+    world.build(&[]).refused(3, "disk-full");
+    let layers = [digest("one"), digest("huge")];
+    assert!(!world.upstream.blob_requests().iter().any(|blob| layers.contains(blob)));
+    assert_eq!(std::fs::read_dir(world.sandbox.path("media")).unwrap().count(), 0);
+}

@@ -130,6 +130,23 @@ fn nothing_is_trusted_without_the_right_key() {
 }
 
 #[test]
+fn a_local_image_of_which_the_store_lost_a_part_is_brought_again() {
+    let sandbox = built();
+    let bundle: serde_json::Value =
+        serde_json::from_str(&sandbox.read("media/demo-1.0/bundle.json")).unwrap();
+    let blobs = sandbox.path("home/blobs");
+    for blob in bundle["blobs"].as_array().unwrap() {
+        let hex = blob["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap();
+        let path = blobs.join("sha256").join(&hex[..2]).join(hex);
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let out = format!("without-{hex}");
+        sandbox.run(&["build", "--locked", "--key", "release.key", "-o", &out]).ok();
+        assert!(std::fs::read(&path).unwrap() == bytes);
+    }
+}
+
+#[test]
 fn a_flipped_bit_is_named_with_its_volume() {
     let sandbox = built();
     let volume = sandbox.path("media/demo-1.0/volumes/0001.tar.zst");

@@ -8,6 +8,7 @@ use crate::{
     base::{
         clock::Timestamp,
         failure::{Failure, Failures, Reason},
+        text,
     },
     build::{self, Options, Place},
     bundle,
@@ -88,6 +89,11 @@ async fn current_lock(
     let lock = resolve::resolve(source, &project.manifest, old, &Update::Missing, settings.now()).await?;
     if !args.dry_run {
         project.write(&lock)?;
+        let changes = text::count(project.changes(&lock).len(), "change");
+        source.progress.note(&format!(
+            "{}: brought up to the manifest, {changes}; review and commit it",
+            project.lock_path.display()
+        ));
     }
     Ok(lock)
 }

@@ -81,10 +81,8 @@ fn folder(args: &Demo, settings: &Settings) -> Result<PathBuf> {
     let Some(dir) = &args.dir else {
         for number in 1..10_000 {
             let dir = settings.temporary.join(format!("sealift-demo-{number}"));
-            match std::fs::create_dir(&dir) {
-                Ok(()) => return Ok(dir),
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(fs::failure(&dir, "create", &error)),
+            if fs::create_fresh_dir(&dir)? {
+                return Ok(dir);
             }
         }
         return Err(Failure::new(
@@ -95,8 +93,7 @@ fn folder(args: &Demo, settings: &Settings) -> Result<PathBuf> {
         .hint("remove the folders sealift-demo-* there, or name a folder with --dir"));
     };
     fs::create_dir(dir, false)?;
-    let mut entries = std::fs::read_dir(dir).map_err(|error| fs::failure(dir, "list", &error))?;
-    if entries.next().is_some() {
+    if !fs::is_empty_dir(dir)? {
         return Err(Failure::new(Reason::OutputExists, dir.display(), "the folder is not empty")
             .hint("name an empty or new folder"));
     }

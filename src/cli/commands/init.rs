@@ -7,6 +7,7 @@ use crate::{
     },
     cli::{args::Init, ui::Out},
     manifest,
+    report::InitReport,
 };
 
 pub(super) fn run(args: &Init, out: &Out) -> Result<(), Failures> {
@@ -29,6 +30,6 @@ pub(super) fn run(args: &Init, out: &Out) -> Result<(), Failures> {
         return Err(failure.hint("for instance edge-platform").into());
     }
     fs::write_atomic(at, manifest::starter(&name).as_bytes(), 0o644)?;
-    out.note(&format!("wrote {}; list what you need in it, then run `sealift lock`", at.display()));
+    out.report(&InitReport { schema: 1, path: at.display().to_string() });
     Ok(())
 }

@@ -2,7 +2,6 @@
 
 use std::{
     io::IsTerminal as _,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -60,9 +59,8 @@ pub(super) fn private_keys(
 }
 
 fn private_key(file: &Path, from: &Passphrase, settings: &Settings) -> Result<PrivateKey> {
-    let metadata = std::fs::metadata(file).map_err(|error| fs::failure(file, "open", &error))?;
+    let mode = fs::mode(file)?;
     let pem = Secret::new(fs::read_user_text(file)?);
-    let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o077 != 0 && pem.reveal().contains("PRIVATE KEY-----") {
         let message = format!("mode {mode:04o} lets others read it");
         return Err(Failure::new(Reason::KeyPermissions, file.display(), message).hint(format!(

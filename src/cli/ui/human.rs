@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use crate::{
     base::text::{bytes, count, escaped},
     report::{
-        BuildReport, Change, DiffReport, InspectReport, KeyReport, LockReport, PlanReport, Receipt,
-        VerifyReport,
+        BuildReport, Change, DiffReport, InitReport, InspectReport, KeyReport, LockReport, PlanReport,
+        Receipt, VerifyReport,
     },
 };
 
@@ -214,6 +214,12 @@ impl Human for DiffReport {
             bytes(self.bytes_removed)
         ));
         page.0
+    }
+}
+
+impl Human for InitReport {
+    fn human(&self) -> String {
+        format!("wrote {}; list what you need in it, then run `sealift lock`\n", name(&self.path))
     }
 }
 

@@ -171,6 +171,14 @@ async fn documents_are_small_and_may_be_missing() {
 }
 
 #[tokio::test]
+async fn a_file_that_does_not_fit_is_not_begun() {
+    let world = World::new(|_| Answer::with(200, Body::Huge)).await;
+    let writer = world.store.scratch(Digest::of(b"").algorithm()).unwrap();
+    let failure = world.client.file(&world.url("/tool"), writer, u64::MAX).await.unwrap_err();
+    assert_eq!(failure.reason, Reason::DiskFull);
+}
+
+#[tokio::test]
 async fn lists_are_read_page_by_page() {
     let world = World::new(|seen| match seen.target.as_str() {
         "/v2/team/app/tags/list?n=1000" => Answer::new(200, "{\"tags\":[\"b\",\"a\"]}")

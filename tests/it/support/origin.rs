@@ -52,7 +52,7 @@ pub(crate) enum Body {
     Chunked(Vec<u8>),
     /// Chunks without end.
     Endless,
-    /// A length of 10 GiB, and then nothing.
+    /// A length that no disk holds, and then nothing.
     Huge,
     /// One byte after the other, with pauses.
     Trickle(Vec<u8>, Duration),
@@ -169,7 +169,7 @@ async fn serve(stream: TcpStream, log: &Mutex<Vec<Seen>>, script: &Script) -> st
         Body::Whole(bytes) | Body::Cut(bytes, _) | Body::Trickle(bytes, _) => {
             write!(text, "Content-Length: {}\r\n", bytes.len()).unwrap();
         }
-        Body::Huge => text.push_str("Content-Length: 10737418240\r\n"),
+        Body::Huge => text.push_str("Content-Length: 4611686018427387904\r\n"),
         Body::Chunked(_) | Body::Endless => text.push_str("Transfer-Encoding: chunked\r\n"),
     }
     text.push_str("\r\n");

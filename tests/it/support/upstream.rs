@@ -23,6 +23,8 @@ pub(crate) struct Content {
     pub(crate) documents: BTreeMap<String, Vec<u8>>,
     /// Whether there is no referrers API, so that clients ask for the fallback tag.
     pub(crate) without_referrers: bool,
+    /// The `Authorization` that every request to the registry must carry.
+    pub(crate) authorization: Option<String>,
 }
 
 /// A running upstream; gone when dropped.
@@ -137,6 +139,9 @@ impl Content {
             return Answer::new(200, document.clone());
         }
         let Some(path) = seen.path().strip_prefix("/v2/") else { return nothing() };
+        if self.authorization.is_some() && self.authorization.as_deref() != seen.header("authorization") {
+            return Answer::new(401, "").header("WWW-Authenticate", "Basic realm=\"upstream\"");
+        }
         let Some((rest, target)) = path.rsplit_once('/') else { return Answer::new(200, "{}") };
         let Some((repository, kind)) = rest.rsplit_once('/') else { return nothing() };
         match kind {
