@@ -48,10 +48,10 @@ pub fn open_plain(path: &Path) -> Result<File> {
     let nofollow = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
     let flags = i32::try_from(nofollow.bits()).unwrap_or_default();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| {
-        if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) {
-            special(path)
-        } else {
-            failure(path, "open", &error)
+        // A link, or a socket.
+        match rustix::io::Errno::from_io_error(&error) {
+            Some(rustix::io::Errno::LOOP | rustix::io::Errno::NXIO) => special(path),
+            _ => failure(path, "open", &error),
         }
     })?;
     let metadata = file.metadata().map_err(|error| failure(path, "inspect", &error))?;
@@ -263,6 +263,8 @@ mod tests {
         let fifo = dir.path().join("fifo");
         rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
         assert_eq!(open_plain(&fifo).unwrap_err().reason, Reason::FileSpecial);
+        let _socket = std::os::unix::net::UnixListener::bind(dir.path().join("socket")).unwrap();
+        assert_eq!(open_plain(&dir.path().join("socket")).unwrap_err().reason, Reason::FileSpecial);
         assert_eq!(open_plain(dir.path()).unwrap_err().reason, Reason::FileSpecial);
     }
 

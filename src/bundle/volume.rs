@@ -158,10 +158,9 @@ impl Reader {
         Ok(hasher.finish())
     }
 
-    /// Digest of the file of `volume` from its first byte, over as many bytes as the first chunk of volume
-    /// `other` has; `None` when the file is shorter. Tells whether a file stands in the place of another.
-    pub fn beginning_as(&self, volume: usize, other: usize, buffer: &mut Vec<u8>) -> Result<Option<Digest>> {
-        let length = self.volume(other)?.size.min(limits::CHUNK_BYTES);
+    /// Digest of the first `length` bytes of the file of `volume`; `None` when it is shorter. Tells whether a
+    /// file stands in the place of another.
+    pub fn beginning(&self, volume: usize, length: u64, buffer: &mut Vec<u8>) -> Result<Option<Digest>> {
         let path = self.dir.join(&self.volume(volume)?.path);
         let file = fs::open_plain(&path)?;
         buffer.resize(usize::try_from(length).unwrap_or_default(), 0);
@@ -370,7 +369,8 @@ impl Reader {
     /// Checks what follows the last member of a volume: one frame with two zero blocks, and nothing more.
     pub fn end(&self, number: usize) -> Result<()> {
         let volume = self.volume(number)?;
-        let last = self.index.members.iter().rposition(|member| member.volume == number);
+        // Members stand in the order of their volumes.
+        let last = self.index.members.partition_point(|member| member.volume <= number).checked_sub(1);
         let last_member = last.and_then(|at| self.index.members.get(at));
         let start = last_member.map_or(0, |member| member.offset.saturating_add(member.frames.iter().sum()));
         let name = "end of the archive";

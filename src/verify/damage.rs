@@ -2,11 +2,12 @@
 
 use std::{
     cell::OnceCell,
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
 };
 
 use crate::{
     base::{
+        digest::Digest,
         failure::{Failure, Reason, Result},
         fs, limits, text,
     },
@@ -42,11 +43,16 @@ pub(super) fn wrong_sizes(reader: &Reader) -> Result<Vec<Failure>> {
 fn other_place(reader: &Reader, number: usize) -> Option<Failure> {
     let volume = reader.index().volumes.get(number.checked_sub(1)?)?;
     let own = reader.chunk_hash(number, 0)?;
+    // The file is read once for each length that a first chunk has: one, and some for short volumes.
+    let mut begins: BTreeMap<u64, Option<Digest>> = BTreeMap::new();
     let mut buffer = Vec::new();
     let others = (1..).zip(&reader.index().volumes).filter(|(other, _)| *other != number);
     for (other, there) in others {
-        // Read as much as the other volume's first chunk has; a shorter file cannot be it.
-        let begins = reader.beginning_as(number, other, &mut buffer).ok()?;
+        let length = there.size.min(limits::CHUNK_BYTES);
+        let begins = match begins.entry(length) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(reader.beginning(number, length, &mut buffer).ok()?),
+        };
         let signed = reader.chunk_hash(other, 0)?;
         if signed != own && begins.as_ref().is_some_and(|found| found.bytes() == signed) {
             let message = format!("the file is {}, in the wrong place", there.path);

@@ -61,6 +61,11 @@ mv "$here/one" "$copy/volumes/0002.tar.zst"
 refused "two volumes swapped" 4 volume-of-other-bundle
 fresh; echo hello >"$copy/volumes/0099.tar.zst"
 refused "a volume too many" 7 file-extra
+# Two lines for sort and uniq, which take one for the other.
+fresh; echo hello >"$copy/$(printf 'a.txt\nxxa.txt')"
+refused "a file too many, with a line feed in its name" 7 file-extra
+fresh; echo hello >"$copy/signatures/notes.sig"
+refused "a file too many among the signatures" 7 file-extra
 fresh; ln -s /etc/passwd "$copy/notes.txt"
 refused "a link too many" 7 file-special
 fresh; sed -i 's/sequence=1/sequence=2/' "$copy/SHA256SUMS"

@@ -170,6 +170,23 @@ fn a_narrowed_import_keeps_the_index_and_names_what_is_absent() {
     assert_eq!(reason(scene.run(&none)), Reason::FilterMatchesNothing);
 }
 
+/// Threats C07: what a killed import left goes before the room for the next one is counted.
+#[test]
+fn leftovers_of_a_killed_import_are_swept() {
+    let scene = Scene::new();
+    let site = scene.site();
+    let left = site.home().join("staging/scratch-1-0.part");
+    let held = site.home().join("staging/scratch-1-1.part");
+    std::fs::write(&left, noise(9, 1000)).unwrap();
+    let file = std::fs::File::create(&held).unwrap();
+    file.lock().unwrap();
+    scene.site();
+    assert!(!left.exists() && held.exists(), "a file that a process holds stays");
+    drop(file);
+    scene.site();
+    assert!(!held.exists());
+}
+
 #[test]
 fn a_damaged_bundle_publishes_nothing_and_a_good_copy_finishes() {
     let scene = Scene::new();
@@ -187,6 +204,30 @@ fn a_damaged_bundle_publishes_nothing_and_a_good_copy_finishes() {
     std::fs::write(&volume, &good).unwrap();
     scene.run(&home(&site)).unwrap();
     assert_eq!(site.repositories(None, 9).unwrap().len(), 4);
+}
+
+/// Threats R04: several processes, here with a store of their own each, import into one new home.
+#[test]
+fn imports_at_the_same_time_lose_nothing() {
+    let scene = Scene::new();
+    let names = ["*/nginx:1.27", "*/nginx:stable", "*/app:*", "charts.*", "files/*", "*"];
+    std::thread::scope(|scope| {
+        for name in names {
+            let scene = &scene;
+            scope.spawn(move || {
+                let options = Options { names: vec![name.into()], ..home(&scene.site()) };
+                scene.run(&options).unwrap();
+            });
+        }
+    });
+    let site = scene.site();
+    assert_eq!(site.repositories(None, 9).unwrap().len(), 4);
+    assert_eq!(site.tags(NGINX, None, 9).unwrap().unwrap(), ["1.27", "sig", "stable"]);
+    assert_eq!(site.receipts().unwrap().len(), names.len());
+    for blob in &scene.workshop.contents.blobs {
+        site.read_blob(blob).unwrap();
+    }
+    assert_eq!(std::fs::read_dir(site.home().join("staging")).unwrap().count(), 0);
 }
 
 #[test]

@@ -380,14 +380,14 @@ fn rot_on_disk_never_leaves_as_a_complete_answer() {
     let answer = site.get(&site.layer_path());
     assert_eq!(answer.status, 200);
     assert!(!answer.is_whole(), "wrong bytes were delivered whole");
-    // The bad copy is gone, so that the next import brings it again.
+    // The bad copy is gone, so that the next import brings it again; until then the disk is right (R07).
     assert_eq!(site.ask("HEAD", &site.layer_path(), &[]).status, 404);
     site.store.put(&Descriptor::of("x", &site.layer), &site.layer).unwrap();
     assert!(site.get(&site.layer_path()).is_whole());
     std::fs::write(site.store.blob_path(&layer), &site.layer[..9]).unwrap();
     assert_eq!(site.get(&site.layer_path()).body.len(), 0);
 
-    // As after a crash of a file system that lost the content: empty is not whole either.
+    // As after a crash of a file system that lost the content (C01): empty is not whole either.
     std::fs::write(site.store.blob_path(&layer), b"").unwrap();
     assert_eq!(site.get(&site.layer_path()).status, 500);
     assert_eq!(site.get(&site.layer_path()).status, 404);

@@ -204,6 +204,7 @@ const NETWORK: &[Row] = &[
 
 const SITE: &[Row] = &[
     ("R01", "media change between checking and use", &[]),
+    ("R04", "two imports at once", &[]),
     ("R07", "the database knows content that the disk has not", &[]),
     (
         "R11",
@@ -220,6 +221,7 @@ const SITE: &[Row] = &[
     ),
     ("C01", "a file without content after a crash", &[]),
     ("C04", "a failed sync, then a good one", &[]),
+    ("C07", "what killed runs leave fills the disk", &[]),
     ("C11", "a medium that only says that it keeps what is written", &[]),
     (
         "C15",

@@ -205,11 +205,32 @@ pub(super) const ATTACKS: &[Attack] = attacks! {
         |forge| forge.index.artifacts[0].name = "docker.io/library/Tool:2".into();
     "tag-long" "J17" NameMalformed "an artifact's tag has 129 letters"
         |forge| forge.index.artifacts[0].name = format!("docker.io/library/tool:{}", "x".repeat(129));
+    "config-with-wishes" "J14" Accepted "a config asks for a user and labels that have hurt other tools: it is carried as bytes"
+        |_forge| {
+        let mut scene = Scene::empty();
+        let wishes = json!({"os": "linux", "config": {"User": "4294967296", "Labels": {"containerd.io/restart.logpath": "binary:///bin/sh"}}});
+        let config = scene.blob(media_type::CONFIG, wishes.to_string().as_bytes());
+        let root = scene.document(media_type::MANIFEST, json!({"config": config, "layers": []}));
+        scene.artifact("registry.example.com/app:1", &root);
+        scene.forge()
+    };
+    "files-by-case" "J19" BundleIndexMismatch "two files whose names differ in case only would stand in one place"
+        |_forge| {
+        let mut scene = Scene::empty();
+        let config = scene.blob(media_type::EMPTY, b"{}");
+        for (name, content) in [("Tool", b"one"), ("tool", b"two")] {
+            let mut layer = json!(scene.blob(media_type::OCTETS, content));
+            layer["annotations"] = json!({TITLE: name});
+            let root = scene.document(media_type::MANIFEST, json!({"config": config, "layers": [layer]}));
+            scene.artifact(&format!("files/{name}:1"), &root).kind = ArtifactKind::File;
+        }
+        scene.forge()
+    };
     "name-of-other-digest" "J17" BundleIndexMismatch "an artifact's name has the digest of something else"
         |forge| forge.index.artifacts[1].name = format!("registry.example.com/team/app:1.0@{}", Digest::of(b"other"));
     "name-too-long-inside" "J17" NameMalformed "an artifact's repository is too long once its registry stands before it"
         |forge| forge.index.artifacts[0].name = format!("docker.io/{}:2", "x".repeat(250));
-    "two-for-one-tag" "J18" BundleIndexMismatch "an image and a chart would stand under one tag"
+    "two-for-one-tag" "J17" BundleIndexMismatch "an image and a chart would stand under one tag"
         |_forge| {
         let mut scene = Scene::empty();
         let layer = scene.blob(media_type::LAYER_TAR, b"a layer");
@@ -218,7 +239,7 @@ pub(super) const ATTACKS: &[Attack] = attacks! {
         scene.artifact("registry.example.com/app:1", &chart).kind = ArtifactKind::Chart;
         scene.forge()
     };
-    "referrer-takes-tag" "J18" BundleIndexMismatch "a referrer would stand under the tag of an image"
+    "referrer-takes-tag" "J13" BundleIndexMismatch "a referrer would stand under the tag of an image"
         |_forge| {
         let mut scene = Scene::empty();
         let layer = scene.blob(media_type::LAYER_TAR, b"a layer");
