@@ -53,7 +53,7 @@ fn with_key_id(line: &str, id: &str) -> String {
 }
 
 fn is_progress(line: &str) -> bool {
-    ["fetching: ", "seal: ", "verify: ", "import: "].iter().any(|phase| line.starts_with(phase))
+    ["fetching: ", "sealing: ", "verifying: ", "importing: "].iter().any(|phase| line.starts_with(phase))
 }
 
 /// Every Markdown page for users.
