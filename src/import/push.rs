@@ -126,7 +126,20 @@ impl<'env> Push<'_, 'env> {
         }
         let unattached = unattached.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         self.all(&unattached, |manifest| self.attach(manifest)).await?;
-        self.all(&missing.tags, |tag| self.tag(tag)).await?;
+        // Tags of one repository go one after another: CNCF distribution rewrites the link of a manifest when a
+        // tag is put, and an index put meanwhile finds the link of its child empty.
+        let mut repositories: BTreeMap<&str, Vec<&PublishedTag>> = BTreeMap::new();
+        for tag in &missing.tags {
+            repositories.entry(&tag.repository).or_default().push(tag);
+        }
+        let repositories: Vec<Vec<&PublishedTag>> = repositories.into_values().collect();
+        self.all(&repositories, async |tags| {
+            for tag in tags {
+                self.tag(tag).await?;
+            }
+            Ok(())
+        })
+        .await?;
         Ok(())
     }
 

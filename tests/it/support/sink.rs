@@ -55,6 +55,8 @@ struct Shared {
     next: Arc<AtomicUsize>,
     /// Blobs that are taken before the breakdown.
     left: Arc<AtomicUsize>,
+    /// Repositories in which a tag is being put.
+    tagging: Arc<Mutex<BTreeSet<String>>>,
 }
 
 /// A running registry; gone when dropped.
@@ -71,7 +73,7 @@ impl Sink {
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         let left = Arc::new(AtomicUsize::new(manner.breaks_after.unwrap_or(usize::MAX)));
-        let shared = Shared { manner, content: Arc::default(), next: Arc::default(), left };
+        let shared = Shared { manner, content: Arc::default(), next: Arc::default(), left, tagging: Arc::default() };
         let app = axum::Router::new().fallback(handle).with_state(shared.clone());
         runtime.spawn(async move { axum::serve(listener, app).await });
         Self { address, shared, _runtime: runtime }
@@ -133,6 +135,16 @@ async fn handle(State(shared): State<Shared>, request: Request) -> Response {
         return refuse(500, "UNKNOWN").into_response();
     }
     let path = parts.uri.path().strip_prefix("/v2/").unwrap_or("").to_owned();
+    // As CNCF distribution does: while one tag is put, another of the same repository may fail.
+    let tagged = (parts.method == Method::PUT && !path.contains("/uploads/") && !path.contains("/sha256:"))
+        .then(|| path.split("/manifests/").next().unwrap_or("").to_owned());
+    if let Some(repository) = &tagged {
+        if !shared.tagging.lock().unwrap().insert(repository.clone()) {
+            return refuse(400, "DIGEST_INVALID").into_response();
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        shared.tagging.lock().unwrap().remove(repository);
+    }
     let call = Call { shared: &shared, method: parts.method, headers: parts.headers, query, body };
     call.answer(&path).unwrap_or_else(Refused::into_response)
 }
