@@ -121,25 +121,18 @@ impl<'env> Push<'_, 'env> {
     async fn bring(&self, missing: &Missing<'env>, gaps: &[Gap<'env>]) -> Result<(), Failures> {
         self.all(gaps, |gap| self.close(gap)).await?;
         let unattached = Mutex::new(Vec::new());
-        for level in levels(self.plan, &missing.manifests) {
+        let heights = heights(self.plan);
+        let height = |repository: &str, digest: &Digest| heights.get(&(repository, digest)).copied();
+        for level in levels(&missing.manifests, |one| height(&one.repository, &one.root.digest)) {
             self.all(&level, |manifest| self.manifest(manifest, &unattached)).await?;
         }
         let unattached = unattached.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         self.all(&unattached, |manifest| self.attach(manifest)).await?;
-        // Tags of one repository go one after another: CNCF distribution rewrites the link of a manifest when a
-        // tag is put, and an index put meanwhile finds the link of its child empty.
-        let mut repositories: BTreeMap<&str, Vec<&PublishedTag>> = BTreeMap::new();
-        for tag in &missing.tags {
-            repositories.entry(&tag.repository).or_default().push(tag);
+        // A tag writes its manifest again. On a disk, CNCF distribution loses sight of it meanwhile and refuses
+        // the tag of an index above it, so these too go from the leaves to the roots.
+        for level in levels(&missing.tags, |tag| height(&tag.repository, &tag.digest)) {
+            self.all(&level, |tag| self.tag(tag)).await?;
         }
-        let repositories: Vec<Vec<&PublishedTag>> = repositories.into_values().collect();
-        self.all(&repositories, async |tags| {
-            for tag in tags {
-                self.tag(tag).await?;
-            }
-            Ok(())
-        })
-        .await?;
         Ok(())
     }
 
@@ -381,8 +374,8 @@ fn may_pass(reason: Reason) -> bool {
     matches!(reason, Reason::Network | Reason::UpstreamTimeout | Reason::HttpStatus | Reason::RateLimited)
 }
 
-/// The manifests in groups: each needs only those of earlier groups. A referrer comes after its subject.
-fn levels<'a>(plan: &Plan, missing: &[&'a PublishedManifest]) -> Vec<Vec<&'a PublishedManifest>> {
+/// How many manifests stand below each, by repository and digest. A referrer stands above its subject.
+fn heights(plan: &Plan) -> BTreeMap<(&str, &Digest), usize> {
     let mut heights: BTreeMap<(&str, &Digest), usize> = BTreeMap::new();
     for manifest in &plan.manifests {
         let below = manifest.children.iter().chain(&manifest.subject);
@@ -390,10 +383,14 @@ fn levels<'a>(plan: &Plan, missing: &[&'a PublishedManifest]) -> Vec<Vec<&'a Pub
         let height = below.max().map_or(0, |height| height + 1);
         heights.insert((&manifest.repository, &manifest.root.digest), height);
     }
-    let mut levels: BTreeMap<usize, Vec<&PublishedManifest>> = BTreeMap::new();
-    for &manifest in missing {
-        let height = heights.get(&(manifest.repository.as_str(), &manifest.root.digest));
-        levels.entry(height.copied().unwrap_or_default()).or_default().push(manifest);
+    heights
+}
+
+/// The items in groups: each needs only those of earlier groups.
+fn levels<'a, T>(items: &[&'a T], height: impl Fn(&T) -> Option<usize>) -> Vec<Vec<&'a T>> {
+    let mut levels: BTreeMap<usize, Vec<&T>> = BTreeMap::new();
+    for &item in items {
+        levels.entry(height(item).unwrap_or_default()).or_default().push(item);
     }
     levels.into_values().collect()
 }

@@ -79,7 +79,7 @@ impl Answer {
         Failure::new(reason, object, format!("{what}: {status}{words}")).hint(match status.as_u16() {
             404 => "check the name; some servers also hide what an account may not see",
             403 => "check that the account may do this, and the server's own rules",
-            400 if plain => {
+            400 if plain && words.is_empty() => {
                 "if the server speaks TLS, set plain_http = false for it, or ca_file for a certificate of your own"
             }
             413 => "the server has a limit on sizes: raise it there",

@@ -281,6 +281,20 @@ fn a_registry_gets_children_before_parents_and_tags_last() {
 }
 
 #[test]
+fn the_tag_of_an_index_waits_for_those_of_its_children() {
+    let mut scene = Scene::new();
+    for (platform, child) in [("amd64", &scene.amd), ("arm64", &scene.arm)] {
+        let root = Descriptor { platform: None, ..child.clone() };
+        let image = scene.workshop.artifact(ArtifactKind::Image, &format!("{NGINX}:{platform}"), &root);
+        image.platforms = vec![format!("linux/{platform}")];
+    }
+    scene.bundle = scene.workshop.write("tagged", None, 2);
+    let sink = Sink::start(Manner { referrers: true, blinks: true, ..Manner::default() });
+    let options = Options { workers: 16, ..registry(&sink, "") };
+    scene.run(&options).unwrap();
+}
+
+#[test]
 fn without_the_referrers_api_the_fallback_tag_is_kept() {
     let scene = Scene::new();
     let sink = Sink::start(Manner::default());
@@ -303,7 +317,7 @@ fn without_the_referrers_api_the_fallback_tag_is_kept() {
 #[test]
 fn a_cut_push_goes_on_where_it_ended() {
     let scene = Scene::new();
-    let sink = Sink::start(Manner { referrers: true, breaks_after: Some(3) });
+    let sink = Sink::start(Manner { referrers: true, breaks_after: Some(3), ..Manner::default() });
     assert_eq!(scene.run(&registry(&sink, "")).unwrap_err().code(), 9);
     sink.with(|content| {
         assert_eq!(content.log.len(), 3);

@@ -28,6 +28,9 @@ use serde_json::json;
 pub(crate) struct Manner {
     /// Has the referrers API of OCI 1.1 and answers `OCI-Subject`.
     pub(crate) referrers: bool,
+    /// Takes its time to write a manifest, and meanwhile refuses an index above it, as CNCF distribution does on
+    /// a disk: the manifest's file is empty for a moment.
+    pub(crate) blinks: bool,
     /// Breaks down (answers 500 to everything) after so many blobs.
     pub(crate) breaks_after: Option<usize>,
 }
@@ -44,6 +47,8 @@ pub(crate) struct Content {
     pub(crate) repositories: BTreeMap<String, Repository>,
     blobs: BTreeMap<Digest, Bytes>,
     uploads: BTreeMap<usize, Vec<u8>>,
+    /// Manifests that are being written.
+    writing: Vec<Digest>,
     /// `PUT name/manifests/tag`, `POST name/mount/digest`, in the order they succeeded.
     pub(crate) log: Vec<String>,
 }
@@ -55,8 +60,6 @@ struct Shared {
     next: Arc<AtomicUsize>,
     /// Blobs that are taken before the breakdown.
     left: Arc<AtomicUsize>,
-    /// Repositories in which a tag is being put.
-    tagging: Arc<Mutex<BTreeSet<String>>>,
 }
 
 /// A running registry; gone when dropped.
@@ -73,7 +76,7 @@ impl Sink {
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         let left = Arc::new(AtomicUsize::new(manner.breaks_after.unwrap_or(usize::MAX)));
-        let shared = Shared { manner, content: Arc::default(), next: Arc::default(), left, tagging: Arc::default() };
+        let shared = Shared { manner, content: Arc::default(), next: Arc::default(), left };
         let app = axum::Router::new().fallback(handle).with_state(shared.clone());
         runtime.spawn(async move { axum::serve(listener, app).await });
         Self { address, shared, _runtime: runtime }
@@ -135,17 +138,21 @@ async fn handle(State(shared): State<Shared>, request: Request) -> Response {
         return refuse(500, "UNKNOWN").into_response();
     }
     let path = parts.uri.path().strip_prefix("/v2/").unwrap_or("").to_owned();
-    // As CNCF distribution does: while one tag is put, another of the same repository may fail.
-    let tagged = (parts.method == Method::PUT && !path.contains("/uploads/") && !path.contains("/sha256:"))
-        .then(|| path.split("/manifests/").next().unwrap_or("").to_owned());
-    if let Some(repository) = &tagged {
-        if !shared.tagging.lock().unwrap().insert(repository.clone()) {
+    let call = Call { shared: &shared, method: parts.method, headers: parts.headers, query, body };
+    let written = (shared.manner.blinks && call.method == Method::PUT && path.contains("/manifests/"))
+        .then(|| Digest::of(&call.body));
+    if let Some(digest) = &written {
+        if call.looks_at_what_is_written() {
             return refuse(400, "DIGEST_INVALID").into_response();
         }
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        shared.tagging.lock().unwrap().remove(repository);
+        shared.content.lock().unwrap().writing.push(digest.clone());
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        let looked = call.looks_at_what_is_written();
+        shared.content.lock().unwrap().writing.retain(|one| one != digest);
+        if looked {
+            return refuse(400, "DIGEST_INVALID").into_response();
+        }
     }
-    let call = Call { shared: &shared, method: parts.method, headers: parts.headers, query, body };
     call.answer(&path).unwrap_or_else(Refused::into_response)
 }
 
@@ -158,6 +165,12 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
+    fn looks_at_what_is_written(&self) -> bool {
+        let Ok(document) = Document::parse(&self.body, media_type::INDEX) else { return false };
+        let content = self.shared.content.lock().unwrap();
+        document.descriptors().iter().any(|needed| content.writing.contains(&needed.digest))
+    }
+
     fn answer(&self, path: &str) -> Answer {
         if path.is_empty() {
             return Ok(answer(200, &[], "{}"));
