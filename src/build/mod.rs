@@ -134,6 +134,15 @@ pub fn preflight(
     fs::require_space(options.output, bundle, "the bundle")
 }
 
+/// Fails with [`Reason::NoKey`] when nobody signs. [`seal`] asks too; asking first saves the work before it.
+pub fn require_keys(keys: &[PrivateKey]) -> Result<(), Failure> {
+    if !keys.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(Reason::NoKey, "build", "there is no key to sign with")
+        .hint("make one with `sealift key generate -o release.key` and give it with --key release.key"))
+}
+
 /// Seals `contents`, all of which is in the store, and publishes the bundle.
 pub fn seal(
     mut staging: Staging,
@@ -142,11 +151,7 @@ pub fn seal(
     options: &Options<'_>,
     progress: &dyn Progress,
 ) -> Result<BuildReport, Failures> {
-    if options.keys.is_empty() {
-        return Err(Failure::new(Reason::NoKey, "build", "there is no key to sign with")
-            .hint("make one with `sealift key generate -o release.key` and give it with --key")
-            .into());
-    }
+    require_keys(options.keys)?;
     let needed = bundle::plan(contents, options.volume_limit)?.bytes;
     fs::require_space(options.output, needed, "the bundle")?;
     let Staging { path, target, .. } = &staging;

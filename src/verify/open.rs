@@ -26,7 +26,7 @@ use crate::{
 /// grammar; the list of files; the small files; `bundle.json` against itself; sizes of volumes.
 pub fn open(dir: &Path, keys: &[PublicKey]) -> Result<VerifiedBundle, Failures> {
     if keys.is_empty() {
-        trust::check_signatures(&[], &[], keys)?;
+        trust::check_signatures(&[], &[], keys).map_err(|failure| failure.of(dir.display()))?;
     }
     let sums = files::read_sums(dir)?;
     let signatures = files::read_signatures(dir)?;

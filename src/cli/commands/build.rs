@@ -24,10 +24,8 @@ use crate::{
 pub(super) fn run(args: &args::Build, settings: &Settings, out: &Out) -> Result<(), Failures> {
     let project = Project::open(&args.manifest.path)?;
     let keys = key::private_keys(&args.key, &args.passphrase, settings)?;
-    if keys.is_empty() && !args.dry_run {
-        let failure = Failure::new(Reason::NoKey, "build", "there is no key to sign with");
-        let hint = "make one with `sealift key generate -o release.key` and give it with --key release.key";
-        return Err(failure.hint(hint).into());
+    if !args.dry_run {
+        build::require_keys(&keys)?;
     }
     let volume_limit = args.volume_size;
     let source = connected::source(settings, &project.manifest, out)?;
