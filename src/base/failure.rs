@@ -109,7 +109,7 @@ reasons! {
     LockMissing "lock-missing" Usage "a lock is needed and there is none"
     LockOutdated "lock-outdated" Usage "the lock does not match the manifest"
     LockMalformed "lock-malformed" Usage "the lock is not one that sealift writes"
-    KeyFormat "key-format" Usage "a key file is no Ed25519 key in PEM (PKCS#8 or SPKI)"
+    KeyFormat "key-format" Usage "a key file is no Ed25519 or ECDSA P-256 key in PEM (PKCS#8 or SPKI)"
     KeyPassphrase "key-passphrase" Usage "the passphrase of a key is missing or wrong"
     KeyPermissions "key-permissions" Usage "a private key can be read by others"
     KeyExists "key-exists" Usage "the key file exists already and is not overwritten"

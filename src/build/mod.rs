@@ -24,7 +24,7 @@ use crate::{
     oci::Descriptor,
     report::{BuildReport, VolumeLine},
     store::Store,
-    trust::PrivateKey,
+    trust::Signer,
     verify::{self, VerifiedBundle},
 };
 
@@ -34,7 +34,7 @@ pub struct Options<'a> {
     /// The folder that gets the folder `NAME-VERSION`.
     pub output: &'a Path,
     /// Who signs; at least one.
-    pub keys: &'a [PrivateKey],
+    pub keys: &'a [Box<dyn Signer>],
     /// Most bytes of one volume; no limit when absent.
     pub volume_limit: Option<u64>,
     /// Threads.
@@ -135,7 +135,7 @@ pub fn preflight(
 }
 
 /// Fails with [`Reason::NoKey`] when nobody signs. [`seal`] asks too; asking first saves the work before it.
-pub fn require_keys(keys: &[PrivateKey]) -> Result<(), Failure> {
+pub fn require_keys(keys: &[Box<dyn Signer>]) -> Result<(), Failure> {
     if !keys.is_empty() {
         return Ok(());
     }

@@ -26,7 +26,7 @@ use crate::{
     oci::{Descriptor, media_type},
     report,
     store::Store,
-    trust::PrivateKey,
+    trust::Signer,
 };
 
 /// What a bundle will need.
@@ -108,7 +108,7 @@ pub fn write(
     source: &Store,
     volume_limit: Option<u64>,
     workers: usize,
-    keys: &[PrivateKey],
+    keys: &[Box<dyn Signer>],
     progress: &dyn Progress,
 ) -> Result<Written, Failures> {
     let filling = filling(volume_limit)?;
@@ -514,7 +514,7 @@ fn write_documents(
     contents: &Contents,
     reaches: &[Reach],
     (volumes, chunks): (Vec<Digest>, Vec<u8>),
-    keys: &[PrivateKey],
+    keys: &[Box<dyn Signer>],
 ) -> Result<Written> {
     let rows =
         index.artifacts.iter().zip(reaches).map(|(artifact, reach)| super::inventory_row(artifact, reach));
@@ -551,8 +551,9 @@ fn write_documents(
     fs::create_dir(&dir.join(sums::SIGNATURES), false)?;
     for key in keys {
         let path = dir.join(sums::SIGNATURES).join(format!("{}.sig", key.public().key_id()));
-        fs::write_atomic(&path, &key.sign(sums.as_bytes()), 0o644)?;
-        bytes += crate::trust::SIGNATURE_LENGTH as u64;
+        let signature = key.sign(sums.as_bytes())?;
+        fs::write_atomic(&path, &signature, 0o644)?;
+        bytes += signature.len() as u64;
     }
     fs::sync_dir(dir)?;
     Ok(Written { sums_digest: Digest::of(sums.as_bytes()), index, bytes: bytes + sums.len() as u64 })

@@ -211,7 +211,7 @@ pub(super) struct Key {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum KeyCommand {
-    /// Make an Ed25519 key pair; the private key goes to FILE, the public key to standard output
+    /// Make a key pair; the private key goes to FILE, the public key to standard output
     Generate(KeyGenerate),
     /// Print the public key of a private key file
     Public(KeyPublic),
@@ -222,11 +222,22 @@ pub(super) struct KeyGenerate {
     /// Where the private key goes; never overwritten
     #[arg(long = "out", short = 'o', value_name = "FILE")]
     pub(super) out: PathBuf,
+    /// How the key signs
+    #[arg(long, value_enum, default_value = "ed25519")]
+    pub(super) algorithm: KeyAlgorithm,
     /// Do not encrypt the private key
     #[arg(long, conflicts_with = "passphrase_file")]
     pub(super) no_passphrase: bool,
     #[command(flatten)]
     pub(super) passphrase: Passphrase,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum KeyAlgorithm {
+    /// Small and fast; openssl 3.0 and newer check it
+    Ed25519,
+    /// For smart cards, older openssl, and images that cosign and podman are to check
+    EcdsaP256,
 }
 
 #[derive(Debug, clap::Args)]

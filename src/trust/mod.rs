@@ -8,8 +8,10 @@
 //! - [`PublicKey`] reads and writes SPKI PEM and refuses weak keys at the door (T10),
 //! - [`check_signatures`] decides whether signatures that came with a bundle are by pinned keys.
 
-mod key;
+mod private_key;
+mod public_key;
 mod signature;
 
-pub use key::{PrivateKey, PublicKey};
-pub use signature::{Checked, SIGNATURE_LENGTH, SignatureFile, check_signatures};
+pub use private_key::{PrivateKey, Signer};
+pub use public_key::{Algorithm, PublicKey};
+pub use signature::{Checked, SignatureFile, check_signatures};

@@ -3,9 +3,6 @@
 use super::PublicKey;
 use crate::base::failure::{Failure, Reason, Result};
 
-/// Bytes of a raw Ed25519 signature.
-pub const SIGNATURE_LENGTH: usize = 64;
-
 /// One `signatures/<key-id>.sig`, as found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignatureFile {
@@ -81,7 +78,7 @@ fn no_key() -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trust::PrivateKey;
+    use crate::trust::{Algorithm, PrivateKey};
 
     fn file(name: &PublicKey, bytes: &[u8]) -> SignatureFile {
         SignatureFile { key_id: name.key_id().to_owned(), bytes: bytes.to_vec() }
@@ -89,7 +86,7 @@ mod tests {
 
     #[test]
     fn only_pinned_keys_count() {
-        let (a, b) = (PrivateKey::generate().unwrap(), PrivateKey::generate().unwrap());
+        let (a, b) = (PrivateKey::generate(Algorithm::Ed25519).unwrap(), PrivateKey::generate(Algorithm::EcdsaP256).unwrap());
         let message = b"# sealift bundle 1\n";
         let by_a = file(a.public(), &a.sign(message));
         let by_b = file(b.public(), &b.sign(message));

@@ -12,12 +12,12 @@ use crate::{
         redact::Secret,
     },
     cli::{
-        args::{Key, KeyCommand, KeyGenerate, Passphrase},
+        args::{Key, KeyAlgorithm, KeyCommand, KeyGenerate, Passphrase},
         settings::Settings,
         ui::Out,
     },
     report::KeyReport,
-    trust::{PrivateKey, PublicKey},
+    trust::{Algorithm, PrivateKey, PublicKey, Signer},
 };
 
 pub(super) fn run(args: &Key, settings: &Settings, out: &Out) -> Result<(), Failures> {
@@ -43,7 +43,10 @@ fn generate(args: &KeyGenerate, settings: &Settings) -> Result<PublicKey> {
     } else {
         Some(passphrase(&args.passphrase, settings, &args.out, true)?)
     };
-    let key = PrivateKey::generate()?;
+    let key = PrivateKey::generate(match args.algorithm {
+        KeyAlgorithm::Ed25519 => Algorithm::Ed25519,
+        KeyAlgorithm::EcdsaP256 => Algorithm::EcdsaP256,
+    })?;
     let pem = key.to_pem(passphrase.as_ref())?;
     fs::write_atomic(&args.out, pem.reveal().as_bytes(), 0o600)?;
     Ok(key.public().clone())
@@ -54,8 +57,8 @@ pub(super) fn private_keys(
     files: &[PathBuf],
     from: &Passphrase,
     settings: &Settings,
-) -> Result<Vec<PrivateKey>> {
-    files.iter().map(|file| private_key(file, from, settings)).collect()
+) -> Result<Vec<Box<dyn Signer>>> {
+    files.iter().map(|file| private_key(file, from, settings).map(|key| Box::new(key) as _)).collect()
 }
 
 fn private_key(file: &Path, from: &Passphrase, settings: &Settings) -> Result<PrivateKey> {

@@ -1,125 +1,88 @@
-//! Ed25519 keys as PEM files that stock openssl reads and writes.
+//! Private keys: made here, kept as PKCS#8 PEM that stock openssl reads and writes.
 
 use std::fmt;
 
 use ed25519_dalek::{
-    Signature, Signer as _, SigningKey, VerifyingKey,
-    pkcs8::{ALGORITHM_OID, EncodePrivateKey as _, KeypairBytes, spki::der::pem::LineEnding},
+    Signer as _, SigningKey as EdKey,
+    pkcs8::{ALGORITHM_OID as ED25519, EncodePrivateKey as _, KeypairBytes},
+};
+use p256::{
+    SecretKey,
+    ecdsa::{DerSignature, SigningKey as EcKey},
+    elliptic_curve::ALGORITHM_OID as ELLIPTIC_CURVE,
 };
 use pkcs8::{
     EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef, SecretDocument,
-    der::{Decode as _, Document, pem::PemLabel as _},
+    der::{
+        Decode as _,
+        pem::{LineEnding, PemLabel as _},
+    },
     pkcs5::{pbes2, scrypt},
-    spki::{DecodePublicKey as _, EncodePublicKey as _},
 };
 use zeroize::Zeroizing;
 
-use super::SIGNATURE_LENGTH;
+use super::{Algorithm, PublicKey, public_key::cannot_encode};
 use crate::base::{
-    digest::Digest,
     failure::{Failure, Reason, Result},
     redact::Secret,
 };
-
-/// Hex digits of a key id: half a SHA-256, which no file system finds too long.
-const KEY_ID_DIGITS: usize = 32;
 
 /// scrypt cost: the largest that openssl accepts within its default of 32 MiB (RFC 7914: N = 2^14, r = 8,
 /// p = 1).
 const SCRYPT_LOG_N: u8 = 14;
 
-/// A public key that is pinned: signatures count only if they are by one of these.
-#[derive(Clone, PartialEq, Eq)]
-pub struct PublicKey {
-    key: VerifyingKey,
-    id: String,
-}
+/// Whatever can sign: a key of this process, or one that never leaves its token.
+pub trait Signer: fmt::Debug + Send + Sync {
+    /// The public half.
+    fn public(&self) -> &PublicKey;
 
-impl PublicKey {
-    /// Reads an SPKI PEM file (`BEGIN PUBLIC KEY`, RFC 8410), as `openssl pkey -pubout` writes it.
+    /// Signs exactly `message`, in the form that [`PublicKey::verifies`] takes.
     ///
-    /// Keys of small order, which accept signatures over anything, are [`Reason::WeakKey`].
-    pub fn from_pem(pem: &str) -> Result<Self> {
-        if pem.contains("PRIVATE KEY-----") {
-            let message = "expected a public key, found a private one";
-            return Err(Failure::new(Reason::KeyFormat, "public key", message).hint(
-                "give the file that `sealift key public` prints, and keep the private key where it is",
-            ));
-        }
-        let wrong = |message: String| {
-            Failure::new(Reason::KeyFormat, "public key", message)
-                .hint("print it with `sealift key public FILE` or `openssl pkey -in FILE -pubout`")
-        };
-        if !pem.trim_start().starts_with("-----BEGIN PUBLIC KEY-----") {
-            return Err(wrong("expected a file that begins with -----BEGIN PUBLIC KEY-----".to_owned()));
-        }
-        let key = VerifyingKey::from_public_key_pem(pem.trim())
-            .map_err(|error| wrong(format!("expected an Ed25519 key: {error}")))?;
-        Self::from_key(key)
-    }
-
-    fn from_key(key: VerifyingKey) -> Result<Self> {
-        if key.is_weak() {
-            let message = "the key is of small order: it accepts a signature over anything";
-            return Err(Failure::new(Reason::WeakKey, "public key", message)
-                .hint("do not trust this key nor who gave it; ask the sender for the real one"));
-        }
-        let document = spki(&key)?;
-        let id = Digest::of(document.as_bytes()).hex().chars().take(KEY_ID_DIGITS).collect();
-        Ok(Self { key, id })
-    }
-
-    /// The key as SPKI PEM.
-    pub fn to_pem(&self) -> Result<String> {
-        spki(&self.key)?.to_pem("PUBLIC KEY", LineEnding::LF).map_err(cannot_encode)
-    }
-
-    /// The first 32 hex digits of the SHA-256 over the SPKI DER. A name to find a signature by, never a
-    /// proof of anything.
-    pub fn key_id(&self) -> &str {
-        &self.id
-    }
-
-    /// Whether `signature` is by this key over exactly `message`.
-    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        // Only `verify_strict` refuses small-order components and non-canonical encodings (T10).
-        <&[u8; SIGNATURE_LENGTH]>::try_from(signature)
-            .is_ok_and(|bytes| self.key.verify_strict(message, &Signature::from_bytes(bytes)).is_ok())
-    }
-}
-
-impl fmt::Debug for PublicKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PublicKey({})", self.id)
-    }
-}
-
-fn spki(key: &VerifyingKey) -> Result<Document> {
-    key.to_public_key_der().map_err(cannot_encode)
-}
-
-fn cannot_encode(error: impl fmt::Display) -> Failure {
-    Failure::internal(format!("a key cannot be encoded: {error}"))
+    /// # Errors
+    /// A key in memory never fails; a token may.
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>>;
 }
 
 /// A key that signs. Wiped from memory when dropped.
 #[derive(Clone)]
 pub struct PrivateKey {
-    key: SigningKey,
+    key: Key,
     public: PublicKey,
+}
+
+#[derive(Clone)]
+enum Key {
+    Ed25519(EdKey),
+    EcdsaP256(EcKey),
 }
 
 impl PrivateKey {
     /// A new key from the system's randomness.
-    pub fn generate() -> Result<Self> {
-        let mut seed = Zeroizing::new([0; 32]);
-        getrandom::fill(seed.as_mut()).map_err(no_randomness)?;
-        Self::from_key(SigningKey::from_bytes(&seed))
+    pub fn generate(algorithm: Algorithm) -> Result<Self> {
+        loop {
+            let mut seed = Zeroizing::new([0; 32]);
+            getrandom::fill(seed.as_mut()).map_err(no_randomness)?;
+            match algorithm {
+                Algorithm::Ed25519 => return Self::from_ed25519(EdKey::from_bytes(&seed)),
+                // One seed in 2^32 is zero or not below the order of the group: draw again.
+                Algorithm::EcdsaP256 => {
+                    if let Ok(key) = SecretKey::from_slice(seed.as_ref()) {
+                        return Self::from_p256(key);
+                    }
+                }
+            }
+        }
     }
 
-    fn from_key(key: SigningKey) -> Result<Self> {
-        let public = PublicKey::from_key(key.verifying_key())?;
-        Ok(Self { key, public })
+    fn from_ed25519(key: EdKey) -> Result<Self> {
+        let public = PublicKey::from_ed25519(key.verifying_key())?;
+        Ok(Self { key: Key::Ed25519(key), public })
+    }
+
+    fn from_p256(key: SecretKey) -> Result<Self> {
+        let key = EcKey::from(key);
+        let public = PublicKey::from_p256(*key.verifying_key())?;
+        Ok(Self { key: Key::EcdsaP256(key), public })
     }
 
     /// Reads a PKCS#8 PEM file: `BEGIN PRIVATE KEY`, or `BEGIN ENCRYPTED PRIVATE KEY` with its passphrase.
@@ -130,13 +93,18 @@ impl PrivateKey {
             Failure::new(Reason::KeyFormat, "private key", message)
                 .hint("make one with `sealift key generate -o FILE` or `openssl genpkey -algorithm ed25519`")
         };
-        if pem.trim_start().starts_with("-----BEGIN PUBLIC KEY-----") {
+        let pem = pem.trim();
+        if pem.starts_with("-----BEGIN PUBLIC KEY-----") {
             return Err(wrong("expected a private key, found a public one".to_owned()));
         }
-        if !pem.trim_start().starts_with("-----BEGIN ") {
+        if pem.starts_with("-----BEGIN EC PRIVATE KEY-----") {
+            return Err(wrong("expected PKCS#8, found the older form SEC 1".to_owned())
+                .hint("convert it: `openssl pkcs8 -topk8 -scrypt -in OLD -out NEW`"));
+        }
+        if !pem.starts_with("-----BEGIN ") {
             return Err(wrong("expected a file that begins with -----BEGIN PRIVATE KEY-----".to_owned()));
         }
-        let (label, document) = SecretDocument::from_pem(pem.trim())
+        let (label, document) = SecretDocument::from_pem(pem)
             .map_err(|error| wrong(format!("expected a private key in PEM: {error}")))?;
         let document = match label {
             PrivateKeyInfoRef::PEM_LABEL => document,
@@ -145,19 +113,27 @@ impl PrivateKey {
         };
         let info = PrivateKeyInfoRef::from_der(document.as_bytes())
             .map_err(|error| wrong(format!("the PKCS#8 structure is malformed: {error}")))?;
-        if info.algorithm.oid != ALGORITHM_OID {
-            return Err(wrong("the key is not of the algorithm Ed25519".to_owned()));
+        match info.algorithm.oid {
+            ED25519 => EdKey::try_from(info)
+                .map_err(|error| wrong(format!("the Ed25519 key is malformed: {error}")))
+                .and_then(Self::from_ed25519),
+            ELLIPTIC_CURVE => SecretKey::try_from(info)
+                .map_err(|error| wrong(format!("expected the curve P-256: {error}")))
+                .and_then(Self::from_p256),
+            _ => Err(wrong("the key is neither Ed25519 nor ECDSA P-256".to_owned())),
         }
-        let key = SigningKey::try_from(info)
-            .map_err(|error| wrong(format!("the Ed25519 key is malformed: {error}")))?;
-        Self::from_key(key)
     }
 
     /// The key as PKCS#8 version 1 PEM, which openssl 3.0 reads (version 2 it does not), encrypted with
     /// scrypt and AES-256-CBC (PBES2, RFC 8018) where there is a passphrase.
     pub fn to_pem(&self, passphrase: Option<&Secret>) -> Result<Secret> {
-        let bytes = KeypairBytes { secret_key: self.key.to_bytes(), public_key: None };
-        let plain = bytes.to_pkcs8_der().map_err(cannot_encode)?;
+        let plain = match &self.key {
+            Key::Ed25519(key) => {
+                KeypairBytes { secret_key: key.to_bytes(), public_key: None }.to_pkcs8_der()
+            }
+            Key::EcdsaP256(key) => SecretKey::from(key.as_nonzero_scalar()).to_pkcs8_der(),
+        }
+        .map_err(cannot_encode)?;
         let (label, document) = match passphrase {
             None => (PrivateKeyInfoRef::PEM_LABEL, plain),
             Some(passphrase) => {
@@ -173,15 +149,31 @@ impl PrivateKey {
         &self.public
     }
 
-    /// Signs `message`. The same key and message always give the same signature (RFC 8032).
-    pub fn sign(&self, message: &[u8]) -> [u8; SIGNATURE_LENGTH] {
-        self.key.sign(message).to_bytes()
+    /// Signs `message`. The same key and message always give the same signature (RFC 8032, RFC 6979).
+    pub fn sign(&self, message: &[u8]) -> Vec<u8> {
+        match &self.key {
+            Key::Ed25519(key) => key.sign(message).to_bytes().to_vec(),
+            Key::EcdsaP256(key) => {
+                let signature: DerSignature = key.sign(message);
+                signature.as_bytes().to_vec()
+            }
+        }
+    }
+}
+
+impl Signer for PrivateKey {
+    fn public(&self) -> &PublicKey {
+        &self.public
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
+        Ok(self.sign(message))
     }
 }
 
 impl fmt::Debug for PrivateKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PrivateKey({}, ***)", self.public.id)
+        write!(f, "PrivateKey({}, ***)", self.public.key_id())
     }
 }
 
@@ -215,6 +207,8 @@ fn encrypt(plain: &[u8], passphrase: &Secret) -> Result<SecretDocument> {
 
 #[cfg(test)]
 mod tests {
+    use pkcs8::spki::EncodePublicKey as _;
+
     use super::*;
 
     fn reason<T: fmt::Debug>(result: Result<T>) -> Reason {
@@ -223,7 +217,12 @@ mod tests {
 
     #[test]
     fn keys_go_to_pem_and_back() {
-        let key = PrivateKey::generate().unwrap();
+        for algorithm in [Algorithm::Ed25519, Algorithm::EcdsaP256] {
+            there_and_back(&PrivateKey::generate(algorithm).unwrap(), algorithm);
+        }
+    }
+
+    fn there_and_back(key: &PrivateKey, algorithm: Algorithm) {
         let signature = key.sign(b"message");
         let plain = key.to_pem(None).unwrap();
         assert!(plain.reveal().starts_with("-----BEGIN PRIVATE KEY-----\n"));
@@ -242,23 +241,24 @@ mod tests {
         assert!(public.verifies(b"message", &signature));
         assert!(!public.verifies(b"messagE", &signature));
         assert!(!public.verifies(b"message", &signature[1..]));
+        assert!(!public.verifies(b"message", &[signature.as_slice(), b"\0"].concat()));
         assert_eq!(public.key_id().len(), 32);
+        assert_eq!(public.algorithm(), algorithm);
     }
 
     #[test]
     fn other_things_are_no_keys() {
-        let key = PrivateKey::generate().unwrap();
+        let key = PrivateKey::generate(Algorithm::Ed25519).unwrap();
         let private = key.to_pem(None).unwrap();
         assert_eq!(reason(PublicKey::from_pem(private.reveal())), Reason::KeyFormat);
         assert_eq!(reason(PrivateKey::from_pem(&key.public().to_pem().unwrap(), None)), Reason::KeyFormat);
         assert_eq!(reason(PublicKey::from_pem("")), Reason::KeyFormat);
         assert_eq!(reason(PrivateKey::from_pem("garbage", None)), Reason::KeyFormat);
-        // An RSA-less look-alike: a P-256 public key from `openssl ecparam -name prime256v1`.
-        let p256 = "-----BEGIN PUBLIC KEY-----\n\
-            MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEIlSPiPt4L/teyjdERSxyoeVY+9b3\n\
-            O+XmjpMjLMRcWxbEzRDEy41bihcTnpSILImSVymTQl9BQZq36QpCpJQnKw==\n\
+        // P-384, from `openssl ecparam -name secp384r1`.
+        let p384 = "-----BEGIN PUBLIC KEY-----\n\
+            MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAEVjB2UdKlPgCjAPEQLMPbaUEBEGG0QBTD\n\
             -----END PUBLIC KEY-----\n";
-        assert_eq!(reason(PublicKey::from_pem(p256)), Reason::KeyFormat);
+        assert_eq!(reason(PublicKey::from_pem(p384)), Reason::KeyFormat);
     }
 
     #[test]
@@ -270,8 +270,8 @@ mod tests {
         ] {
             let bytes: Vec<u8> =
                 (0..32).map(|at| u8::from_str_radix(&hex[at * 2..at * 2 + 2], 16).unwrap()).collect();
-            let key = VerifyingKey::from_bytes(&bytes.try_into().unwrap()).unwrap();
-            let pem = spki(&key).unwrap().to_pem("PUBLIC KEY", LineEnding::LF).unwrap();
+            let key = ed25519_dalek::VerifyingKey::from_bytes(&bytes.try_into().unwrap()).unwrap();
+            let pem = key.to_public_key_der().unwrap().to_pem("PUBLIC KEY", LineEnding::LF).unwrap();
             assert_eq!(reason(PublicKey::from_pem(&pem)), Reason::WeakKey);
         }
     }
