@@ -13,24 +13,24 @@ use crate::{
         progress::Progress,
     },
     oci::Descriptor,
-    report::Receipt,
+    report::ImportReport,
     store::{Publication, Store},
 };
 
 /// Room for database pages and folders beside the contents.
 const MARGIN: u64 = 8 << 20;
 
-/// Imports the plan; `receipt` is completed with the counts and kept with what it tells of.
+/// Imports the plan; `report` is completed with the counts and kept with what it tells of.
 pub(super) fn import(
     source: &dyn Source,
     plan: &Plan,
     store: &Store,
     options: &Options,
     progress: &dyn Progress,
-    receipt: &mut Receipt,
+    report: &mut ImportReport,
 ) -> Result<(), Failures> {
     let work = Work::of(plan, |blob| store.has(blob))?;
-    receipt.counts = work.counts;
+    report.counts = work.counts;
     fs::require_space(store.home(), work.counts.bytes_written.saturating_add(MARGIN), "the import")?;
     if options.dry_run {
         return Ok(());
@@ -42,8 +42,8 @@ pub(super) fn import(
     store.publish(&Publication {
         manifests: plan.manifests.clone(),
         tags: plan.tags.clone(),
-        bundle: receipt.bundle.sums.hex().to_owned(),
-        receipt: receipt.to_json()?,
+        bundle: report.bundle.sums.hex().to_owned(),
+        receipt: report.to_json()?,
     })?;
     Ok(())
 }

@@ -6,7 +6,7 @@
 //! 3. `home.rs` streams what is missing from the media into the store and publishes all of it in one
 //!    transaction; or `push.rs` sends it to a registry, children before parents and tags last;
 //! 4. `files.rs` writes carried files out, if asked;
-//! 5. the result is a [`Receipt`].
+//! 5. the result is a [`ImportReport`].
 //!
 //! Killed anywhere, the destination is what it was or what it was asked to become, and running again
 //! finishes: contents that are there are skipped, and what is visible changes last.
@@ -33,7 +33,7 @@ use crate::{
     bundle::BundleIndex,
     oci::{Descriptor, Platform, reference},
     remote::Client,
-    report::receipt::{Counts, Origin, Receipt},
+    report::import::{Counts, ImportReport, Origin},
     store::Store,
     verify::{self, VerifiedBundle},
 };
@@ -73,7 +73,7 @@ impl Destination {
         }
     }
 
-    /// As the receipt names it.
+    /// As the report names it.
     fn name(&self) -> String {
         match self {
             Self::Home(_) => "home".to_owned(),
@@ -100,7 +100,7 @@ pub struct Options {
     pub dry_run: bool,
     /// Contents under way at once, at least 1.
     pub workers: usize,
-    /// Time for the receipt.
+    /// Time for the report.
     pub now: Timestamp,
 }
 
@@ -128,7 +128,11 @@ impl Source for VerifiedBundle {
 /// The bundle need not have been through [`verify::check`]: its documents and the edges of its volumes are
 /// checked first, and its contents while they flow, so that the media are read once. Blocks; for a registry it runs its own executor, so it must not be called
 /// from one.
-pub fn run(bundle: &VerifiedBundle, options: &Options, progress: &dyn Progress) -> Result<Receipt, Failures> {
+pub fn run(
+    bundle: &VerifiedBundle,
+    options: &Options,
+    progress: &dyn Progress,
+) -> Result<ImportReport, Failures> {
     verify::check_documents(bundle)?;
     verify::check_edges(bundle)?;
     let origin = Origin {
@@ -148,10 +152,10 @@ fn import(
     origin: Origin,
     options: &Options,
     progress: &dyn Progress,
-) -> Result<Receipt, Failures> {
+) -> Result<ImportReport, Failures> {
     let plan = Plan::make(source, options)?;
     let files = options.files_to.as_deref().map(|folder| files::check(&plan, folder)).transpose()?;
-    let mut receipt = Receipt {
+    let mut report = ImportReport {
         schema: 1,
         time: options.now.to_string(),
         dry_run: options.dry_run,
@@ -166,15 +170,15 @@ fn import(
         counts: Counts::default(),
     };
     match &options.destination {
-        Destination::Home(store) => home::import(source, &plan, store, options, progress, &mut receipt)?,
+        Destination::Home(store) => home::import(source, &plan, store, options, progress, &mut report)?,
         Destination::Registry { client, host, .. } => {
-            receipt.counts = push::import(source, &plan, client, host, options, progress)?;
+            report.counts = push::import(source, &plan, client, host, options, progress)?;
         }
     }
     if let (Some(folder), Some(files), false) = (&options.files_to, files, options.dry_run) {
         files::write(source, &plan, folder, &files)?;
     }
-    Ok(receipt)
+    Ok(report)
 }
 
 /// What is there already and what is not.

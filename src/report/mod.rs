@@ -1,11 +1,11 @@
 //! What commands say and documents for people, as plain data; how results are shown is `cli::ui`'s business.
 
+pub mod import;
 pub mod inventory;
-pub mod receipt;
 pub mod recipe;
 mod results;
 
-pub use receipt::Receipt;
+pub use import::ImportReport;
 pub use results::{
     ArtifactLine, BuildReport, Change, DiffReport, InitReport, InspectReport, KeyReport, LockReport,
     PlanLine, PlanReport, VerifyReport, VolumeLine,

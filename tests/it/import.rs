@@ -13,7 +13,7 @@ use sealift::{
     import::{self, Destination, Mapping, Options},
     oci::{Descriptor, Platform, media_type, reference::referrers_tag},
     remote::{Client, ClientSettings, Retries},
-    report::Receipt,
+    report::ImportReport,
     store::{Store, Target},
     verify::{self, VerifiedBundle},
 };
@@ -84,7 +84,7 @@ impl Scene {
         Store::open(&self.workshop.dir.path().join("site")).unwrap()
     }
 
-    fn run(&self, options: &Options) -> Result<Receipt, Failures> {
+    fn run(&self, options: &Options) -> Result<ImportReport, Failures> {
         import::run(&self.open(), options, &Silent)
     }
 }
@@ -113,7 +113,7 @@ fn registry(sink: &Sink, prefix: &str) -> Options {
     into(Destination::registry(&format!("{}{prefix}", sink.host()), client).unwrap())
 }
 
-fn reason(result: Result<Receipt, Failures>) -> Reason {
+fn reason(result: Result<ImportReport, Failures>) -> Reason {
     result.unwrap_err().list()[0].reason
 }
 
@@ -121,7 +121,7 @@ fn reason(result: Result<Receipt, Failures>) -> Reason {
 fn everything_arrives_at_home_byte_for_byte() {
     let scene = Scene::new();
     let site = scene.site();
-    let receipt = scene.run(&home(&site)).unwrap();
+    let report = scene.run(&home(&site)).unwrap();
     for blob in &scene.workshop.contents.blobs {
         let bytes = scene.workshop.store.read_blob(blob).unwrap();
         assert!(site.read_blob(blob).unwrap() == bytes, "{}", blob.digest);
@@ -139,13 +139,13 @@ fn everything_arrives_at_home_byte_for_byte() {
     }
     let referrers = site.referrers(NGINX, &scene.arm.digest, None, None, 9).unwrap();
     assert_eq!(referrers.len(), 1);
-    assert_eq!(receipt.bundle.signers[0].key_id, key().public().key_id());
-    assert_eq!((receipt.bundle.sequence, receipt.destination.as_str()), (42, "home"));
-    assert_eq!(site.receipts().unwrap(), [receipt.to_json().unwrap()]);
+    assert_eq!(report.bundle.signers[0].key_id, key().public().key_id());
+    assert_eq!((report.bundle.sequence, report.destination.as_str()), (42, "home"));
+    assert_eq!(site.receipts().unwrap(), [report.to_json().unwrap()]);
 
     let again = scene.run(&home(&site)).unwrap();
     assert_eq!((again.counts.blobs_written, again.counts.bytes_written), (0, 0));
-    assert_eq!(again.counts.bytes_skipped, receipt.counts.bytes_written);
+    assert_eq!(again.counts.bytes_skipped, report.counts.bytes_written);
 }
 
 #[test]
@@ -157,12 +157,12 @@ fn a_narrowed_import_keeps_the_index_and_names_what_is_absent() {
         names: vec!["*/nginx:1.27".into()],
         ..home(&site)
     };
-    let receipt = scene.run(&options).unwrap();
-    let entry = &receipt.artifacts[0];
-    assert_eq!((receipt.artifacts.len(), &entry.digest), (1, &scene.index.digest));
+    let report = scene.run(&options).unwrap();
+    let entry = &report.artifacts[0];
+    assert_eq!((report.artifacts.len(), &entry.digest), (1, &scene.index.digest));
     assert_eq!(entry.absent, std::slice::from_ref(&scene.arm.digest));
     assert_eq!(entry.dropped_referrers, std::slice::from_ref(&scene.signature.digest));
-    assert_eq!(receipt.not_selected.len(), 4);
+    assert_eq!(report.not_selected.len(), 4);
     let there = |digest: &Digest| site.manifest(NGINX, &Target::Digest(digest.clone())).unwrap().is_some();
     assert!(there(&scene.amd.digest) && !there(&scene.arm.digest));
     assert_eq!(site.tags(NGINX, None, 9).unwrap().unwrap(), ["1.27"]);
@@ -249,8 +249,8 @@ fn files_come_out_executable_and_whole() {
 fn a_registry_gets_children_before_parents_and_tags_last() {
     let scene = Scene::new();
     let sink = Sink::start(Manner { referrers: true, ..Manner::default() });
-    let receipt = scene.run(&registry(&sink, "/mirror")).unwrap();
-    assert_eq!(receipt.destination, format!("{}/mirror", sink.host()));
+    let report = scene.run(&registry(&sink, "/mirror")).unwrap();
+    assert_eq!(report.destination, format!("{}/mirror", sink.host()));
     sink.with(|content| {
         let nginx = &content.repositories[&format!("mirror/{NGINX}")];
         assert_eq!(nginx.tags["1.27"], scene.index.digest);
@@ -261,7 +261,7 @@ fn a_registry_gets_children_before_parents_and_tags_last() {
         // The sink refuses parents before children; tags must come after every manifest of everything.
         let is_tag = |line: &String| line.contains("/manifests/") && !line.contains("/manifests/sha256:");
         let first_tag = content.log.iter().position(is_tag).unwrap();
-        assert_eq!(content.log.len() - first_tag, receipt.counts.tags);
+        assert_eq!(content.log.len() - first_tag, report.counts.tags);
         assert!(content.log[first_tag..].iter().all(is_tag));
         // Each content went over the wire once; other repositories mounted it.
         let uploads = content.log.iter().filter(|line| line.contains("/blobs/")).count();

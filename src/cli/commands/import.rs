@@ -37,11 +37,11 @@ pub(super) fn run(args: &args::Import, settings: &Settings, out: &Out) -> Result
         now: settings.now(),
     };
     let progress = out.progress();
-    let receipt = import::run(&bundle, &options, progress.as_ref())?;
+    let report = import::run(&bundle, &options, progress.as_ref())?;
     if let Some(path) = &args.receipt {
-        fs::write_atomic(path, receipt.to_json()?.as_bytes(), 0o644)?;
+        fs::write_atomic(path, report.to_json()?.as_bytes(), 0o644)?;
     }
-    out.report(&receipt);
+    out.report(&report);
     Ok(())
 }
 

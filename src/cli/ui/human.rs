@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use crate::{
     base::text::{bytes, count, escaped},
     report::{
-        BuildReport, Change, DiffReport, InitReport, InspectReport, KeyReport, LockReport, PlanReport,
-        Receipt, VerifyReport,
+        BuildReport, Change, DiffReport, ImportReport, InitReport, InspectReport, KeyReport, LockReport,
+        PlanReport, VerifyReport,
     },
 };
 
@@ -240,7 +240,7 @@ impl Human for KeyReport {
     }
 }
 
-impl Human for Receipt {
+impl Human for ImportReport {
     fn human(&self) -> String {
         let mut page = Page::default();
         let verb = if self.dry_run { "would import" } else { "imported" };

@@ -1,4 +1,4 @@
-//! The receipt of an import: what came from which bundle, signed by whom, and where it went.
+//! The report of an import: what came from which bundle, signed by whom, and where it went.
 //!
 //! One JSON document, schema 1, lists sorted; but for `time` and the counts of what was already there it is
 //! the same whenever the same bundle is imported the same way.
@@ -29,9 +29,9 @@ use crate::{
     trust::SignedBy,
 };
 
-/// The whole receipt.
+/// The whole report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Receipt {
+pub struct ImportReport {
     /// Format version, 1.
     pub schema: u32,
     /// When the import ran, RFC 3339.
@@ -139,7 +139,7 @@ pub struct Counts {
     pub bytes_skipped: u64,
 }
 
-impl Receipt {
+impl ImportReport {
     /// The document, indented, with a line feed at the end.
     pub fn to_json(&self) -> Result<String> {
         serde_json::to_string_pretty(self).map(|text| text + "\n").map_err(Failure::internal)
@@ -152,8 +152,8 @@ mod tests {
 
     /// The example at the top of this file, with whole digests in place of the shortened ones.
     #[test]
-    fn the_example_is_a_receipt() {
-        let text: String = include_str!("receipt.rs")
+    fn the_example_is_a_report() {
+        let text: String = include_str!("import.rs")
             .lines()
             .skip_while(|line| !line.ends_with("```json"))
             .skip(1)
@@ -161,10 +161,10 @@ mod tests {
             .map(|line| line.trim_start_matches("//!"))
             .collect();
         let text = text.replace('…', &"a".repeat(64));
-        let receipt: Receipt = serde_json::from_str(&text).unwrap();
-        assert_eq!(receipt.schema, 1);
+        let report: ImportReport = serde_json::from_str(&text).unwrap();
+        assert_eq!(report.schema, 1);
         // No field of ours is missing from the example, and none of the example unknown to us.
-        let ours: serde_json::Value = serde_json::from_str(&receipt.to_json().unwrap()).unwrap();
+        let ours: serde_json::Value = serde_json::from_str(&report.to_json().unwrap()).unwrap();
         let example: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(ours, example);
     }
