@@ -31,6 +31,7 @@ use std::{
 pub use blobs::BlobWriter;
 pub use database::{Change, State};
 pub use metadata::{Publication, PublishedManifest, PublishedTag, ReferrerRow, Target};
+pub use receipts::SignedReceipt;
 pub use site::{Channel, HeldOverride, Imported, Settings, SiteRow};
 
 use crate::base::{failure::Result, fs};
