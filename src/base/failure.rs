@@ -140,6 +140,14 @@ reasons! {
     BlobMissing "blob-missing" Damaged "a manifest names content that is not there"
     SizeMismatch "size-mismatch" Damaged "content has another size than declared"
     StoreDamaged "store-damaged" Damaged "stored content no longer matches its digest"
+    LedgerMalformed "ledger-malformed" Damaged "a line of a ledger is no record in the one form"
+    LedgerEdited "ledger-edited" Damaged "a record of a ledger was changed"
+    LedgerInserted "ledger-inserted" Damaged "a record was put into a ledger where none was"
+    LedgerDeleted "ledger-deleted" Damaged "records were taken out of a ledger"
+    LedgerReordered "ledger-reordered" Damaged "records of a ledger stand in another order than written"
+    LedgerCheckpoint "ledger-checkpoint" Damaged "a signed checkpoint of a ledger does not hold: records before it were rewritten"
+    LedgerCut "ledger-cut" Damaged "a ledger ends before what is known of it elsewhere"
+    LedgerFork "ledger-fork" Damaged "a ledger says something else than what is known of it elsewhere"
 
     // 5 untrusted
     NoKey "no-key" Untrusted "no public key was given to check against"
@@ -176,6 +184,7 @@ reasons! {
     BeaconStale "beacon-stale" Stale "the beacon is older than what this site knows"
 
     // 7 refused form: documents of trust
+    ReceiptMalformed "receipt-malformed" Refused "a receipt does not follow its form, or its two statements contradict each other"
     NoteMalformed "note-malformed" Refused "a signed document does not follow its form"
     TrustMalformed "trust-malformed" Refused "a trust document contradicts itself or the one before"
 

@@ -2,10 +2,12 @@
 
 pub mod import;
 pub mod inventory;
+pub mod receipt;
 pub mod recipe;
 mod results;
 
 pub use import::ImportReport;
+pub use receipt::Receipt;
 pub use results::{
     ArtifactLine, BuildReport, Change, DiffReport, InitReport, InspectReport, KeyReport, LockReport,
     PlanLine, PlanReport, VerifyReport, VolumeLine,

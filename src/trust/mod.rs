@@ -4,6 +4,7 @@
 //! - [`PrivateKey`] and [`PublicKey`] are PEM that stock openssl reads; a key pins its algorithm (T08, T09).
 //!   [`Signer`] is whatever signs: such a key, or a token.
 //! - [`Note`] is a text with its signatures below: the form of every signed document but `SHA256SUMS`.
+//! - [`dsse`] is the form of statements that other tools read too: receipts.
 //! - [`quorum::met`] is the one place where signatures are counted, by distinct holders.
 //! - [`Document`] says who may do what; a [`Chain`] of them is what a site pinned and what was signed since.
 //! - [`sequence`] judges where a bundle stands in its channel; [`Beacon`] and [`Override`] are short orders
@@ -13,6 +14,7 @@
 mod authority;
 mod chain;
 pub mod document;
+pub mod dsse;
 pub mod note;
 pub mod order;
 mod private_key;
