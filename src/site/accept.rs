@@ -24,12 +24,12 @@ impl Site {
     pub fn accept(&self, documents: &[Vec<u8>]) -> Result<Vec<Accepted>> {
         self.store.state(pinned)?;
         let mut contradiction = None;
-        let accepted = self.change(|change| {
+        let accepted = self.change(|change, _| {
             let one = |bytes: &Vec<u8>| self.accept_one(change, bytes, &mut contradiction);
             documents.iter().map(one).collect()
         });
         if let Some((channel, newest)) = contradiction {
-            self.change(|change| self.freeze(change, &channel, &newest))?;
+            self.change(|change, _| self.freeze(change, &channel, &newest))?;
         }
         accepted
     }
@@ -156,7 +156,11 @@ impl Site {
             action: OverrideAction::Accepted,
         };
         change.append(self.now, &event)?;
-        Ok(Accepted::Override { id: id.hex().to_owned(), bundle: order.bundle.to_string(), effect: order.effect.name() })
+        Ok(Accepted::Override {
+            id: id.hex().to_owned(),
+            bundle: order.bundle.to_string(),
+            effect: order.effect.name(),
+        })
     }
 }
 

@@ -2,11 +2,7 @@
 
 use super::{Arrival, Site, Verdict, accept::learn, judge};
 use crate::{
-    base::{
-        clock::Clocks,
-        digest::Digest,
-        failure::Result,
-    },
+    base::{clock::Clocks, digest::Digest, failure::Result},
     ledger::{Event, OverrideAction, Text},
     report::ImportReport,
     store::{Change, Imported, Publication, SignedReceipt},
@@ -41,7 +37,7 @@ impl Site {
     /// # Errors
     /// Those of [`judge`].
     pub fn judge(&self, arrival: &Arrival<'_>) -> Result<Verdict> {
-        self.store.state(|state| judge(state, arrival, self.system))
+        self.store.state(|state| judge(state, arrival, Some(self.system)))
     }
 
     /// Makes an import true: everything visible, the place in the channel, what the media taught about trust,
@@ -56,9 +52,8 @@ impl Site {
     pub fn admit(&self, admission: &Admission<'_>) -> Result<Admitted> {
         let Admission { arrival, publication, .. } = admission;
         let mut report = admission.report.clone();
-        self.change(|change| {
-            let importer = self.importer(change)?;
-            let verdict = judge(change, &arrival, self.system)?;
+        self.change(|change, importer| {
+            let verdict = judge(change, &arrival, Some(self.system))?;
             publication.map_or(Ok(()), |publication| change.publish(publication))?;
             if let Some(chain) = arrival.chain {
                 self.catch_up(change, chain)?;
@@ -68,7 +63,7 @@ impl Site {
             report.again = verdict.judgement.again;
             report.warnings.clone_from(&verdict.judgement.warnings);
             let text = report.to_json()?;
-            let receipt = self.passed_receipt(change, (admission, &verdict), (&report, &text), &importer)?;
+            let receipt = self.passed_receipt(change, (admission, &verdict), (&report, &text), importer)?;
             change.add_receipt(&receipt)?;
             change.report(arrival.sums, &text)?;
             self.move_channel(change, &arrival, &verdict, &receipt.digest)?;
@@ -80,9 +75,11 @@ impl Site {
     /// Takes over what the media brought of the trust chain.
     fn catch_up(&self, change: &Change<'_>, chain: &Chain) -> Result<()> {
         let known = change.trust()?.len();
-        chain.notes().skip(known).zip(chain.documents().skip(known)).try_for_each(|((_, note), document)| {
-            learn(change, self.now, note, document).map(drop)
-        })
+        chain
+            .notes()
+            .skip(known)
+            .zip(chain.documents().skip(known))
+            .try_for_each(|((_, note), document)| learn(change, self.now, note, document).map(drop))
     }
 
     fn move_channel(

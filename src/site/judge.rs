@@ -50,12 +50,13 @@ pub struct Verdict {
     pub floor: Timestamp,
 }
 
-/// Judges a bundle by what the site knows. Changes nothing.
+/// Judges a bundle by what the site knows, and by the system's clock. Without one, time is what signed documents
+/// prove, and expiry no reason to refuse: so a verdict is the same at any time. Changes nothing.
 ///
 /// # Errors
 /// Those of [`sequence::judge`]; [`Reason::TrustPinned`] for one that was checked by single keys where a trust
 /// document is pinned; [`Reason::LockHeld`] where the site learned of a newer trust document meanwhile.
-pub fn judge(state: &State<'_>, arrival: &Arrival<'_>, system: Timestamp) -> Result<Verdict> {
+pub fn judge(state: &State<'_>, arrival: &Arrival<'_>, system: Option<Timestamp>) -> Result<Verdict> {
     let row = state.site()?;
     let channel = &arrival.header.channel;
     let epoch = match arrival.chain {
@@ -83,9 +84,9 @@ pub fn judge(state: &State<'_>, arrival: &Arrival<'_>, system: Timestamp) -> Res
         site: row.name.as_deref(),
         epoch,
         jump_limit: row.settings.jump_limit,
-        strict_expiry: row.settings.strict_expiry,
+        strict_expiry: row.settings.strict_expiry && system.is_some(),
     };
-    let clocks = Clocks { system, floor: row.floor };
+    let clocks = Clocks { system: system.unwrap_or(row.floor), floor: row.floor };
     let effects: Vec<Effect> = held.iter().map(|(_, effect)| *effect).collect();
     let mut judgement = sequence::judge(&candidate, &memory, &policy, clocks, &effects)?;
     judgement.lifted.sort();
@@ -98,7 +99,8 @@ pub fn judge(state: &State<'_>, arrival: &Arrival<'_>, system: Timestamp) -> Res
 
 /// Why a single key is not enough at a site with a pinned root.
 pub fn only_the_chain() -> Failure {
-    let message = "this home has a pinned trust document, which says who must sign; a single key does not replace it";
+    let message =
+        "this home has a pinned trust document, which says who must sign; a single key does not replace it";
     Failure::new(Reason::TrustPinned, "--key", message)
         .hint("leave --key away; if other keys are to count, the root holders make a newer trust document")
 }

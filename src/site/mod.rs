@@ -32,7 +32,7 @@ use crate::{
         failure::{Failure, Reason, Result},
     },
     store::{Change, SiteRow, State, Store},
-    trust::Chain,
+    trust::{Chain, PrivateKey},
 };
 
 /// A home with the time at which something happens to it.
@@ -75,11 +75,11 @@ impl Site {
         Clocks { system: self.system, floor: row.floor }
     }
 
-    /// Changes the state, signs the ledger, all or nothing.
-    fn change<T>(&self, work: impl FnOnce(&Change<'_>) -> Result<T>) -> Result<T> {
+    /// Changes the state and signs the ledger with the importer key, all or nothing.
+    fn change<T>(&self, work: impl FnOnce(&Change<'_>, &PrivateKey) -> Result<T>) -> Result<T> {
         self.store.change(|change| {
             let importer = self.importer(change)?;
-            let done = work(change)?;
+            let done = work(change, &importer)?;
             change.checkpoint(self.now, &importer)?;
             Ok(done)
         })
@@ -100,8 +100,11 @@ pub fn chain(state: &State<'_>) -> Result<Option<Chain>> {
 
 /// The chain of a home that must have one.
 fn pinned(state: &State<'_>) -> Result<(String, Chain)> {
-    state.site()?.name.zip(chain(state)?).ok_or_else(|| {
-        Failure::new(Reason::TrustMissing, "site", "the home has no name and no pinned trust document")
-            .hint("pin one: `sealift trust init --site NAME --root FILE`, the file by another way than the media")
-    })
+    state.site()?.name.zip(chain(state)?).ok_or_else(nothing_pinned)
+}
+
+/// The failure for a home that pins nothing.
+pub fn nothing_pinned() -> Failure {
+    Failure::new(Reason::TrustMissing, "site", "the home has no name and no pinned trust document")
+        .hint("pin one: `sealift trust init --site NAME --root FILE`, the file by another way than the media")
 }

@@ -75,7 +75,7 @@ impl Site {
                     .hint("a newer trust document is missing, or the number is wrong"));
             }
         }
-        if let Some(known) = self.store.state(crate::store::State::site)?.name {
+        if let Some(known) = self.store.state(|state| state.site())?.name {
             let message = format!("the home is the site {known} and has a pinned trust document");
             return Err(Failure::new(Reason::TrustPinned, "site", message)
                 .hint("give newer trust documents with `sealift trust accept`; a site is pinned once"));
@@ -85,7 +85,7 @@ impl Site {
             None => self.known_importer()?,
         };
         let told = told(&pin, own.as_ref())?;
-        self.change(|change| {
+        self.change(|change, importer| {
             change.name_site(pin.name)?;
             self.begin(change, &pin, &told)?;
             let heard = self.clocks(&change.site()?).best();
@@ -98,7 +98,7 @@ impl Site {
             for (channel, epoch, sequence) in &pin.at_least {
                 change.at_least(channel, (*epoch, *sequence), heard)?;
             }
-            let importer = self.importer(change)?.public().clone();
+            let importer = importer.public().clone();
             let receipt = told.receipts.last().map(Receipt::digest);
             Ok(Pinned { importer, positions: told.positions, receipt })
         })
@@ -113,7 +113,7 @@ impl Site {
         let mut floor = change.site()?.floor;
         for receipt in &told.receipts {
             change.add_receipt(&signed(receipt)?)?;
-            floor = Clocks { system: self.system, floor }.raised(receipt.facts().clock_floor);
+            floor = Clocks { system: self.system, floor }.raised(receipt.facts().floor);
         }
         change.raise_floor(floor)?;
         let action = if last.is_some() { TrustAction::Reseeded } else { TrustAction::Pinned };
@@ -150,7 +150,7 @@ fn told(pin: &Pin<'_>, own: Option<&PrivateKey>) -> Result<Told> {
         let newer = |position: &&Position| {
             told.positions.get(channel).is_none_or(|known| place(known) <= place(position))
         };
-        if let Some(position) = facts.position.as_ref().filter(newer) {
+        if let Some(position) = receipt.position().as_ref().filter(newer) {
             told.positions.insert(channel.clone(), position.clone());
         }
     }
@@ -175,7 +175,7 @@ fn open(pin: &Pin<'_>, bytes: &[u8], rule: &Rule<'_>) -> Result<Receipt> {
         return wrong(Reason::TrustTooOld, message, "pin the newest trust document that the site had");
     }
     let same = pin.chain.notes().find(|(version, _)| *version == trust.version);
-    if same.is_some_and(|(_, note)| note.fingerprint() != trust.fingerprint) {
+    if same.is_some_and(|(_, note)| note.fingerprint() != trust.digest) {
         let message = format!("it knows trust version {} as another document", trust.version);
         return wrong(Reason::TrustFork, message, "ask the root holders by another way which one is right");
     }

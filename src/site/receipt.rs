@@ -11,7 +11,7 @@ use crate::{
         receipt::{Facts, Outcome, Place, TrustState},
     },
     store::{Change, SignedReceipt, State},
-    trust::{Chain, PrivateKey, sequence::Position},
+    trust::{Chain, PrivateKey},
 };
 
 impl Site {
@@ -27,12 +27,10 @@ impl Site {
         let at = arrival.position();
         let missing: Vec<Digest> =
             report.artifacts.iter().flat_map(|artifact| artifact.absent.iter().cloned()).collect();
-        let is_tracked = verdict.site.is_some();
         let facts = Facts {
             channel: Some(arrival.header.channel.clone()),
             bundle: Some(Place { epoch: at.epoch, sequence: at.sequence }),
             prior: verdict.memory.last.clone(),
-            position: is_tracked.then_some(at),
             trust: arrival.chain.and_then(trust_state),
             overrides: verdict.overrides.iter().map(|(id, _)| id.clone()).collect(),
             warnings: verdict.judgement.warnings.clone(),
@@ -42,7 +40,7 @@ impl Site {
             missing,
             ..self.facts(change, Outcome::Imported)?
         };
-        signed(Receipt::sign(arrival.sums, facts, importer)?)
+        signed(&Receipt::sign(arrival.sums, facts, importer)?)
     }
 
     /// The receipt of a refusal. None where not even `SHA256SUMS` could be read: there is nothing to speak of.
@@ -55,18 +53,17 @@ impl Site {
     ) -> Result<Option<SignedReceipt>> {
         let Some(sums) = refused.sums else { return Ok(None) };
         let header = refused.arrival.map(|arrival| arrival.header);
-        let last: Option<Position> =
+        let last =
             header.map(|header| change.memory(&header.channel)).transpose()?.and_then(|memory| memory.last);
         let facts = Facts {
             channel: header.map(|header| header.channel.clone()),
             bundle: header.map(|header| Place { epoch: header.epoch, sequence: header.sequence }),
-            prior: last.clone(),
-            position: last,
+            prior: last,
             trust: chain(change)?.as_ref().and_then(trust_state),
             reason: Some(worst.reason.text().to_owned()),
             ..self.facts(change, Outcome::Refused)?
         };
-        signed(Receipt::sign(sums, facts, importer)?).map(Some)
+        signed(&Receipt::sign(sums, facts, importer)?).map(Some)
     }
 
     /// What every receipt says.
@@ -75,11 +72,10 @@ impl Site {
         Ok(Facts {
             site: row.name,
             time: self.now,
-            clock_floor: row.floor,
+            floor: row.floor,
             channel: None,
             bundle: None,
             prior: None,
-            position: None,
             trust: None,
             result,
             reason: None,
@@ -99,11 +95,11 @@ impl Site {
 /// Version and fingerprint of the newest document.
 fn trust_state(chain: &Chain) -> Option<TrustState> {
     let (version, note) = chain.notes().last()?;
-    Some(TrustState { version, fingerprint: note.fingerprint() })
+    Some(TrustState { version, digest: note.fingerprint() })
 }
 
 /// A receipt as the store keeps it.
-pub(super) fn signed(receipt: Receipt) -> Result<SignedReceipt> {
+pub(super) fn signed(receipt: &Receipt) -> Result<SignedReceipt> {
     let text = String::from_utf8(receipt.bytes().to_vec()).map_err(Failure::internal)?;
     Ok(SignedReceipt { digest: receipt.digest(), bundle: receipt.bundle().clone(), text })
 }

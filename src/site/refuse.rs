@@ -34,12 +34,11 @@ impl Site {
         let Some(worst) = refused.failures.worst().filter(|worst| is_judgement(worst.reason)) else {
             return Ok(None);
         };
-        self.change(|change| {
-            let importer = self.importer(change)?;
+        self.change(|change, importer| {
             if let Some(arrival) = refused.arrival.filter(|_| worst.reason == Reason::Equivocation) {
                 self.freeze(change, &arrival.header.channel, &arrival.position())?;
             }
-            let receipt = self.failed_receipt(change, refused, worst, &importer)?;
+            let receipt = self.failed_receipt(change, refused, worst, importer)?;
             receipt.as_ref().map_or(Ok(()), |receipt| change.add_receipt(receipt))?;
             let event = Event::Refusal {
                 action: refused.action.into(),

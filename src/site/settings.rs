@@ -16,7 +16,7 @@ impl Site {
     /// [`Reason::TrustMissing`] for a home without a name, [`Reason::BadArgument`] for a jump limit of 0.
     pub fn set(&self, decide: impl FnOnce(Settings) -> Settings) -> Result<Settings> {
         self.store.state(pinned)?;
-        self.change(|change| {
+        self.change(|change, _| {
             let old = change.site()?.settings;
             let new = decide(old.clone());
             if new.jump_limit == 0 {

@@ -30,7 +30,8 @@ pub fn status(state: &State<'_>, home: &str, system: Timestamp) -> Result<(SiteR
             if told > chain.version() {
                 let message =
                     format!("a beacon tells of trust version {told}, this site knows {}", chain.version());
-                let hint = "ask the sender for the newer trust documents; take them with `sealift trust accept`";
+                let hint =
+                    "ask the sender for the newer trust documents; take them with `sealift trust accept`";
                 alarms.push(alarm(Reason::TrustBehind, &channel.name, message, hint));
             }
         }

@@ -189,7 +189,10 @@ fn read_once<T>(path: &Path, how: &str, work: impl Fn(&State<'_>) -> Result<T>) 
 
 /// The file as SQLite names it in a URI, where `?`, `#` and `%` mean something.
 fn uri(path: &Path, how: &str) -> PathBuf {
-    use std::{ffi::OsString, os::unix::ffi::{OsStrExt as _, OsStringExt as _}};
+    use std::{
+        ffi::OsString,
+        os::unix::ffi::{OsStrExt as _, OsStringExt as _},
+    };
     let mut name = b"file:".to_vec();
     for &byte in path.as_os_str().as_bytes() {
         match byte {

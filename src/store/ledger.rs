@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension as _, params};
 
-use super::{Change, State, Store};
+use super::{Change, State, Store, metadata::as_sql};
 use crate::{
     base::{clock::Timestamp, failure::Result},
     ledger::{self, Event, Head},
@@ -41,7 +41,7 @@ impl State<'_> {
         self.query(|database| {
             let mut lines = database
                 .prepare_cached("SELECT line FROM ledger WHERE number >= ?1 ORDER BY number LIMIT ?2")?;
-            lines.query_map(params![from.cast_signed(), limit], |row| row.get(0))?.collect()
+            lines.query_map(params![from.cast_signed(), as_sql(limit)], |row| row.get(0))?.collect()
         })
     }
 }
@@ -67,7 +67,7 @@ impl Change<'_> {
 impl Store {
     /// Where the ledger ends.
     pub fn ledger_head(&self) -> Result<Head> {
-        self.state(State::ledger_head)
+        self.state(|state| state.ledger_head())
     }
 
     /// Lines of the ledger; see [`State::ledger`].

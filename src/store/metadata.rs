@@ -296,7 +296,7 @@ fn descriptor_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Descriptor> {
     Ok(Descriptor::new(row.get::<_, String>(0)?, digest, u64::try_from(size).unwrap_or_default()))
 }
 
-fn as_sql(limit: usize) -> i64 {
+pub(super) fn as_sql(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 

@@ -33,7 +33,8 @@ impl State<'_> {
     /// All of them, oldest first.
     pub fn signed_receipts(&self) -> Result<Vec<SignedReceipt>> {
         self.query(|database| {
-            let mut all = database.prepare_cached("SELECT digest, bundle, text FROM signed_receipts ORDER BY number")?;
+            let mut all = database
+                .prepare_cached("SELECT digest, bundle, text FROM signed_receipts ORDER BY number")?;
             all.query_map([], receipt_row)?.collect()
         })
     }
@@ -71,7 +72,7 @@ impl Change<'_> {
 impl Store {
     /// All signed receipts, oldest first.
     pub fn signed_receipts(&self) -> Result<Vec<SignedReceipt>> {
-        self.state(State::signed_receipts)
+        self.state(|state| state.signed_receipts())
     }
 
     /// The signed receipt with this digest.

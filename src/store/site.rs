@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::{Deserialize, Serialize};
 
-use super::{Change, State};
+use super::{Change, State, metadata::as_sql};
 use crate::{
     base::{
         clock::{RELEASED, Timestamp},
@@ -241,8 +241,12 @@ impl Change<'_> {
         let rename = "UPDATE site SET name = ?1 WHERE name IS NULL";
         match self.query(|database| database.execute(rename, [name]))? {
             1 => Ok(()),
-            _ => Err(Failure::new(Reason::TrustPinned, "site", "the home has a name and a pinned root already")
-                .hint("give newer trust documents with `sealift trust accept`; a site is pinned once")),
+            _ => Err(Failure::new(
+                Reason::TrustPinned,
+                "site",
+                "the home has a name and a pinned root already",
+            )
+            .hint("give newer trust documents with `sealift trust accept`; a site is pinned once")),
         }
     }
 
@@ -289,7 +293,8 @@ impl Change<'_> {
     /// Says where a channel stands, without an import: what a receipt of before tells.
     pub fn place(&self, channel: &str, at: &Position, heard: Timestamp) -> Result<()> {
         self.query(|database| {
-            let update = "INSERT INTO channels (channel, epoch, sequence, bundle, heard) VALUES (?1, ?2, ?3, ?4, ?5)
+            let update =
+                "INSERT INTO channels (channel, epoch, sequence, bundle, heard) VALUES (?1, ?2, ?3, ?4, ?5)
                  ON CONFLICT (channel) DO UPDATE SET epoch = ?2, sequence = ?3, bundle = ?4, heard = ?5,
                      least_epoch = NULL, least_sequence = NULL, frozen_one = NULL, frozen_other = NULL";
             let (epoch, sequence) = (at.epoch.cast_signed(), at.sequence.cast_signed());
@@ -301,7 +306,8 @@ impl Change<'_> {
     /// Nothing of the channel before this is taken: what somebody remembers whose site does not.
     pub fn at_least(&self, channel: &str, (epoch, sequence): (u64, u64), heard: Timestamp) -> Result<()> {
         self.query(|database| {
-            let update = "INSERT INTO channels (channel, least_epoch, least_sequence, heard) VALUES (?1, ?2, ?3, ?4)
+            let update =
+                "INSERT INTO channels (channel, least_epoch, least_sequence, heard) VALUES (?1, ?2, ?3, ?4)
                  ON CONFLICT (channel) DO UPDATE SET least_epoch = ?2, least_sequence = ?3";
             let values = params![channel, epoch.cast_signed(), sequence.cast_signed(), seconds(heard)];
             database.prepare_cached(update)?.execute(values).map(drop)
@@ -311,7 +317,8 @@ impl Change<'_> {
     /// Freezes a channel of which two bundles of one place were seen. The first such pair stays.
     pub fn freeze(&self, channel: &str, (one, other): (&Digest, &Digest), heard: Timestamp) -> Result<()> {
         self.query(|database| {
-            let update = "INSERT INTO channels (channel, frozen_one, frozen_other, heard) VALUES (?1, ?2, ?3, ?4)
+            let update =
+                "INSERT INTO channels (channel, frozen_one, frozen_other, heard) VALUES (?1, ?2, ?3, ?4)
                  ON CONFLICT (channel) DO UPDATE SET frozen_one = ?2, frozen_other = ?3
                      WHERE frozen_one IS NULL";
             let values = params![channel, one.to_string(), other.to_string(), seconds(heard)];
@@ -338,7 +345,13 @@ impl Change<'_> {
     }
 
     /// Keeps an override.
-    pub fn add_override(&self, id: &Digest, note: &[u8], order: &Override, accepted: Timestamp) -> Result<()> {
+    pub fn add_override(
+        &self,
+        id: &Digest,
+        note: &[u8],
+        order: &Override,
+        accepted: Timestamp,
+    ) -> Result<()> {
         self.query(|database| {
             let insert = "INSERT INTO overrides (id, note, channel, bundle, effect, accepted)
                           VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
@@ -362,7 +375,7 @@ fn history(database: &Connection, channel: &str) -> rusqlite::Result<Vec<Positio
     let mut newest = database.prepare_cached(
         "SELECT epoch, sequence, bundle FROM history WHERE channel = ?1 ORDER BY number DESC LIMIT ?2",
     )?;
-    newest.query_map(params![channel, REMEMBERED], position)?.collect()
+    newest.query_map(params![channel, as_sql(REMEMBERED)], position)?.collect()
 }
 
 fn channel_row(row: &Row<'_>) -> rusqlite::Result<Channel> {
@@ -412,10 +425,7 @@ fn time(row: &Row<'_>, at: usize) -> rusqlite::Result<Timestamp> {
     time.ok_or_else(|| unreadable(at, "not a time"))
 }
 
-fn unreadable(
-    at: usize,
-    error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-) -> rusqlite::Error {
+fn unreadable(at: usize, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(at, rusqlite::types::Type::Text, error.into())
 }
 

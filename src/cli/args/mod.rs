@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 pub(in crate::cli) use self::{
     bundle::{Build, Diff, Import, Inspect, Lock, Verify},
     key::{Key, KeyAlgorithm, KeyCommand, KeyGenerate},
-    trust::{Trust, TrustCommand},
+    trust::{Expiry, Trust, TrustAccept, TrustCommand, TrustPin, TrustSettings, TrustStatus},
 };
 
 /// Carries container images, Helm charts and files across an air gap in signed, reproducible bundles.
