@@ -12,7 +12,7 @@
 //! 8 registry                                the OCI server
 //! 7 build import                            steps that make something others see: a bundle, published tags
 //! 6 resolve fetch verify                    steps of the way in
-//! 5 source                                  content from anywhere, brought into the store
+//! 5 source site                             content from anywhere; what a site believes and remembers
 //! 4 remote bundle layout                    things that cross a border: clients, the container, local images
 //! 3 store                                   things that lie on disk
 //! 2 manifest lock trust report chart ledger   documents and decisions: no file, no socket
@@ -38,7 +38,8 @@
 //! | key files | [`trust`] is their text; [`cli`] reads and writes them |
 //! | Docker's and Podman's credential files | [`remote`] reads |
 //! | image layouts and archives, files of this machine | [`layout`] and [`source`] read |
-//! | `HOME/sealift.db` | [`store`]: what is published, import receipts |
+//! | `HOME/sealift.db` | [`store`]: what is published, what the site knows, ledger and receipts |
+//! | `HOME/keys/importer.pem` | [`site`]: the key that signs receipts and the ledger |
 //! | `HOME/blobs/sha256/ab/<hex>` | [`store`]: content by digest |
 //! | `HOME/staging/` | [`store`]: content under way |
 //! | `OUT/.NAME-VERSION.partial/` | [`build`]: a bundle under way, renamed to `OUT/NAME-VERSION/` |
@@ -75,6 +76,7 @@ pub mod registry;
 pub mod remote;
 pub mod report;
 pub mod resolve;
+pub mod site;
 pub mod source;
 pub mod store;
 pub mod trust;

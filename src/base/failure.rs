@@ -178,6 +178,9 @@ reasons! {
     PreviousMismatch "previous-mismatch" Stale "the bundle follows another bundle than the one this site has"
     WrongSite "wrong-site" Stale "the bundle is for another site"
     Expired "expired" Stale "the bundle or document is past its time, and this site is strict about it"
+    ChannelBehind "channel-behind" Stale "a beacon told of a newer bundle than this site has"
+    ChannelSilent "channel-silent" Stale "nothing new of the channel came for longer than the site allows"
+    TrustBehind "trust-behind" Stale "a beacon told of a newer trust document than this site has"
     BeaconStale "beacon-stale" Stale "the beacon is older than what this site knows"
 
     // 7 refused form: documents of trust
@@ -328,11 +331,19 @@ impl Failures {
 
     /// The exit code: the class that ranks first when several apply.
     pub fn code(&self) -> u8 {
-        self.0
-            .iter()
-            .map(|failure| failure.reason.class())
-            .min_by_key(|class| class.rank())
-            .map_or(1, Class::code)
+        self.worst().map_or(1, |failure| failure.reason.class().code())
+    }
+
+    /// The first one of the class that decides.
+    pub fn worst(&self) -> Option<&Failure> {
+        self.0.iter().min_by_key(|failure| failure.reason.class().rank())
+    }
+
+    /// With one more at the end.
+    #[must_use]
+    pub fn and(mut self, failure: Failure) -> Self {
+        self.0.push(failure);
+        self
     }
 }
 

@@ -9,10 +9,10 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    base::progress::Silent,
-    bundle::{Artifact, ArtifactKind, Blob, Encoding, Referrer},
+    base::{clock::Timestamp, progress::Silent},
+    bundle::{Artifact, ArtifactKind, Blob, Encoding, Referrer, SumsHeader},
     oci::media_type,
-    store::Target,
+    store::{Store, Target},
 };
 
 /// A bundle in memory.
@@ -127,14 +127,14 @@ impl Memory {
 
 fn options(store: &Store) -> Options {
     Options {
-        destination: Destination::Home(store.clone()),
+        site: Site::new(store.clone(), Timestamp::from_seconds(0).unwrap()),
+        destination: Destination::Home,
         platforms: vec![],
         names: vec![],
         mapping: Mapping::default(),
         files_to: None,
         dry_run: false,
         workers: 3,
-        now: Timestamp::from_seconds(0).unwrap(),
     }
 }
 
@@ -145,16 +145,22 @@ fn home() -> (tempfile::TempDir, Store) {
 }
 
 fn go(bundle: &Memory, options: &Options) -> Result<ImportReport, Failures> {
-    let origin = Origin {
+    let header = SumsHeader {
         name: "edge".into(),
         version: "1".into(),
         channel: "c".into(),
         epoch: 1,
         sequence: 1,
-        sums: Digest::of(b"sums"),
-        signers: Vec::new(),
+        created: Timestamp::from_seconds(0).unwrap(),
+        previous: None,
+        site: None,
+        trust: 0,
+        expires: None,
     };
-    import(bundle, origin, options, &Silent)
+    let sums = Digest::of(b"sums");
+    let arrival = Arrival { header: &header, sums: &sums, signers: &[], chain: None };
+    let verdict = options.site.judge(&arrival)?;
+    import(bundle, &arrival, verdict, options, &Silent).map(|done| done.report)
 }
 
 fn reason(result: Result<ImportReport, Failures>) -> Reason {
@@ -181,7 +187,7 @@ fn everything_arrives_and_a_second_run_brings_nothing() {
     assert_eq!(report.counts.blobs_skipped, 0);
     assert_eq!(report.counts.blobs_written, bundle.blobs.len());
     assert_eq!(report.artifacts[0].referrers, [signature]);
-    assert_eq!(store.receipts().unwrap(), [report.to_json().unwrap()]);
+    assert_eq!(store.reports().unwrap(), [report.to_json().unwrap()]);
 
     bundle.streamed.store(0, Ordering::Relaxed);
     let again = go(&bundle, &options(&store)).unwrap();
@@ -200,7 +206,7 @@ fn a_dry_run_counts_and_touches_nothing() {
     let report = go(&bundle, &dry).unwrap();
     assert_eq!(report.counts.blobs_written, bundle.blobs.len());
     assert!(report.dry_run && report.files.len() == 1);
-    assert!(store.repositories(None, 9).unwrap().is_empty() && store.receipts().unwrap().is_empty());
+    assert!(store.repositories(None, 9).unwrap().is_empty() && store.reports().unwrap().is_empty());
     assert!(!files.exists());
 }
 
@@ -286,7 +292,7 @@ fn what_is_not_whole_publishes_nothing() {
     let (mut bundle, _) = Memory::usual();
     bundle.index.blobs.iter_mut().find(|blob| blob.digest == layer).unwrap().size += 1;
     assert_eq!(reason(go(&bundle, &options(&store))), Reason::SizeMismatch);
-    assert!(store.repositories(None, 9).unwrap().is_empty() && store.receipts().unwrap().is_empty());
+    assert!(store.repositories(None, 9).unwrap().is_empty() && store.reports().unwrap().is_empty());
     // The rerun with a good copy finishes.
     let (bundle, _) = Memory::usual();
     go(&bundle, &options(&store)).unwrap();

@@ -95,6 +95,7 @@ impl Event {
             Self::Import { .. } => "import",
             Self::Refusal { .. } => "refusal",
             Self::Trust { .. } => "trust",
+            Self::Reseeded { .. } => "reseeded",
             Self::Override { .. } => "override",
             Self::Beacon { .. } => "beacon",
             Self::Frozen { .. } => "frozen",

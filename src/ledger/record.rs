@@ -177,6 +177,13 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         in_doubt: Vec<Text>,
     },
+    /// The state of the site was lost; it goes on from a receipt, and this ledger from another.
+    Reseeded {
+        /// Digest of the last receipt of before.
+        receipt: Digest,
+        /// Where the ledger of before stood when that was written.
+        ledger: Head,
+    },
     /// An override came, or was used up.
     Override {
         /// Its fingerprint.

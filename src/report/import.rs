@@ -5,6 +5,8 @@
 //!
 //! ```json
 //! { "schema": 1, "time": "2026-11-21T00:00:00Z", "dry_run": false,
+//!   "site": "berlin", "trust_version": 3, "again": false,
+//!   "warnings": [{ "warning": "gap", "from": 40, "to": 42 }],
 //!   "bundle": { "name": "edge", "version": "1.0", "channel": "prod", "epoch": 1, "sequence": 42,
 //!               "sums": "sha256:…", "signers": [{ "role": "release", "holder": "alice",
 //!               "key_id": "0123456789abcdef0123456789abcdef" }] },
@@ -26,7 +28,7 @@ use crate::{
         digest::Digest,
         failure::{Failure, Result},
     },
-    trust::SignedBy,
+    trust::{SignedBy, sequence::Warning},
 };
 
 /// The whole report.
@@ -38,6 +40,14 @@ pub struct ImportReport {
     pub time: String,
     /// Whether nothing was done, only listed.
     pub dry_run: bool,
+    /// Name of the site; null where no trust document is pinned, and nothing protects against replay.
+    pub site: Option<String>,
+    /// Version of the trust document that decided; null where single keys were given.
+    pub trust_version: Option<u64>,
+    /// Whether it is the very bundle that was imported last.
+    pub again: bool,
+    /// What was no reason to refuse.
+    pub warnings: Vec<Warning>,
     /// Where everything came from.
     pub bundle: Origin,
     /// `home`, or `HOST[/PREFIX]`.

@@ -5,10 +5,11 @@ pub mod inventory;
 pub mod receipt;
 pub mod recipe;
 mod results;
+pub mod site;
 
 pub use import::ImportReport;
 pub use receipt::Receipt;
 pub use results::{
-    ArtifactLine, BuildReport, Change, DiffReport, InitReport, InspectReport, KeyReport, LockReport,
+    ArtifactLine, BuildReport, Change, DiffReport, Here, InitReport, InspectReport, KeyReport, LockReport,
     PlanLine, PlanReport, VerifyReport, VolumeLine,
 };

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::trust::SignedBy;
+use crate::trust::{SignedBy, sequence::Warning};
 
 /// Result of `lock`.
 #[derive(Debug, Clone, Serialize)]
@@ -140,6 +140,8 @@ pub struct VerifyReport {
     pub site: Option<String>,
     /// Version of the trust document that it was judged by; absent where single keys were given.
     pub trust_version: Option<u64>,
+    /// What an import here would make of its place in the channel; absent where the home does not decide.
+    pub here: Option<Here>,
     /// SHA-256 of `SHA256SUMS`.
     pub sums_digest: String,
     /// Whose signatures count.
@@ -154,6 +156,19 @@ pub struct VerifyReport {
     pub volumes: usize,
     /// Bytes of content checked.
     pub bytes: u64,
+}
+
+/// What an import at this site would make of a bundle that may be imported.
+#[derive(Debug, Clone, Serialize)]
+pub struct Here {
+    /// Name of the site.
+    pub site: String,
+    /// Whether it is the very bundle that was imported last.
+    pub again: bool,
+    /// What would be no reason to refuse.
+    pub warnings: Vec<Warning>,
+    /// Rules that overrides would lift.
+    pub lifted: Vec<&'static str>,
 }
 
 /// Result of `inspect`. Nothing in it is authenticated.

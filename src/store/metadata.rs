@@ -1,23 +1,18 @@
 //! What is published: repositories, tags, manifests and their edges, in one SQLite file.
 
-use std::path::Path;
-
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::Store;
+use super::{Change, Store};
 use crate::{
     base::{
         digest::Digest,
         failure::{Failure, Reason, Result},
-        fs,
     },
     oci::Descriptor,
 };
 
-/// Version of the schema, kept in SQLite's `user_version`.
-const SCHEMA_VERSION: i64 = 1;
-
-const SCHEMA: &str = "
+/// Repositories, tags, manifests and their edges, and what was reported of each import.
+pub(super) const SCHEMA: &str = "
     CREATE TABLE manifests (
         repository    TEXT NOT NULL,
         digest        TEXT NOT NULL,
@@ -48,17 +43,13 @@ const SCHEMA: &str = "
     ) STRICT;
 ";
 
-/// Everything that one import makes visible, in one transaction.
+/// What one import makes visible.
 #[derive(Debug, Clone, Default)]
 pub struct Publication {
     /// Manifests with what they need.
     pub manifests: Vec<PublishedManifest>,
     /// Tags; an existing tag moves.
     pub tags: Vec<PublishedTag>,
-    /// Digest of the bundle's `SHA256SUMS`.
-    pub bundle: String,
-    /// The receipt, as JSON.
-    pub receipt: String,
 }
 
 /// A manifest in a repository.
@@ -98,114 +89,49 @@ pub struct ReferrerRow {
     pub descriptor: Descriptor,
 }
 
-/// The name of the database in the home.
-const FILE: &str = "sealift.db";
-
-/// Opens the database of `home`. One process at a time: the change of a new database to its journal mode
-/// does not wait for others, it fails.
-pub(super) fn open(home: &Path) -> Result<Connection> {
-    let cannot_lock = |error: std::io::Error| fs::failure(home, "lock", &error);
-    let turn = std::fs::File::open(home).map_err(cannot_lock)?;
-    turn.lock().map_err(cannot_lock)?;
-    open_alone(&home.join(FILE))
-}
-
-fn open_alone(path: &Path) -> Result<Connection> {
-    let at = |error: rusqlite::Error| failure(path, &error);
-    let database = Connection::open(path).map_err(at)?;
-    database.busy_timeout(std::time::Duration::from_secs(30)).map_err(at)?;
-    database
-        .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
-        .map_err(at)?;
-    let version =
-        |database: &Connection| database.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
-    if version(&database).map_err(at)? == 0 {
-        // Another process may be doing the same: look again under the write lock.
-        database.execute_batch("BEGIN IMMEDIATE").map_err(at)?;
-        if version(&database).map_err(at)? == 0 {
-            database.execute_batch(SCHEMA).map_err(at)?;
-            database.execute_batch(&format!("PRAGMA user_version = {SCHEMA_VERSION}")).map_err(at)?;
-        }
-        database.execute_batch("COMMIT").map_err(at)?;
-    }
-    let found = version(&database).map_err(at)?;
-    if found != SCHEMA_VERSION {
-        let message = format!("the database has schema {found}, this sealift knows {SCHEMA_VERSION}");
-        return Err(Failure::new(Reason::FormatVersion, path.display(), message)
-            .hint("use the sealift version that wrote it, or a newer one"));
-    }
-    Ok(database)
-}
-
-fn failure(path: &Path, error: &rusqlite::Error) -> Failure {
-    let reason = match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::DiskFull) => Reason::DiskFull,
-        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => Reason::LockHeld,
-        Some(rusqlite::ErrorCode::PermissionDenied | rusqlite::ErrorCode::ReadOnly) => {
-            Reason::PermissionDenied
-        }
-        _ => Reason::Database,
-    };
-    let hint = match reason {
-        Reason::LockHeld => "another sealift is at work in this home: wait for it, then run again",
-        _ => "check disk space, owner and mode of the home folder",
-    };
-    Failure::new(reason, path.display(), error).hint(hint)
-}
-
-impl Store {
-    fn database<T>(&self, work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Result<T> {
-        let mut database = self.inner.database.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        work(&mut database).map_err(|error| failure(&self.home().join(FILE), &error))
-    }
-
-    /// Publishes all or nothing. Fails with [`Reason::BlobMissing`] before any change when a manifest's
-    /// closure is not whole.
+impl Change<'_> {
+    /// Publishes all of it. Fails with [`Reason::BlobMissing`] when a manifest's closure is not whole.
     pub fn publish(&self, publication: &Publication) -> Result<()> {
         for manifest in &publication.manifests {
             for blob in std::iter::once(&manifest.root).chain(&manifest.blobs) {
-                if self.size_of(&blob.digest)? != Some(blob.size) {
+                if self.store.size_of(&blob.digest)? != Some(blob.size) {
                     let message = format!("{} needs it, the store does not have it", manifest.root.digest);
                     return Err(Failure::new(Reason::BlobMissing, &blob.digest, message));
                 }
             }
         }
-        let missing_child = self.database(|database| {
-            let transaction = database.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-            for manifest in &publication.manifests {
-                insert_manifest(&transaction, manifest)?;
-            }
-            for manifest in &publication.manifests {
-                for child in &manifest.children {
-                    let known = transaction
-                        .prepare_cached("SELECT 1 FROM manifests WHERE repository = ?1 AND digest = ?2")?
-                        .exists(params![manifest.repository, child.to_string()])?;
-                    if !known {
-                        return Ok(Some(child.clone()));
-                    }
-                }
-            }
+        self.query(|database| {
+            publication.manifests.iter().try_for_each(|manifest| insert_manifest(database, manifest))
+        })?;
+        if let Some(child) = self.query(|database| missing_child(database, publication))? {
+            let message = "an index lists it, but it is neither present nor recorded as absent";
+            return Err(Failure::new(Reason::BlobMissing, child, message));
+        }
+        self.query(|database| {
             for tag in &publication.tags {
-                transaction
+                database
                     .prepare_cached(
                         "INSERT OR REPLACE INTO tags (repository, tag, digest) VALUES (?1, ?2, ?3)",
                     )?
                     .execute(params![tag.repository, tag.tag, tag.digest.to_string()])?;
             }
-            transaction.execute(
-                "INSERT INTO receipts (bundle, receipt) VALUES (?1, ?2)",
-                params![publication.bundle, publication.receipt],
-            )?;
-            transaction.commit()?;
-            Ok(None)
-        })?;
-        missing_child.map_or(Ok(()), |child| {
-            Err(Failure::new(
-                Reason::BlobMissing,
-                child,
-                "an index lists it, but it is neither present nor recorded as absent",
-            ))
+            Ok(())
         })
+    }
+
+    /// Keeps what was reported of an import.
+    pub fn report(&self, bundle: &Digest, report: &str) -> Result<()> {
+        self.query(|database| {
+            let insert = "INSERT INTO receipts (bundle, receipt) VALUES (?1, ?2)";
+            database.execute(insert, params![bundle.hex(), report]).map(drop)
+        })
+    }
+}
+
+impl Store {
+    /// Publishes all or nothing, and nothing else; see [`Change::publish`].
+    pub fn publish(&self, publication: &Publication) -> Result<()> {
+        self.change(|change| change.publish(publication))
     }
 
     /// The manifest that a tag or digest leads to in a repository.
@@ -221,14 +147,14 @@ impl Store {
                 digest.to_string(),
             ),
         };
-        self.database(|database| {
+        self.query(|database| {
             database.prepare_cached(sql)?.query_row(params![repository, value], descriptor_row).optional()
         })
     }
 
     /// Whether a repository publishes this blob (config, layer or manifest).
     pub fn blob_in(&self, repository: &str, digest: &Digest) -> Result<bool> {
-        self.database(|database| {
+        self.query(|database| {
             database
                 .prepare_cached(
                     "SELECT 1 FROM blobs WHERE repository = ?1 AND digest = ?2
@@ -240,7 +166,7 @@ impl Store {
 
     /// Tags of a repository in byte order, after `last`, at most `limit`; `None` for an unknown repository.
     pub fn tags(&self, repository: &str, last: Option<&str>, limit: usize) -> Result<Option<Vec<String>>> {
-        self.database(|database| {
+        self.query(|database| {
             let known = database
                 .prepare_cached("SELECT 1 FROM manifests WHERE repository = ?1")?
                 .exists([repository])?;
@@ -259,7 +185,7 @@ impl Store {
 
     /// Repositories in byte order, after `last`, at most `limit`.
     pub fn repositories(&self, last: Option<&str>, limit: usize) -> Result<Vec<String>> {
-        self.database(|database| {
+        self.query(|database| {
             database
                 .prepare_cached(
                     "SELECT DISTINCT repository FROM manifests WHERE repository > ?1 ORDER BY repository LIMIT ?2",
@@ -280,7 +206,7 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<ReferrerRow>> {
         let last = last.map_or_else(String::new, ToString::to_string);
-        self.database(|database| {
+        self.query(|database| {
             database
                 .prepare_cached(
                     "SELECT media_type, digest, size, artifact_type, annotations FROM manifests
@@ -301,9 +227,9 @@ impl Store {
         })
     }
 
-    /// The receipts of every import, oldest first.
-    pub fn receipts(&self) -> Result<Vec<String>> {
-        self.database(|database| {
+    /// What was reported of every import, oldest first.
+    pub fn reports(&self) -> Result<Vec<String>> {
+        self.query(|database| {
             database
                 .prepare_cached("SELECT receipt FROM receipts ORDER BY number")?
                 .query_map([], |row| row.get(0))?
@@ -319,6 +245,21 @@ pub enum Target {
     Tag(String),
     /// By digest.
     Digest(Digest),
+}
+
+/// A child that an index of `publication` needs and that its repository does not have.
+fn missing_child(database: &Connection, publication: &Publication) -> rusqlite::Result<Option<Digest>> {
+    for manifest in &publication.manifests {
+        for child in &manifest.children {
+            let known = database
+                .prepare_cached("SELECT 1 FROM manifests WHERE repository = ?1 AND digest = ?2")?
+                .exists(params![manifest.repository, child.to_string()])?;
+            if !known {
+                return Ok(Some(child.clone()));
+            }
+        }
+    }
+    Ok(None)
 }
 
 fn insert_manifest(database: &Connection, manifest: &PublishedManifest) -> rusqlite::Result<()> {
@@ -355,7 +296,7 @@ fn descriptor_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Descriptor> {
     Ok(Descriptor::new(row.get::<_, String>(0)?, digest, u64::try_from(size).unwrap_or_default()))
 }
 
-fn as_sql(limit: usize) -> i64 {
+pub(super) fn as_sql(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
@@ -379,7 +320,7 @@ mod tests {
             children: vec![],
         };
         let tags = vec![PublishedTag { repository: manifest.repository.clone(), tag: tag.into(), digest }];
-        Publication { manifests: vec![manifest], tags, bundle: "b".into(), receipt: "{}".into() }
+        Publication { manifests: vec![manifest], tags }
     }
 
     #[test]
@@ -405,7 +346,6 @@ mod tests {
         assert_eq!((of_type("type"), of_type("other")), (1, 0));
         let last = Some(&referrers[0].descriptor.digest);
         assert!(store.referrers(repository, &Digest::of(b"subject"), None, last, 9).unwrap().is_empty());
-        assert_eq!(store.receipts().unwrap().len(), 3);
     }
 
     #[test]
@@ -419,6 +359,5 @@ mod tests {
         blob_gone.manifests[0].children.push(Digest::of(b"child"));
         assert_eq!(store.publish(&blob_gone).unwrap_err().reason, Reason::BlobMissing);
         assert!(store.repositories(None, 9).unwrap().is_empty());
-        assert!(store.receipts().unwrap().is_empty());
     }
 }

@@ -90,6 +90,23 @@ pub fn glance(dir: &Path) -> Result<Glance> {
     Ok(Glance { header: sums.header, index, sums_digest: Digest::of(&bytes), signatures })
 }
 
+/// Digest of the `SHA256SUMS` in `dir`, whoever made it: what a refusal is kept under.
+///
+/// # Errors
+/// Those of reading it.
+pub fn identity(dir: &Path) -> Result<Digest> {
+    files::read_sums(dir).map(|bytes| Digest::of(&bytes))
+}
+
+/// The trust documents that lie in the bundle in `dir`, by version. Nobody vouches for any of them: compare a
+/// fingerprint, or give them to a [`Chain`].
+///
+/// # Errors
+/// [`Reason::FileSpecial`], [`Reason::FileExtra`], those of limits and of the disk.
+pub fn carried_trust(dir: &Path) -> Result<Vec<(u64, Vec<u8>)>> {
+    files::read_trust(dir)
+}
+
 /// Everything after the signature; `sums` is authentic.
 fn open_documents(dir: &Path, sums: &Sums) -> Result<Reader, Failures> {
     files::check_list(dir, sums)?;

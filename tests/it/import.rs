@@ -14,6 +14,7 @@ use sealift::{
     oci::{Descriptor, Platform, media_type, reference::referrers_tag},
     remote::{Client, ClientSettings, Retries},
     report::ImportReport,
+    site::Site,
     store::{Store, Target},
     verify::{self, VerifiedBundle},
 };
@@ -86,11 +87,14 @@ impl Scene {
 
     fn run(&self, options: &Options) -> Result<ImportReport, Failures> {
         import::run(&self.open(), options, &Silent)
+            .map(|done| done.report)
+            .map_err(|refusal| refusal.failures)
     }
 }
 
-fn into(destination: Destination) -> Options {
+fn into(store: &Store, destination: Destination) -> Options {
     Options {
+        site: Site::new(store.clone(), Timestamp::from_seconds(0).unwrap()),
         destination,
         platforms: Vec::new(),
         names: Vec::new(),
@@ -98,19 +102,18 @@ fn into(destination: Destination) -> Options {
         files_to: None,
         dry_run: false,
         workers: 4,
-        now: Timestamp::from_seconds(0).unwrap(),
     }
 }
 
 fn home(store: &Store) -> Options {
-    into(Destination::Home(store.clone()))
+    into(store, Destination::Home)
 }
 
-fn registry(sink: &Sink, prefix: &str) -> Options {
+fn registry(store: &Store, sink: &Sink, prefix: &str) -> Options {
     let retries = Retries { tries: 1, ..Retries::default() };
     let settings = ClientSettings { retries, ..ClientSettings::default() };
     let client = Client::new(settings, Arc::new(Silent)).unwrap();
-    into(Destination::registry(&format!("{}{prefix}", sink.host()), client).unwrap())
+    into(store, Destination::registry(&format!("{}{prefix}", sink.host()), client).unwrap())
 }
 
 fn reason(result: Result<ImportReport, Failures>) -> Reason {
@@ -141,7 +144,7 @@ fn everything_arrives_at_home_byte_for_byte() {
     assert_eq!(referrers.len(), 1);
     assert_eq!(report.bundle.signers[0].key_id, key().public().key_id());
     assert_eq!((report.bundle.sequence, report.destination.as_str()), (42, "home"));
-    assert_eq!(site.receipts().unwrap(), [report.to_json().unwrap()]);
+    assert_eq!(site.reports().unwrap(), [report.to_json().unwrap()]);
 
     let again = scene.run(&home(&site)).unwrap();
     assert_eq!((again.counts.blobs_written, again.counts.bytes_written), (0, 0));
@@ -199,7 +202,7 @@ fn a_damaged_bundle_publishes_nothing_and_a_good_copy_finishes() {
         bad[at] ^= 1;
         std::fs::write(&volume, &bad).unwrap();
         assert_eq!(reason(scene.run(&home(&site))), Reason::ChunkDamaged, "{at}");
-        assert!(site.repositories(None, 9).unwrap().is_empty() && site.receipts().unwrap().is_empty());
+        assert!(site.repositories(None, 9).unwrap().is_empty() && site.reports().unwrap().is_empty());
     }
     std::fs::write(&volume, &good).unwrap();
     scene.run(&home(&site)).unwrap();
@@ -223,7 +226,7 @@ fn imports_at_the_same_time_lose_nothing() {
     let site = scene.site();
     assert_eq!(site.repositories(None, 9).unwrap().len(), 4);
     assert_eq!(site.tags(NGINX, None, 9).unwrap().unwrap(), ["1.27", "sig", "stable"]);
-    assert_eq!(site.receipts().unwrap().len(), names.len());
+    assert_eq!(site.reports().unwrap().len(), names.len());
     for blob in &scene.workshop.contents.blobs {
         site.read_blob(blob).unwrap();
     }
@@ -249,7 +252,7 @@ fn files_come_out_executable_and_whole() {
 fn a_registry_gets_children_before_parents_and_tags_last() {
     let scene = Scene::new();
     let sink = Sink::start(Manner { referrers: true, ..Manner::default() });
-    let report = scene.run(&registry(&sink, "/mirror")).unwrap();
+    let report = scene.run(&registry(&scene.site(), &sink, "/mirror")).unwrap();
     assert_eq!(report.destination, format!("{}/mirror", sink.host()));
     sink.with(|content| {
         let nginx = &content.repositories[&format!("mirror/{NGINX}")];
@@ -275,7 +278,7 @@ fn a_registry_gets_children_before_parents_and_tags_last() {
         assert!(content.log.iter().any(|line| line.contains("/mount/")));
         content.log.clear();
     });
-    let again = scene.run(&registry(&sink, "/mirror")).unwrap();
+    let again = scene.run(&registry(&scene.site(), &sink, "/mirror")).unwrap();
     assert_eq!((again.counts.blobs_written, again.counts.bytes_written), (0, 0));
     sink.with(|content| assert!(content.log.is_empty(), "{:?}", content.log));
 }
@@ -290,7 +293,7 @@ fn the_tag_of_an_index_waits_for_those_of_its_children() {
     }
     scene.bundle = scene.workshop.write("tagged", None, 2);
     let sink = Sink::start(Manner { referrers: true, blinks: true, ..Manner::default() });
-    let options = Options { workers: 16, ..registry(&sink, "") };
+    let options = Options { workers: 16, ..registry(&scene.site(), &sink, "") };
     scene.run(&options).unwrap();
 }
 
@@ -298,7 +301,7 @@ fn the_tag_of_an_index_waits_for_those_of_its_children() {
 fn without_the_referrers_api_the_fallback_tag_is_kept() {
     let scene = Scene::new();
     let sink = Sink::start(Manner::default());
-    scene.run(&registry(&sink, "")).unwrap();
+    scene.run(&registry(&scene.site(), &sink, "")).unwrap();
     let tag = referrers_tag(&scene.arm.digest);
     let list = |content: &mut crate::support::sink::Content| {
         let nginx = &content.repositories[NGINX];
@@ -310,7 +313,7 @@ fn without_the_referrers_api_the_fallback_tag_is_kept() {
     assert_eq!(listed[0]["artifactType"], media_type::CONFIG);
     // Cut between the manifest and the list: the next run finds that it is not listed.
     sink.with(|content| content.repositories.get_mut(NGINX).unwrap().tags.remove(&tag));
-    scene.run(&registry(&sink, "")).unwrap();
+    scene.run(&registry(&scene.site(), &sink, "")).unwrap();
     assert_eq!(sink.with(list), listed);
 }
 
@@ -318,13 +321,13 @@ fn without_the_referrers_api_the_fallback_tag_is_kept() {
 fn a_cut_push_goes_on_where_it_ended() {
     let scene = Scene::new();
     let sink = Sink::start(Manner { referrers: true, breaks_after: Some(3), ..Manner::default() });
-    assert_eq!(scene.run(&registry(&sink, "")).unwrap_err().code(), 9);
+    assert_eq!(scene.run(&registry(&scene.site(), &sink, "")).unwrap_err().code(), 9);
     sink.with(|content| {
         assert_eq!(content.log.len(), 3);
         assert!(content.repositories.values().all(|repository| repository.tags.is_empty()));
     });
     sink.mend();
-    scene.run(&registry(&sink, "")).unwrap();
+    scene.run(&registry(&scene.site(), &sink, "")).unwrap();
     sink.with(|content| {
         let uploads: Vec<_> = content.log.iter().filter(|line| line.contains("/blobs/")).collect();
         let distinct: std::collections::BTreeSet<_> =
@@ -341,7 +344,7 @@ fn a_dry_run_asks_and_changes_nothing() {
     let options = Options {
         mapping: Mapping::parse(&["docker.io/library=base", "files=tools"]).unwrap(),
         dry_run: true,
-        ..registry(&sink, "/p")
+        ..registry(&scene.site(), &sink, "/p")
     };
     let planned = scene.run(&options).unwrap();
     assert!(planned.dry_run && planned.counts.bytes_written > 300_000);
@@ -358,6 +361,8 @@ fn a_registry_that_is_not_there_is_upstream_trouble() {
     let settings =
         ClientSettings { retries: Retries { tries: 1, ..Retries::default() }, ..ClientSettings::default() };
     let client = Client::new(settings, Arc::new(Silent)).unwrap();
-    let failures = scene.run(&into(Destination::registry(&nobody.to_string(), client).unwrap())).unwrap_err();
+    let failures = scene
+        .run(&into(&scene.site(), Destination::registry(&nobody.to_string(), client).unwrap()))
+        .unwrap_err();
     assert_eq!((failures.code(), failures.list()[0].reason), (9, Reason::Network));
 }

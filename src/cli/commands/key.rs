@@ -12,12 +12,12 @@ use crate::{
         redact::Secret,
     },
     cli::{
-        args::{Key, KeyAlgorithm, KeyCommand, KeyGenerate, Passphrase, PublicKeys},
+        args::{Key, KeyAlgorithm, KeyCommand, KeyGenerate, Passphrase},
         settings::Settings,
         ui::Out,
     },
     report::KeyReport,
-    trust::{Algorithm, Authority, PrivateKey, PublicKey, Signer},
+    trust::{Algorithm, PrivateKey, PublicKey, Signer},
 };
 
 pub(super) fn run(args: &Key, settings: &Settings, out: &Out) -> Result<(), Failures> {
@@ -61,7 +61,7 @@ pub(super) fn private_keys(
     files.iter().map(|file| private_key(file, from, settings).map(|key| Box::new(key) as _)).collect()
 }
 
-fn private_key(file: &Path, from: &Passphrase, settings: &Settings) -> Result<PrivateKey> {
+pub(super) fn private_key(file: &Path, from: &Passphrase, settings: &Settings) -> Result<PrivateKey> {
     let mode = fs::mode(file)?;
     let pem = Secret::new(fs::read_user_text(file)?);
     if mode & 0o077 != 0 && pem.reveal().contains("PRIVATE KEY-----") {
@@ -118,11 +118,6 @@ fn checked(secret: Secret, object: String) -> Result<Secret> {
             .hint("choose one, or make a key with --no-passphrase"));
     }
     Ok(secret)
-}
-
-/// Whom a command believes.
-pub(super) fn authority(given: &PublicKeys) -> Result<Authority, Failures> {
-    public_keys(&given.key).map(Authority::Keys)
 }
 
 /// The public keys of `--key`. A private key given by mistake is named as such.

@@ -11,6 +11,7 @@ mod inspect;
 mod key;
 mod lock;
 mod serve;
+mod trust;
 mod verify;
 
 use super::{args::Command, settings::Settings, ui::Out};
@@ -28,6 +29,7 @@ pub(super) fn run(command: Command, settings: &Settings, out: &Out) -> Result<()
         Command::Import(args) => import::run(&args, settings, out),
         Command::Serve(args) => serve::run(&args, settings, out),
         Command::Key(args) => key::run(&args, settings, out),
+        Command::Trust(args) => trust::run(args.command, settings, out),
         Command::Demo(args) => demo::run(&args, settings, out),
         Command::Completions(args) => {
             completions::run(&args, out);

@@ -18,15 +18,20 @@ pub(crate) trait Human {
 
 /// Collects lines; writing to a string cannot fail.
 #[derive(Default)]
-struct Page(String);
+pub(super) struct Page(String);
 
 impl Page {
-    fn line(&mut self, line: impl std::fmt::Display) {
+    /// Everything that was collected.
+    pub(super) fn text(self) -> String {
+        self.0
+    }
+
+    pub(super) fn line(&mut self, line: impl std::fmt::Display) {
         let _infallible = writeln!(self.0, "{line}");
     }
 
     /// A table with columns as wide as their widest cell, two spaces between.
-    fn table(&mut self, rows: &[Vec<String>]) {
+    pub(super) fn table(&mut self, rows: &[Vec<String>]) {
         let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
             rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
@@ -41,12 +46,12 @@ impl Page {
 }
 
 /// The first twelve hex digits after the algorithm; the whole digest is in `--output json`.
-fn short(digest: &str) -> String {
+pub(super) fn short(digest: &str) -> String {
     let (algorithm, hex) = digest.split_once(':').unwrap_or(("", digest));
     format!("{algorithm}:{}", hex.get(..12).unwrap_or(hex))
 }
 
-fn name(text: &str) -> String {
+pub(super) fn name(text: &str) -> String {
     escaped(text, 300)
 }
 

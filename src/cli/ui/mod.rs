@@ -2,6 +2,7 @@
 
 mod human;
 mod progress;
+mod site;
 
 use std::{
     ffi::OsString,
@@ -13,6 +14,7 @@ use std::{
 use serde::Serialize;
 
 pub(super) use human::Human;
+pub(super) use site::warning;
 
 use super::args::Form;
 use crate::base::{
