@@ -69,7 +69,11 @@ const TRUST: &[Row] = &[
         &["trust::quorum::tests::only_keys_of_the_rule_count"],
     ),
     ("T09", "the signature chooses its algorithm, or brings its key", &[]),
-    ("T10", "a key for which any signature holds", &["trust::private_key::tests::weak_keys_are_refused_at_the_door"]),
+    (
+        "T10",
+        "a key for which any signature holds",
+        &["trust::private_key::tests::weak_keys_are_refused_at_the_door"],
+    ),
     ("T12", "more signatures than anybody needs", &[]),
     ("T24", "signatures of strangers beside a trusted one", &[]),
     (
