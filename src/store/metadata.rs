@@ -114,9 +114,13 @@ fn open_alone(path: &Path) -> Result<Connection> {
     let at = |error: rusqlite::Error| failure(path, &error);
     let database = Connection::open(path).map_err(at)?;
     database.busy_timeout(std::time::Duration::from_secs(30)).map_err(at)?;
-    database
-        .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
-        .map_err(at)?;
+    let journal = journal_mode(&database).map_err(at)?;
+    if journal != "wal" {
+        let message = format!("the database cannot be put into WAL mode, it stays in mode {journal}");
+        return Err(Failure::new(Reason::Database, path.display(), message)
+            .hint("use a disk of this machine, no network file system, and run the command again"));
+    }
+    database.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;").map_err(at)?;
     let version =
         |database: &Connection| database.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
     if version(&database).map_err(at)? == 0 {
@@ -137,6 +141,15 @@ fn open_alone(path: &Path) -> Result<Connection> {
     Ok(database)
 }
 
+/// Asks for the write-ahead log, and tells which mode there is then: that the disk refused is no error to
+/// SQLite. In any other mode a commit ends with the removal of a file, which a power cut can undo (P8).
+fn journal_mode(database: &Connection) -> rusqlite::Result<String> {
+    // The mode changes with the end of the statement, not with its first row.
+    let mut statement = database.prepare("PRAGMA journal_mode = WAL")?;
+    let modes = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
+    Ok(modes.into_iter().next_back().unwrap_or_default())
+}
+
 fn failure(path: &Path, error: &rusqlite::Error) -> Failure {
     let reason = match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::DiskFull) => Reason::DiskFull,
@@ -148,7 +161,7 @@ fn failure(path: &Path, error: &rusqlite::Error) -> Failure {
     };
     let hint = match reason {
         Reason::LockHeld => "another sealift is at work in this home: wait for it, then run again",
-        _ => "check disk space, owner and mode of the home folder",
+        _ => "check disk space, owner and mode of the home folder, then run the command again",
     };
     Failure::new(reason, path.display(), error).hint(hint)
 }
