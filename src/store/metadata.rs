@@ -1,6 +1,6 @@
 //! What is published: repositories, tags, manifests and their edges, in one SQLite file.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -172,17 +172,39 @@ impl Store {
         work(&mut database).map_err(|error| failure(&self.home().join(FILE), &error))
     }
 
-    /// Publishes all or nothing. Fails with [`Reason::BlobMissing`] before any change when a manifest's
+    /// Publishes all or nothing, durably. Fails with [`Reason::BlobMissing`] before any change when a manifest's
     /// closure is not whole.
     pub fn publish(&self, publication: &Publication) -> Result<()> {
         for manifest in &publication.manifests {
-            for blob in std::iter::once(&manifest.root).chain(&manifest.blobs) {
+            for blob in contents(manifest) {
                 if self.size_of(&blob.digest)? != Some(blob.size) {
                     let message = format!("{} needs it, the store does not have it", manifest.root.digest);
                     return Err(Failure::new(Reason::BlobMissing, &blob.digest, message));
                 }
             }
         }
+        self.settle(publication)?;
+        self.record(publication)?;
+        // SQLite ignores it when the folder of its log cannot be synced.
+        fs::sync_dir(self.home())
+    }
+
+    /// Makes durable that the contents are there under their names. Whoever brought them may have been killed
+    /// between the rename and the sync of the folder; what is published already is durable.
+    fn settle(&self, publication: &Publication) -> Result<()> {
+        let mut folders = BTreeSet::new();
+        for manifest in &publication.manifests {
+            for blob in contents(manifest) {
+                if !self.blob_in(&manifest.repository, &blob.digest)? {
+                    let path = self.blob_path(&blob.digest);
+                    folders.extend(path.ancestors().skip(1).take(3).map(Path::to_owned));
+                }
+            }
+        }
+        folders.iter().try_for_each(|folder| fs::sync_dir(folder))
+    }
+
+    fn record(&self, publication: &Publication) -> Result<()> {
         let missing_child = self.database(|database| {
             let transaction = database.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
             for manifest in &publication.manifests {
@@ -332,6 +354,11 @@ pub enum Target {
     Tag(String),
     /// By digest.
     Digest(Digest),
+}
+
+/// The manifest itself, its config and its layers.
+fn contents(manifest: &PublishedManifest) -> impl Iterator<Item = &Descriptor> {
+    std::iter::once(&manifest.root).chain(&manifest.blobs)
 }
 
 fn insert_manifest(database: &Connection, manifest: &PublishedManifest) -> rusqlite::Result<()> {
