@@ -161,8 +161,18 @@ def project(folder):
     shutil.rmtree(folder / "warm")
 
 
-def unlocked(folder):
+def small_project(folder):
+    """Only the file: an image does the same over and over."""
     project(folder)
+    manifest = (folder / "sealift.toml").read_text()
+    head, files = manifest.index("[[images]]"), manifest.index("[[files]]")
+    (folder / "sealift.toml").write_text(manifest[:head] + manifest[files:])
+    good(sealift(folder, ["lock", "--home", "warm"]))
+    shutil.rmtree(folder / "warm")
+
+
+def unlocked(folder):
+    small_project(folder)
     (folder / "sealift.lock").unlink()
 
 
@@ -192,8 +202,8 @@ SCENARIOS = [
     Scenario("lock", ["lock", "--home", "cache"],
              lambda folder: {"lock": bytes_of(folder / "sealift.lock")}, unlocked),
     Scenario("build", ["build", "--locked", "-o", "media/new", "--home", "cache", "--key", "release.key"],
-             build_parts, project),
-    Scenario("first import", IMPORT, import_parts, bundles),
+             build_parts, small_project),
+    Scenario("first import", [*IMPORT, "--name", "files/*"], import_parts, bundles),
     Scenario("import", [*IMPORT, "--files-to", "files", "--receipt", "receipt.json"], import_parts, site),
 ]
 
