@@ -112,6 +112,7 @@ pub(super) fn open(home: &Path) -> Result<Connection> {
 
 fn open_alone(path: &Path) -> Result<Connection> {
     let at = |error: rusqlite::Error| failure(path, &error);
+    let log = path.with_extension("db-wal").metadata().is_ok_and(|log| log.len() > 0);
     let database = Connection::open(path).map_err(at)?;
     database.busy_timeout(std::time::Duration::from_secs(30)).map_err(at)?;
     let journal = journal_mode(&database).map_err(at)?;
@@ -119,6 +120,11 @@ fn open_alone(path: &Path) -> Result<Connection> {
         let message = format!("the database cannot be put into WAL mode, it stays in mode {journal}");
         return Err(Failure::new(Reason::Database, path.display(), message)
             .hint("use a disk of this machine, no network file system, and run the command again"));
+    }
+    if log {
+        // Left by a process that ended early, or shared with one at work. If a sync of it failed, the system
+        // shows what the disk does not have, and no later sync mends that (C04): bring it over, begin anew.
+        database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_busy| Ok(())).map_err(at)?;
     }
     database.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;").map_err(at)?;
     let version =
