@@ -16,14 +16,15 @@ import json
 import multiprocessing
 import os
 import pathlib
+import re
 import shutil
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 
 import disk
+from homes import Between, blobs_of, bytes_of, folder_of, published_in
 
 FOLDER, SEALIFT, DEMO = (pathlib.Path(argument).absolute() for argument in sys.argv[1:4])
 WANTED = sys.argv[4:]
@@ -34,18 +35,25 @@ KINDS = [("eio", False), ("eio", True), ("enospc", False), ("enospc", True), ("s
 COUNTED = {"create", "mkdir", "link", "unlink", "rmdir", "rename", "write", "truncate", "sync"}
 
 
-class Between(Exception):
-    """A state that is neither old nor new, or an answer that is not the right one."""
+# What the kernel sees of each. Files that are opened to be made cannot be told from others there; the rest shows them.
+SYSTEM_CALLS = dict(
+    write="write", pwrite64="write", writev="write", pwritev="write", pwritev2="write", copy_file_range="copy",
+    sendfile="copy", splice="copy", fallocate="allocate", truncate="truncate", ftruncate="truncate", fsync="sync",
+    fdatasync="sync", sync_file_range="sync", syncfs="sync", rename="rename", renameat="rename", renameat2="rename",
+    link="link", linkat="link", symlink="link", symlinkat="link", unlink="unlink", unlinkat="unlink", rmdir="rmdir",
+    mkdir="mkdir", mkdirat="mkdir", mknod="mkdir", mknodat="mkdir",
+)
 
 
-def sealift(folder, arguments, log=None, at=0, kind="eio", sticky=False):
-    """Runs sealift in a folder, under the shim if there is a log."""
+def sealift(folder, arguments, log=None, at=0, kind="eio", sticky=False, under=()):
+    """Runs sealift in a folder, with `faults.c` if there is a log, under another program if there is one."""
     environment = dict(ENVIRONMENT)
     if log:
+        folder = folder.resolve()
         environment |= {"LD_PRELOAD": str(SHIM), "FAULTS_ROOT": str(folder), "FAULTS_LOG": str(log)}
     if at:
         environment |= {"FAULTS_AT": str(at), "FAULTS_KIND": kind} | ({"FAULTS_STICKY": "1"} if sticky else {})
-    command = [SEALIFT, *arguments, "--jobs", "1", "--output", "json", "--quiet"]
+    command = [*under, SEALIFT, *arguments, "--jobs", "1", "--output", "json", "--quiet"]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
 
 
@@ -56,59 +64,6 @@ def good(ran):
 
 
 # --- what is looked at: each part is old or new by itself ------------------------------------------------
-
-
-def bytes_of(path):
-    return path.read_bytes() if path.exists() else None
-
-
-def folder_of(path):
-    """Every file of a folder with its digest; nothing if it is not there."""
-    if not path.exists():
-        return None
-    files = (file for file in path.rglob("*") if file.is_file())
-    return tuple(sorted((str(file.relative_to(path)), hashlib.sha256(file.read_bytes()).hexdigest()) for file in files))
-
-
-def blobs_of(home):
-    """Digests of all stored content; every file is what its name says."""
-    found = set()
-    for file in (home / "blobs").glob("sha256/*/*"):
-        if hashlib.sha256(file.read_bytes()).hexdigest() != file.name:
-            raise Between(f"{file.name} holds other bytes: {file.stat().st_size} of them")
-        found.add(f"sha256:{file.name}")
-    return found
-
-
-def published_in(home):
-    """What is published, and that all of it is there."""
-    blobs, database = blobs_of(home), home / "sealift.db"
-    if not database.exists():
-        return None
-    with sqlite3.connect(database) as connection:
-        rows = lambda query: connection.execute(query).fetchall()
-        if rows("PRAGMA integrity_check") != [("ok",)] or rows("PRAGMA foreign_key_check"):
-            raise Between(f"the database is damaged: {rows('PRAGMA integrity_check')}")
-        if rows("PRAGMA user_version") == [(0,)]:
-            if rows("SELECT name FROM sqlite_schema"):
-                raise Between("the schema is between")
-            return None
-        manifests = rows("SELECT repository, digest, size FROM manifests")
-        for repository, digest, size in manifests:
-            if digest not in blobs:
-                raise Between(f"{repository}@{digest} is published and not there")
-            content = (home / "blobs/sha256" / digest[7:9] / digest[7:]).read_bytes()
-            document = json.loads(content)
-            children = [child["digest"] for child in document.get("manifests", [])]
-            needed = [blob["digest"] for blob in [document.get("config"), *document.get("layers", [])] if blob]
-            known = {row[0] for row in rows(f"SELECT digest FROM manifests WHERE repository = '{repository}'")}
-            listed = {row[0] for row in rows(f"SELECT digest FROM blobs WHERE repository = '{repository}'")}
-            if len(content) != size or not known.issuperset(children) or not (listed & blobs).issuperset(needed):
-                raise Between(f"{repository}@{digest} is published and not whole")
-        tags = rows("SELECT repository, tag, digest FROM tags ORDER BY 1, 2")
-        bundles = sorted({row[0] for row in rows("SELECT bundle FROM receipts")})
-    connection.close()
-    return (tuple(tags), tuple(sorted(manifests)), tuple(bundles)) if bundles else None
 
 
 def key_of(path):
@@ -226,11 +181,31 @@ class Stage:
             self.record = disk.read_record(log)
             self.new = scenario.parts(folder)
         self.kinds = [fields[0] for fields in self.record if fields[0] in COUNTED]
+        self.nothing_bypasses()
         if self.old == self.new:
             raise Between("the command changed nothing that is looked at")
 
     def copy(self):
         return Copy(self.here, lambda folder: shutil.copytree(self.before, folder))
+
+    def nothing_bypasses(self):
+        """The kernel sees no change of the disk that the record does not have."""
+        with self.copy() as (folder, log):
+            trace = folder.with_name("trace")
+            good(sealift(folder, self.scenario.arguments, log, under=[
+                "strace", "-f", "-qq", "-y", "-e", "signal=none", "-e", "status=successful",
+                "-e", f"trace={','.join(SYSTEM_CALLS)}", "-o", trace,
+            ]))
+            told = collections.Counter(fields[0] for fields in disk.read_record(log))
+            seen = collections.Counter()
+            for line in trace.read_text().splitlines():
+                call = re.match(r"\d+ +(\w+)\((\d+<[^>]*>)?", line)
+                # Calls that take a path are all of this folder: it is where the program runs.
+                if call and (call[2] is None or str(folder) in call[2]):
+                    seen["rmdir" if "AT_REMOVEDIR" in line else SYSTEM_CALLS[call[1]]] += 1
+        told = {kind: told[kind] for kind in set(SYSTEM_CALLS.values()) if told[kind]}
+        if told != dict(seen):
+            raise Between(f"the kernel sees other changes than the library: {dict(seen)}, {told}")
 
     def look(self, folder, allowed=("old", "new")):
         """Fails unless every part is one of what is allowed; looks at a copy, since SQLite mends what it opens."""
