@@ -15,7 +15,7 @@
 //! 5 source                                  content from anywhere, brought into the store
 //! 4 remote bundle layout                    things that cross a border: clients, the container, local images
 //! 3 store                                   things that lie on disk
-//! 2 manifest lock trust report chart        documents and decisions: no file, no socket
+//! 2 manifest lock trust report chart cosign    documents and decisions: no file, no socket
 //! 1 oci                                     the words of the OCI specifications, shared by client and server
 //! 0 base                                    digest, stream, limits, path, fs, clock, redact, failure, progress
 //! ```
@@ -64,6 +64,7 @@ pub mod bundle;
 pub mod chart;
 #[doc(hidden)]
 pub mod cli;
+pub mod cosign;
 pub mod fetch;
 pub mod import;
 pub mod layout;

@@ -147,6 +147,8 @@ reasons! {
     SignatureUntrusted "signature-untrusted" Untrusted "no signature is by one of the given keys"
     SignatureInvalid "signature-invalid" Untrusted "a signature by a given key does not hold"
     WeakKey "weak-key" Untrusted "a public key is of the kind that accepts any signature"
+    UpstreamUnsigned "upstream-unsigned" Untrusted "an image that must be signed upstream carries no signature"
+    UpstreamSignature "upstream-signature" Untrusted "no signature of an image is by who must have signed it"
 
     // 7 refused form: bundle
     SumsMalformed "sums-malformed" Refused "SHA256SUMS does not follow its grammar"
@@ -177,6 +179,7 @@ reasons! {
     TarSize "tar-size" Refused "a member has another size than listed"
     TarTrailing "tar-trailing" Refused "there are bytes after the end of a volume"
     TarEnd "tar-end" Refused "a volume does not end with two zero blocks"
+    EvidenceMalformed "evidence-malformed" Refused "a document below evidence/ does not follow its schema"
     BlobUnreferenced "blob-unreferenced" Refused "the bundle carries content that no artifact needs"
 
     // 7 refused form: OCI, JSON and others
