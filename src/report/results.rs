@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::cosign::ImageEvidence;
+
 /// Result of `lock`.
 #[derive(Debug, Clone, Serialize)]
 pub struct LockReport {
@@ -19,6 +21,8 @@ pub struct LockReport {
     pub bytes: u64,
     /// What changed against the lock before.
     pub changes: Vec<Change>,
+    /// What became of the signatures of each image.
+    pub signatures: Vec<ImageEvidence>,
 }
 
 /// Something that is new, gone or different.

@@ -22,6 +22,7 @@ const STAIRS: &[(&str, &str, &str)] = &[
     ("cosign", "trust", "keys and who signs with them stand once"),
     ("manifest", "cosign", "`verify` names who must have signed an image"),
     ("manifest", "trust", "and by which keys"),
+    ("lock", "cosign", "which referrers are signatures is cosign's matter"),
     ("report", "cosign", "a result shows what became of the signatures as the evidence has it"),
 ];
 
