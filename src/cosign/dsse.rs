@@ -101,9 +101,8 @@ pub fn statement_about(payload: &[u8], subject: &crate::base::digest::Digest) ->
     if statement.subject.len() > SUBJECTS {
         return Err(format!("its statement has more than {SUBJECTS} subjects"));
     }
-    let is_subject = |one: &Subject| {
-        one.digest.get(subject.algorithm().name()).is_some_and(|hex| hex == subject.hex())
-    };
+    let is_subject =
+        |one: &Subject| one.digest.get(subject.algorithm().name()).is_some_and(|hex| hex == subject.hex());
     if !statement.subject.iter().any(is_subject) {
         return Err("its statement is about another digest".to_owned());
     }
@@ -136,7 +135,10 @@ mod tests {
         let opened = envelope(whole).unwrap();
         assert_eq!((opened.payload.as_slice(), opened.signature.as_slice()), (&b"{}"[..], &[0, 1][..]));
         assert_eq!(opened.signed, b"DSSEv1 28 application/vnd.in-toto+json 2 {}");
-        assert_eq!(envelope(&serde_json::to_string(&Envelope::new(b"{}", &[0, 1])).unwrap()).unwrap(), opened);
+        assert_eq!(
+            envelope(&serde_json::to_string(&Envelope::new(b"{}", &[0, 1])).unwrap()).unwrap(),
+            opened
+        );
         // T05, T06: another type, none or two signatures, base64 that two readers may read differently.
         for (from, to) in [
             ("application/vnd.in-toto+json", "application/json"),

@@ -134,8 +134,9 @@ impl Evidence {
     /// # Errors
     /// [`Reason::EvidenceMalformed`], [`Reason::FormatVersion`].
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        let malformed =
-            |why: &dyn std::fmt::Display| Failure::new(Reason::EvidenceMalformed, "evidence/signatures.json", why);
+        let malformed = |why: &dyn std::fmt::Display| {
+            Failure::new(Reason::EvidenceMalformed, "evidence/signatures.json", why)
+        };
         let evidence: Self = serde_json::from_slice(bytes).map_err(|error| malformed(&error))?;
         if evidence.schema != 1 {
             let message = format!("schema {} is not known, only 1", evidence.schema);
@@ -171,6 +172,9 @@ mod tests {
         let reason = |text: &str| Evidence::parse(text.as_bytes()).unwrap_err().reason;
         assert_eq!(reason(&written.replace("\"schema\": 1", "\"schema\": 2")), Reason::FormatVersion);
         assert_eq!(reason(&text), Reason::EvidenceMalformed);
-        assert_eq!(reason(&written.replace("\"signatures\": 0", "\"signatures\": 0, \"x\": 0")), Reason::EvidenceMalformed);
+        assert_eq!(
+            reason(&written.replace("\"signatures\": 0", "\"signatures\": 0, \"x\": 0")),
+            Reason::EvidenceMalformed
+        );
     }
 }

@@ -121,7 +121,10 @@ struct EntryKind {
 /// A legacy signature as a bundle of version 0.1, the one that a promise of the log is enough for.
 fn as_bundle(layer: &Descriptor, payload: &[u8]) -> Result<Value, String> {
     let annotation = |key: &str, what: &str| {
-        layer.annotations.get(key).ok_or_else(|| format!("its layer has no {what}, so nothing tells who signed when"))
+        layer
+            .annotations
+            .get(key)
+            .ok_or_else(|| format!("its layer has no {what}, so nothing tells who signed when"))
     };
     let certificate = der_of(annotation(simple::CERTIFICATE, "certificate")?)?;
     let answer: LogAnswer = serde_json::from_str(annotation(simple::LOG_ENTRY, "log entry")?)

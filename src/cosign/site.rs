@@ -9,9 +9,7 @@ use crate::{
         digest::Digest,
         failure::{Failure, Reason, Result},
     },
-    oci::{
-        Descriptor, Document, ImageManifest, artifact, descriptor::Annotations, media_type,
-    },
+    oci::{Descriptor, Document, ImageManifest, artifact, descriptor::Annotations, media_type},
     trust::{Algorithm, Signer},
 };
 
@@ -114,6 +112,9 @@ impl<'a> Signatures<'a> {
             subject: Some(Descriptor::new(&subject.media_type, subject.digest.clone(), subject.size)),
             annotations,
         };
-        Made::new(manifest, vec![(artifact::empty_config(), artifact::EMPTY_CONFIG.to_vec()), (layer, bundle)])
+        Made::new(
+            manifest,
+            vec![(artifact::empty_config(), artifact::EMPTY_CONFIG.to_vec()), (layer, bundle)],
+        )
     }
 }

@@ -132,6 +132,7 @@ fn options(store: &Store) -> Options {
         names: vec![],
         mapping: Mapping::default(),
         files_to: None,
+        sign_key: None,
         dry_run: false,
         workers: 3,
         now: Timestamp::from_seconds(0).unwrap(),

@@ -78,7 +78,8 @@ fn found(choice: choice::Choice, bring: Bring<'_>) -> Result<Found> {
         let is_about = document.subject().is_some_and(|subject| subject.digest == root.digest);
         let artifact_type = document.artifact_type().map(str::to_owned);
         let tag = is_legacy.then(|| cosign::tag(&root.digest));
-        if (is_legacy || is_about) && cosign::may_sign(&root.digest, artifact_type.as_deref(), tag.as_deref()) {
+        if (is_legacy || is_about) && cosign::may_sign(&root.digest, artifact_type.as_deref(), tag.as_deref())
+        {
             referrers.push(LockedReferrer {
                 subject: root.digest.clone(),
                 digest: other.digest.clone(),

@@ -362,7 +362,11 @@ impl Checker<'_> {
     }
 
     /// Parses a value that is there.
-    pub(super) fn read<T>(&mut self, at: Option<&At<String>>, parse: impl FnOnce(&str) -> Checked<T>) -> Option<T> {
+    pub(super) fn read<T>(
+        &mut self,
+        at: Option<&At<String>>,
+        parse: impl FnOnce(&str) -> Checked<T>,
+    ) -> Option<T> {
         let at = at?;
         parse(&at.value).map_err(|wrong| self.faults.add(at.place, wrong)).ok()
     }

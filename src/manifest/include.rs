@@ -88,13 +88,8 @@ impl Reading<'_> {
             }
             None => {}
         }
-        Checker {
-            folder,
-            read_file: &mut *self.read_file,
-            draft: &mut self.draft,
-            faults: &mut self.faults,
-        }
-        .entries(&document);
+        Checker { folder, read_file: &mut *self.read_file, draft: &mut self.draft, faults: &mut self.faults }
+            .entries(&document);
         for path in document.include.iter().flatten() {
             self.include(path, folder);
         }

@@ -225,7 +225,8 @@ impl WantedImage {
         };
         let platforms: Vec<String> = self.platforms.iter().map(ToString::to_string).collect();
         let platforms = if platforms.is_empty() { "all".to_owned() } else { platforms.join(",") };
-        let verify = self.verify.as_ref().map_or_else(String::new, |policy| format!(" verify {}", policy.wanted()));
+        let verify =
+            self.verify.as_ref().map_or_else(String::new, |policy| format!(" verify {}", policy.wanted()));
         format!("{source} platforms={platforms} referrers={}{verify}", self.referrers)
     }
 }

@@ -40,7 +40,8 @@ impl Checker<'_> {
     fn keys(&mut self, table: &VerifyTable, written: &[At<String>]) -> Option<Policy> {
         if written.is_empty() || written.len() > MOST_KEYS {
             let message = format!("`keys` lists {}", text::count(written.len(), "key"));
-            return self.wrong(table.place(), Wrong::value(message, format!("list 1 to {MOST_KEYS} key files")));
+            return self
+                .wrong(table.place(), Wrong::value(message, format!("list 1 to {MOST_KEYS} key files")));
         }
         let mut keys: Vec<Option<PublicKey>> = Vec::new();
         for at in written {
@@ -100,7 +101,8 @@ impl Checker<'_> {
     fn parsed<T>(&mut self, at: &At<String>, result: Result<T, Failure>) -> Option<T> {
         result
             .map_err(|failure| {
-                let hint = failure.hint.clone().unwrap_or_else(|| "the path is relative to this file".to_owned());
+                let hint =
+                    failure.hint.clone().unwrap_or_else(|| "the path is relative to this file".to_owned());
                 let message = format!("`{}`: {}", text::escaped(&at.value, 200), failure.message);
                 self.faults.add(at.place, Wrong::value(message, hint));
             })

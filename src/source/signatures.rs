@@ -43,7 +43,9 @@ impl Source {
             let found = self.found(&name, locked, is_remote).await?;
             let manifest = self.manifest(&name, &locked.root).await?;
             let judged = cosign::judge(policy, Subject::new(&locked.root, &manifest)?, &found);
-            evidence.by.extend(judged.map_err(|failure| failure.of(format!("{name} ({})", locked.root.digest)))?);
+            evidence
+                .by
+                .extend(judged.map_err(|failure| failure.of(format!("{name} ({})", locked.root.digest)))?);
             evidence.outcome = Outcome::Verified;
         }
         evidence.by.sort();
@@ -79,7 +81,8 @@ impl Source {
                     continue;
                 }
                 if found.len() >= limits::UPSTREAM_SIGNATURES {
-                    let message = format!("more than {} signatures stand upstream", limits::UPSTREAM_SIGNATURES);
+                    let message =
+                        format!("more than {} signatures stand upstream", limits::UPSTREAM_SIGNATURES);
                     return Err(Failure::new(Reason::UpstreamLimit, &locked.name, message)
                         .hint("ask its maintainers to remove old ones, or remove `verify` for this image"));
                 }

@@ -86,7 +86,10 @@ mod tests {
 
     #[test]
     fn only_pinned_keys_count() {
-        let (a, b) = (PrivateKey::generate(Algorithm::Ed25519).unwrap(), PrivateKey::generate(Algorithm::EcdsaP256).unwrap());
+        let (a, b) = (
+            PrivateKey::generate(Algorithm::Ed25519).unwrap(),
+            PrivateKey::generate(Algorithm::EcdsaP256).unwrap(),
+        );
         let message = b"# sealift bundle 1\n";
         let by_a = file(a.public(), &a.sign(message));
         let by_b = file(b.public(), &b.sign(message));

@@ -39,7 +39,10 @@ impl Page {
         if images.is_empty() {
             return;
         }
-        self.line(format!("upstream signatures: {} verified, {unchecked} not checked, {unsigned} unsigned", rows.len()));
+        self.line(format!(
+            "upstream signatures: {} verified, {unchecked} not checked, {unsigned} unsigned",
+            rows.len()
+        ));
         self.table(&rows);
     }
 
@@ -266,6 +269,10 @@ impl Human for Receipt {
             })
             .collect();
         page.table(&rows);
+        if let Some(key) = &self.sign_key {
+            let signed = self.artifacts.iter().filter(|artifact| !artifact.signatures.is_empty()).count();
+            page.line(format!("{} signed by {key}", count(signed, "image")));
+        }
         page.line(format!(
             "{}; {} written, {} there already",
             count(self.artifacts.len(), "artifact"),
