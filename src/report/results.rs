@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::cosign::ImageEvidence;
+use crate::{cosign::ImageEvidence, trust::SignedBy};
 
 /// Result of `lock`.
 #[derive(Debug, Clone, Serialize)]
@@ -21,8 +21,8 @@ pub struct LockReport {
     pub bytes: u64,
     /// What changed against the lock before.
     pub changes: Vec<Change>,
-    /// What became of the signatures of each image.
-    pub signatures: Vec<ImageEvidence>,
+    /// What became of the upstream signatures of each image.
+    pub upstream_signatures: Vec<ImageEvidence>,
 }
 
 /// Something that is new, gone or different.
@@ -102,6 +102,8 @@ pub struct BuildReport {
     pub signers: Vec<String>,
     /// The bundle stood there already, whole and with the same content.
     pub unchanged: bool,
+    /// What became of the upstream signatures of each image; empty where the bundle does not tell.
+    pub upstream_signatures: Vec<ImageEvidence>,
 }
 
 /// A volume.
@@ -134,10 +136,18 @@ pub struct VerifyReport {
     pub sequence: u64,
     /// When it was made, by its builder's clock.
     pub created: String,
+    /// When it is to be used no more. Whether that time has come, no verdict says: it would need a clock.
+    pub expires: Option<String>,
+    /// The bundle before it in the channel.
+    pub previous: Option<String>,
+    /// The one site that may import it.
+    pub site: Option<String>,
+    /// Version of the trust document that it was judged by; absent where single keys were given.
+    pub trust_version: Option<u64>,
     /// SHA-256 of `SHA256SUMS`.
     pub sums_digest: String,
-    /// Ids of the given keys that signed.
-    pub signers: Vec<String>,
+    /// Whose signatures count.
+    pub signers: Vec<SignedBy>,
     /// Ids of signature files that proved nothing: by other keys, or broken.
     pub ignored_signatures: Vec<String>,
     /// Number of artifacts.
@@ -148,6 +158,8 @@ pub struct VerifyReport {
     pub volumes: usize,
     /// Bytes of content checked.
     pub bytes: u64,
+    /// What became of the upstream signatures of each image; empty where the bundle does not tell.
+    pub upstream_signatures: Vec<ImageEvidence>,
 }
 
 /// Result of `inspect`. Nothing in it is authenticated.
@@ -188,6 +200,8 @@ pub struct InspectReport {
     pub blobs: usize,
     /// Bytes of content.
     pub bytes: u64,
+    /// What became of the upstream signatures of each image; empty where the bundle does not tell.
+    pub upstream_signatures: Vec<ImageEvidence>,
 }
 
 /// One artifact of a bundle.

@@ -1,17 +1,30 @@
-//! Keys and signatures. No file and no socket: callers bring text and bytes.
+//! Whom to believe: keys, signatures, roles, and documents that say who has which. No file and no socket:
+//! callers bring text and bytes.
 //!
-//! What is signed is the text of `SHA256SUMS`, small enough for every stock tool, with a plain Ed25519
-//! signature (RFC 8032, no prehash) that `openssl pkeyutl -verify -rawin` checks. A key pins its algorithm;
-//! nothing that travels with a signature chooses how it is checked (threats T08, T09).
-//!
-//! - [`PrivateKey`] makes, reads and writes PKCS#8 PEM and signs,
-//! - [`PublicKey`] reads and writes SPKI PEM and refuses weak keys at the door (T10),
-//! - [`check_signatures`] decides whether signatures that came with a bundle are by pinned keys.
+//! - [`PrivateKey`] and [`PublicKey`] are PEM that stock openssl reads; a key pins its algorithm (T08, T09).
+//!   [`Signer`] is whatever signs: such a key, or a token.
+//! - [`Note`] is a text with its signatures below: the form of every signed document but `SHA256SUMS`.
+//! - [`quorum::met`] is the one place where signatures are counted, by distinct holders.
+//! - [`Document`] says who may do what; a [`Chain`] of them is what a site pinned and what was signed since.
+//! - [`sequence`] judges where a bundle stands in its channel; [`Beacon`] and [`Override`] are short orders
+//!   to a site.
+//! - [`Authority`] decides whether those signed a bundle who must.
 
+mod authority;
+mod chain;
+pub mod document;
+pub mod note;
+pub mod order;
 mod private_key;
 mod public_key;
-mod signature;
+pub mod quorum;
+pub mod sequence;
 
+pub use authority::Authority;
+pub use chain::Chain;
+pub use document::{Document, Role};
+pub use note::Note;
+pub use order::{Beacon, Effect, Override};
 pub use private_key::{PrivateKey, Signer};
 pub use public_key::{Algorithm, PublicKey};
-pub use signature::{Checked, SignatureFile, check_signatures};
+pub use quorum::{Quorum, Rule, Signature, SignedBy};

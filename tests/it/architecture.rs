@@ -24,6 +24,7 @@ const STAIRS: &[(&str, &str, &str)] = &[
     ("manifest", "trust", "and by which keys"),
     ("lock", "cosign", "which referrers are signatures is cosign's matter"),
     ("report", "cosign", "a result shows what became of the signatures as the evidence has it"),
+    ("report", "trust", "reports name who signed"),
 ];
 
 fn floor(module: &str) -> usize {

@@ -34,7 +34,7 @@ pub(super) fn run(args: &args::Build, settings: &Settings, out: &Out) -> Result<
     let (lock, evidence) = runtime.block_on(current_lock(args, settings, &project, &source))?;
     let mut plan = runtime.block_on(fetch::plan(&source, &project.manifest, &lock));
     let head = &project.manifest.head;
-    let contents = build::contents(head, created(settings, &lock)?, &plan);
+    let contents = build::contents(head, created(settings, &lock)?, &plan, &evidence)?;
     if args.dry_run {
         Failures::check(std::mem::take(&mut plan.failed))?;
         out.report(&dry_run(args, &project, &source, &plan, &contents, volume_limit)?);

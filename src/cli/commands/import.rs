@@ -18,7 +18,7 @@ use crate::{
 };
 
 pub(super) fn run(args: &args::Import, settings: &Settings, out: &Out) -> Result<(), Failures> {
-    let keys = key::public_keys(&args.keys.key)?;
+    let authority = key::authority(&args.keys)?;
     let platforms = args.platform.iter().map(|text| platform(text)).collect::<Result<_>>()?;
     let mapping = Mapping::parse(&args.map)?;
     if let Some(folder) = args.receipt.as_ref().and_then(|path| path.parent()) {
@@ -26,7 +26,7 @@ pub(super) fn run(args: &args::Import, settings: &Settings, out: &Out) -> Result
         writable(folder)?;
     }
     let sign_key = key::private_keys(args.sign_key.as_slice(), &args.passphrase, settings)?.pop();
-    let bundle = verify::open(&args.bundle, &keys)?;
+    let bundle = verify::open(&args.bundle, &authority)?;
     let options = Options {
         destination: destination(args, settings, out)?,
         platforms,

@@ -55,7 +55,7 @@ pub(super) fn run(args: &args::Lock, settings: &Settings, out: &Out) -> Result<(
         files: lock.files.len(),
         bytes: totals.sum(),
         changes,
-        signatures: evidence.images,
+        upstream_signatures: evidence.images,
     });
     Ok(())
 }

@@ -105,7 +105,7 @@ impl Human for LockReport {
             page.line("nothing changed");
         }
         page.table(&change_rows(&self.changes));
-        page.signatures(&self.signatures);
+        page.signatures(&self.upstream_signatures);
         page.0
     }
 }
@@ -148,6 +148,7 @@ impl Human for BuildReport {
         ));
         page.line(format!("  SHA256SUMS {}", self.sums_digest));
         page.line(format!("  signed by  {}", self.signers.join(", ")));
+        page.signatures(&self.upstream_signatures);
         page.0
     }
 }
@@ -161,7 +162,18 @@ impl Human for VerifyReport {
             self.name, self.version, self.channel, self.epoch, self.sequence
         ));
         page.line(format!("  made       {} by its builder's clock", self.created));
-        page.line(format!("  signed by  {}", self.signers.join(", ")));
+        for (at, by) in self.signers.iter().enumerate() {
+            page.line(format!("  {}  {by}", if at == 0 { "signed by" } else { "         " }));
+        }
+        if let Some(version) = self.trust_version {
+            page.line(format!("  trust      version {version}"));
+        }
+        if let Some(site) = &self.site {
+            page.line(format!("  for site   {site}"));
+        }
+        if let Some(expires) = &self.expires {
+            page.line(format!("  expires    {expires}"));
+        }
         if !self.ignored_signatures.is_empty() {
             page.line(format!("  ignored    signatures {}", self.ignored_signatures.join(", ")));
         }
@@ -173,6 +185,7 @@ impl Human for VerifyReport {
             count(self.volumes, "volume"),
             bytes(self.bytes)
         ));
+        page.signatures(&self.upstream_signatures);
         page.0
     }
 }
@@ -219,6 +232,7 @@ impl Human for InspectReport {
             })
             .collect();
         page.table(&rows);
+        page.signatures(&self.upstream_signatures);
         page.0
     }
 }
