@@ -177,8 +177,8 @@ pub fn seal(
     let public = Authority::Keys(options.keys.iter().map(|key| key.public().clone()).collect());
     let sealed = verify::open(path, &public)?;
     verify::check(&sealed, options.workers, progress)?;
-    fs::publish(path, target)?;
     let report = report(target, &sealed, false)?;
+    fs::publish(path, target)?;
     staging.published = true;
     Ok(report)
 }
