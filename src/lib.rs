@@ -45,6 +45,7 @@
 //! | `BUNDLE/SHA256SUMS` | [`bundle`] writes; [`verify`] reads it first |
 //! | `BUNDLE/signatures/<key-id>.sig` | [`trust`] makes and checks |
 //! | `BUNDLE/bundle.json`, `chunks.bin`, `volumes/` | [`bundle`] writes and reads; `docs/format.md` |
+//! | `BUNDLE/evidence/signatures.json` | [`cosign`] is its text; `docs/format.md` |
 //! | `BUNDLE/inventory.csv`, `VERIFY.txt` | [`report`] makes |
 //! | `--files-to DIR`, `--receipt FILE` | [`import`] and [`cli`] write |
 //!

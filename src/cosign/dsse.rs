@@ -85,6 +85,7 @@ struct Statement {
 
 #[derive(Debug, Deserialize)]
 struct Subject {
+    #[serde(deserialize_with = "crate::oci::descriptor::unique_keys")]
     digest: crate::oci::descriptor::Annotations,
 }
 

@@ -18,6 +18,8 @@ pub mod keyless;
 mod policy;
 pub mod simple;
 mod site;
+#[cfg(test)]
+mod tests;
 
 pub use evidence::{Evidence, ImageEvidence, Outcome, Signed};
 pub use keyless::Keyless;

@@ -41,7 +41,7 @@ impl Source {
                 _ => true,
             };
             let found = self.found(&name, locked, is_remote).await?;
-            let manifest = self.manifest(&name, &locked.root).await?;
+            let manifest = self.listed(&name, &locked.root, is_remote).await?;
             let judged = cosign::judge(policy, Subject::new(&locked.root, &manifest)?, &found);
             evidence
                 .by
@@ -64,12 +64,17 @@ impl Source {
         Ok(true)
     }
 
+    /// A manifest; that of an image of this machine is in the store or nowhere.
+    async fn listed(&self, name: &Reference, at: &Descriptor, is_remote: bool) -> Result<Vec<u8>> {
+        if is_remote { self.manifest(name, at).await } else { self.store.read_blob(at) }
+    }
+
     /// Everything among the referrers that may be a signature, with its bytes.
     async fn found(&self, name: &Reference, locked: &LockedImage, is_remote: bool) -> Result<Vec<Found>> {
         let mut found = Vec::new();
         for referrer in locked.signatures() {
             let root = Descriptor::new(&referrer.media_type, referrer.digest.clone(), referrer.size);
-            let document = Document::parse(&self.manifest(name, &root).await?, &root.media_type)?;
+            let document = Document::parse(&self.listed(name, &root, is_remote).await?, &root.media_type)?;
             // What the manifest itself says counts; a tag is believed, for nothing else leads to the image.
             let is_about = referrer.tag.is_some()
                 || document.subject().is_some_and(|subject| subject.digest == locked.root.digest);
