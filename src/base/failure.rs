@@ -111,8 +111,13 @@ reasons! {
     LockMalformed "lock-malformed" Usage "the lock is not one that sealift writes"
     KeyFormat "key-format" Usage "a key file is no Ed25519 or ECDSA P-256 key in PEM (PKCS#8 or SPKI)"
     KeyPassphrase "key-passphrase" Usage "the passphrase of a key is missing or wrong"
-    KeyPermissions "key-permissions" Usage "a private key can be read by others"
+    KeyPermissions "key-permissions" Usage "a private key, or a file with a PIN, can be read by others"
     KeyExists "key-exists" Usage "the key file exists already and is not overwritten"
+    TokenUri "token-uri" Usage "the pkcs11: URI of a key cannot be used"
+    TokenAmbiguous "token-ambiguous" Usage "several tokens, or several keys of a token, have the given name"
+    TokenKey "token-key" Usage "the token holds no usable key of the given name"
+    TokenPin "token-pin" Usage "the PIN of a token is wrong, expired or not set"
+    DigestUnconfirmed "digest-unconfirmed" Usage "a bundle was shown, and not signed: its digest was not given"
     OutputExists "output-exists" Usage "the output exists already and is something else"
     FilterMatchesNothing "filter-matches-nothing" Usage "a name or platform filter selects nothing"
     ManifestCredentials "manifest-credentials" Usage "the manifest holds, or has a key for, credentials"
@@ -126,6 +131,11 @@ reasons! {
     FileTooLarge "file-too-large" Environment "the file system cannot hold a file of this size"
     InputOutput "input-output" Environment "the system reports an input/output error"
     LockHeld "lock-held" Environment "another sealift process is at work on the same object"
+    TokenModule "token-module" Environment "the PKCS#11 module of a token cannot be loaded"
+    TokenNotFound "token-not-found" Environment "no token of the given name is there"
+    TokenPinLocked "token-pin-locked" Environment "the token locked its PIN after too many wrong ones"
+    TokenMechanism "token-mechanism" Environment "the token cannot sign in the way that is needed"
+    TokenFailed "token-failed" Environment "the token or its module reports an error"
     Database "database" Environment "the site's database cannot be read or written"
     AddressInUse "address-in-use" Environment "the address to listen on is taken"
 
@@ -147,6 +157,10 @@ reasons! {
     SignatureUntrusted "signature-untrusted" Untrusted "no signature is by one of the given keys"
     SignatureInvalid "signature-invalid" Untrusted "a signature by a given key does not hold"
     WeakKey "weak-key" Untrusted "a public key is of the kind that accepts any signature"
+
+    // 6 stale
+    Rollback "rollback" Stale "an older place in the channel than one that was reached before"
+    Equivocation "equivocation" Stale "the same place in the channel as before, with other content"
 
     // 7 refused form: bundle
     SumsMalformed "sums-malformed" Refused "SHA256SUMS does not follow its grammar"

@@ -128,9 +128,7 @@ impl PrivateKey {
     /// scrypt and AES-256-CBC (PBES2, RFC 8018) where there is a passphrase.
     pub fn to_pem(&self, passphrase: Option<&Secret>) -> Result<Secret> {
         let plain = match &self.key {
-            Key::Ed25519(key) => {
-                KeypairBytes { secret_key: key.to_bytes(), public_key: None }.to_pkcs8_der()
-            }
+            Key::Ed25519(key) => KeypairBytes { secret_key: key.to_bytes(), public_key: None }.to_pkcs8_der(),
             Key::EcdsaP256(key) => SecretKey::from(key.as_nonzero_scalar()).to_pkcs8_der(),
         }
         .map_err(cannot_encode)?;

@@ -12,6 +12,11 @@ pub struct SignatureFile {
     pub bytes: Vec<u8>,
 }
 
+/// Whether `text` has the form of a key id, 32 lower-case hex digits.
+pub fn is_key_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
 /// Signatures that hold and those that were not needed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checked {
@@ -86,7 +91,10 @@ mod tests {
 
     #[test]
     fn only_pinned_keys_count() {
-        let (a, b) = (PrivateKey::generate(Algorithm::Ed25519).unwrap(), PrivateKey::generate(Algorithm::EcdsaP256).unwrap());
+        let (a, b) = (
+            PrivateKey::generate(Algorithm::Ed25519).unwrap(),
+            PrivateKey::generate(Algorithm::EcdsaP256).unwrap(),
+        );
         let message = b"# sealift bundle 1\n";
         let by_a = file(a.public(), &a.sign(message));
         let by_b = file(b.public(), &b.sign(message));

@@ -8,7 +8,7 @@ use crate::{
         fs, limits,
     },
     bundle::sums::{SIGNATURES, SUMS, Sums, VOLUMES},
-    trust::SignatureFile,
+    trust::{SignatureFile, is_key_id},
 };
 
 /// Failures of one kind that are listed before the rest is only counted.
@@ -61,10 +61,6 @@ pub(super) fn read_signatures(dir: &Path) -> Result<Vec<SignatureFile>> {
     }
     files.sort_by(|a, b| a.key_id.cmp(&b.key_id));
     Ok(files)
-}
-
-fn is_key_id(text: &str) -> bool {
-    text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 /// Name and kind of the entries of a folder, which must be a real one. A missing one is empty.

@@ -7,16 +7,18 @@
 //!
 //! [`open()`] is the only maker of a [`VerifiedBundle`], and a `VerifiedBundle` gives out authentic bytes
 //! only, whatever happens to the media meanwhile. [`glance`] reads metadata without a key, to show them and
-//! for nothing else.
+//! for nothing else; [`examine`] reads everything without a key, for somebody who is about to sign it.
 
 mod check;
 mod damage;
+mod examine;
 mod files;
 mod open;
 
 use std::path::Path;
 
 pub use check::{ArtifactReport, Report, check, check_documents, check_edges};
+pub use examine::{Examined, examine};
 pub use open::{Glance, glance, open};
 
 use crate::{

@@ -31,10 +31,10 @@ pub fn open(dir: &Path, keys: &[PublicKey]) -> Result<VerifiedBundle, Failures> 
     let sums = files::read_sums(dir)?;
     let signatures = files::read_signatures(dir)?;
     let checked = trust::check_signatures(&sums, &signatures, keys)?;
-    let (header, reader) = open_documents(dir, &sums)?;
+    let (parsed, reader) = open_documents(dir, &sums)?;
     Ok(VerifiedBundle {
         reader,
-        header,
+        header: parsed.header,
         sums_digest: Digest::of(&sums),
         signers: checked.signers,
         ignored: checked.ignored,
@@ -48,6 +48,8 @@ pub struct Glance {
     pub header: SumsHeader,
     /// `bundle.json`.
     pub index: BundleIndex,
+    /// `SHA256SUMS`, whose bytes signatures are over.
+    pub sums: Vec<u8>,
     /// Digest of `SHA256SUMS`.
     pub sums_digest: Digest,
     /// Key ids that the signature files carry in their names. Whether any of them holds is not known.
@@ -65,11 +67,12 @@ pub fn glance(dir: &Path) -> Result<Glance> {
     let sums = Sums::parse(&bytes)?;
     let index = read_index(dir, &sums)?;
     let signatures = files::read_signatures(dir)?.into_iter().map(|file| file.key_id).collect();
-    Ok(Glance { header: sums.header, index, sums_digest: Digest::of(&bytes), signatures })
+    let sums_digest = Digest::of(&bytes);
+    Ok(Glance { header: sums.header, index, sums: bytes, sums_digest, signatures })
 }
 
-/// Everything after the signature; `sums` is authentic.
-fn open_documents(dir: &Path, sums: &[u8]) -> Result<(SumsHeader, Reader), Failures> {
+/// Everything after the signature; what it gives is as authentic as `sums`.
+pub(super) fn open_documents(dir: &Path, sums: &[u8]) -> Result<(Sums, Reader), Failures> {
     let sums = Sums::parse(sums)?;
     files::check_list(dir, &sums)?;
     let index = read_index(dir, &sums);
@@ -90,7 +93,7 @@ fn open_documents(dir: &Path, sums: &[u8]) -> Result<(SumsHeader, Reader), Failu
     let reader = Reader::new(dir, index, chunks)?;
     damaged.extend(super::damage::wrong_sizes(&reader)?);
     Failures::check(damaged)?;
-    Ok((sums.header, reader))
+    Ok((sums, reader))
 }
 
 fn read_index(dir: &Path, sums: &Sums) -> Result<BundleIndex> {

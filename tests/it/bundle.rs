@@ -96,7 +96,8 @@ impl Workshop {
     pub(crate) fn write(&self, name: &str, limit: Option<u64>, workers: usize) -> std::path::PathBuf {
         let dir = self.dir.path().join(name);
         fs::create_dir(&dir).unwrap();
-        bundle::write(&dir, &self.contents, &self.store, limit, workers, &[Box::new(key())], &Silent).unwrap();
+        bundle::write(&dir, &self.contents, &self.store, limit, workers, &[Box::new(key())], &Silent)
+            .unwrap();
         dir
     }
 }
@@ -273,8 +274,8 @@ fn a_store_that_rots_stops_the_writer() {
         fs::write(shop.store.blob_path(&layer.digest), rot).unwrap();
         let dir = shop.dir.path().join("bundle");
         fs::create_dir(&dir).unwrap();
-        let failures =
-            bundle::write(&dir, &shop.contents, &shop.store, None, 2, &[Box::new(key())], &Silent).unwrap_err();
+        let failures = bundle::write(&dir, &shop.contents, &shop.store, None, 2, &[Box::new(key())], &Silent)
+            .unwrap_err();
         assert_eq!(failures.list()[0].reason, Reason::StoreDamaged);
         assert!(!shop.store.has(&layer).unwrap(), "the damaged copy stays");
         assert!(!dir.join("SHA256SUMS").exists());
