@@ -57,6 +57,9 @@ pub(super) enum Command {
     /// Fetch what the lock names and seal it into a signed bundle
     Build(Build),
     /// Show what a bundle holds, check all of it, and add a signature
+    ///
+    /// Without --digest nothing is signed: read what is shown, then give the first digits of the digest to say
+    /// that it is this bundle that you mean.
     Sign(Sign),
     /// Check a bundle: who signed it, and that every byte is what was signed
     Verify(Verify),
@@ -127,15 +130,11 @@ pub(super) struct Build {
     pub(super) dry_run: bool,
 }
 
-/// Show what a bundle holds, check all of it, and add a signature.
-///
-/// Without --digest nothing is signed: read what is shown, then give the first digits of the digest to say that
-/// it is this bundle that you mean.
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("act").args(["key", "export", "add"]).required(true).multiple(true))]
 #[command(after_long_help = "On a machine that the bundle cannot reach:
   sealift sign BUNDLE --export FILE              check the bundle, write out what is to be signed
-  sealift sign FILE --key KEY --digest HEX       on the other machine: sign that file, write KEY-ID.sig
+  sealift sign FILE --key KEY --digest HEX       there: sign that file, write KEY-ID.sig
   sealift sign BUNDLE --add KEY-ID.sig --public PUBLIC-KEY")]
 pub(super) struct Sign {
     /// The bundle folder, or the file that --export wrote

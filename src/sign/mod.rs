@@ -184,8 +184,11 @@ impl Statement {
         let pending = || keys.iter().zip(compared).filter(|(_, compared)| !compared.holds);
         self.require_room(pending().map(|(key, _)| key.public().key_id()))?;
         let made = pending().map(|(key, _)| key.sign(&self.bytes)).collect::<Result<Vec<_>>>()?;
-        let memory: Vec<_> =
+        let mut memory: Vec<_> =
             pending().map(|(key, compared)| (key.public().key_id(), compared.last.as_ref())).collect();
+        // The same key given twice is one key.
+        memory.sort_by_key(|(key_id, _)| *key_id);
+        memory.dedup_by_key(|(key_id, _)| *key_id);
         let header = &self.sums.header;
         let signed = Signed {
             epoch: header.epoch,

@@ -56,7 +56,7 @@ pub fn open(uri: &Uri, pin: impl FnOnce() -> Result<Secret>) -> Result<Box<dyn S
     let failed = |error: Error| failed(uri, &error);
     let session = module.open_ro_session(slot).map_err(failed)?;
     log_in(&module, &session, slot, &token, uri, pin)?;
-    let key = only(uri, "private key", objects(&session, uri, ObjectClass::PRIVATE_KEY)?)?;
+    let key = only(uri, "private key", &objects(&session, uri, ObjectClass::PRIVATE_KEY)?)?;
     let algorithm = algorithm(&session, key, uri)?;
     let wanted = match algorithm {
         Algorithm::Ed25519 => MechanismType::EDDSA,
@@ -246,8 +246,8 @@ fn objects(session: &Session, uri: &Uri, class: ObjectClass) -> Result<Vec<Objec
 }
 
 /// The only one of several objects.
-fn only(uri: &Uri, what: &str, found: Vec<ObjectHandle>) -> Result<ObjectHandle> {
-    match found.as_slice() {
+fn only(uri: &Uri, what: &str, found: &[ObjectHandle]) -> Result<ObjectHandle> {
+    match found {
         [one] => Ok(*one),
         [] => Err(Failure::new(Reason::TokenKey, uri, format!("the token holds no {what} of this name"))
             .hint("list what it holds: `pkcs11-tool --module MODULE --login --list-objects`")),
@@ -298,7 +298,7 @@ fn public_key(session: &Session, key: ObjectHandle, algorithm: Algorithm, uri: &
     if found.is_empty() {
         return Err(missing());
     }
-    point(only(uri, "public key", found)?)?.ok_or_else(missing)
+    point(only(uri, "public key", &found)?)?.ok_or_else(missing)
 }
 
 /// The bytes of a point. The standard wants them in a DER string (OCTET, or BIT for Edwards curves); tokens

@@ -101,13 +101,13 @@ fn private_key(file: &Path, from: &Passphrase, settings: &Settings) -> Result<Pr
 /// Refuses a file with a secret that others may read; `instead` is what to make once they may have read it.
 fn require_private(file: &Path, instead: &str) -> Result<()> {
     let mode = fs::mode(file)?;
-    if mode & 0o077 == 0 {
-        return Ok(());
+    if mode & 0o077 != 0 {
+        let message = format!("mode {mode:04o} lets others read it");
+        let file = file.display().to_string();
+        return Err(Failure::new(Reason::KeyPermissions, &file, message)
+            .hint(format!("run `chmod 600 {file}`; if others may have read it, make {instead}")));
     }
-    let message = format!("mode {mode:04o} lets others read it");
-    let file = file.display().to_string();
-    Err(Failure::new(Reason::KeyPermissions, &file, message)
-        .hint(format!("run `chmod 600 {file}`; if others may have read it, make {instead}")))
+    Ok(())
 }
 
 /// The passphrase of `key`: from the file, the variable, or a prompt on a terminal.

@@ -57,42 +57,12 @@ pub(super) fn run(args: &args::Sign, settings: &Settings, out: &Out) -> Result<(
     }
 }
 
-/// Nothing was signed; the hint is the command that does.
+/// Nothing was signed; the hint says how it is.
 fn unconfirmed(args: &args::Sign, statement: &sign::Statement) -> Failure {
-    let mut command = vec!["sealift sign".to_owned(), quoted(&args.what.display().to_string())];
-    for key in &args.key {
-        command.push(format!("--key {}", quoted(&key.display().to_string())));
-    }
-    if let Some(file) = &args.passphrase.passphrase_file {
-        command.push(format!("--passphrase-file {}", quoted(&file.display().to_string())));
-    }
-    if let Some(folder) = &args.out {
-        command.push(format!("--out {}", quoted(&folder.display().to_string())));
-    }
-    command.push(format!("--digest {}", statement.digest().hex().get(..8).unwrap_or_default()));
-    let message = format!("nothing was signed yet: its digest is {}", statement.digest());
-    Failure::new(Reason::DigestUnconfirmed, args.what.display(), message)
-        .hint(format!("if this is what you want to sign: `{}`", command.join(" ")))
-}
-
-/// A word of a shell.
-fn quoted(word: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._/:=,+@".contains(&byte);
-    if !word.is_empty() && word.bytes().all(is_plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::quoted;
-
-    #[test]
-    fn words_survive_a_shell() {
-        assert_eq!(quoted("stick/demo-1.0"), "stick/demo-1.0");
-        assert_eq!(quoted("pkcs11:token=a;object=b?c"), "'pkcs11:token=a;object=b?c'");
-        assert_eq!(quoted("it's"), r"'it'\''s'");
-        assert_eq!(quoted(""), "''");
-    }
+    let digest = statement.digest();
+    let message = format!("nothing was signed yet: its digest is {digest}");
+    Failure::new(Reason::DigestUnconfirmed, args.what.display(), message).hint(format!(
+        "if this is what you want to sign, give the same command with `--digest {}`",
+        digest.hex().get(..8).unwrap_or_default()
+    ))
 }
