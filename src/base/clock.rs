@@ -6,6 +6,35 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(u64);
 
+/// When this version of sealift was made: no clock that is right stands before it. Raised with each release.
+pub const RELEASED: Timestamp = Timestamp(1_795_219_200);
+
+/// Seconds by which one signed document may raise the floor of time: a clock far in the future that signed once
+/// does no lasting harm (threats H09).
+pub const FLOOR_STEP: u64 = 400 * 86_400;
+
+/// The two clocks of a site without network: neither is right for certain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Clocks {
+    /// What the system says.
+    pub system: Timestamp,
+    /// The least that it can be, proven by signed documents that were accepted here.
+    pub floor: Timestamp,
+}
+
+impl Clocks {
+    /// The later of the two.
+    pub fn best(self) -> Timestamp {
+        self.system.max(self.floor)
+    }
+
+    /// The floor after a document that was made at `created` has been accepted.
+    pub fn raised(self, created: Timestamp) -> Timestamp {
+        let most = Timestamp(self.floor.0.saturating_add(FLOOR_STEP).min(LAST));
+        self.floor.max(created.min(most))
+    }
+}
+
 /// The last second of the year 9999, the last that RFC 3339 can write.
 const LAST: u64 = 253_402_300_799;
 
@@ -49,6 +78,20 @@ impl std::fmt::Display for Timestamp {
     }
 }
 
+impl serde::Serialize for Timestamp {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Timestamp {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        Self::parse(&text)
+            .ok_or_else(|| serde::de::Error::custom("expected a time like 2026-11-21T00:00:00Z"))
+    }
+}
+
 /// Days since 1970-01-01 of a proleptic Gregorian date, by counting eras of 400 years (from 0000-03-01).
 fn days_from_civil(year: u64, month: u64, day: u64) -> u64 {
     let year = if month <= 2 { year.saturating_sub(1) } else { year };
@@ -71,6 +114,18 @@ fn civil_from_days(days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// H09: one document from the year 2099 raises the floor by 400 days, no more.
+    #[test]
+    fn the_floor_rises_slowly_and_never_falls() {
+        let time = |text| Timestamp::parse(text).unwrap();
+        let clocks = Clocks { system: time("1970-01-01T00:00:00Z"), floor: RELEASED };
+        assert_eq!(RELEASED.to_string(), "2026-11-21T00:00:00Z");
+        assert_eq!(clocks.best(), RELEASED);
+        assert_eq!(clocks.raised(time("2099-01-01T00:00:00Z")).to_string(), "2027-12-26T00:00:00Z");
+        assert_eq!(clocks.raised(time("2027-01-01T00:00:00Z")).to_string(), "2027-01-01T00:00:00Z");
+        assert_eq!(clocks.raised(time("2001-01-01T00:00:00Z")), RELEASED);
+    }
 
     #[test]
     fn dates_go_there_and_back() {

@@ -156,11 +156,35 @@ reasons! {
     SignatureMissing "signature-missing" Untrusted "the bundle carries no signature"
     SignatureUntrusted "signature-untrusted" Untrusted "no signature is by one of the given keys"
     SignatureInvalid "signature-invalid" Untrusted "a signature by a given key does not hold"
+    SignaturesTooFew "signatures-too-few" Untrusted "fewer people signed than a role takes"
+    KeyRevoked "key-revoked" Untrusted "the signature is by a key that is trusted no more"
+    KeyRole "key-role" Untrusted "the signature is by a key that has another role or channel"
+    KeySequence "key-sequence" Untrusted "the signature is by a key that does not count for this sequence"
+    WrongType "wrong-type" Untrusted "a signed document is of another kind than the one asked for"
+    TrustFingerprint "trust-fingerprint" Untrusted "a trust document is not the one whose fingerprint was given"
+    TrustGap "trust-gap" Untrusted "a version of the trust document is missing"
+    TrustFork "trust-fork" Untrusted "two trust documents of one version exist"
+    TrustTooOld "trust-too-old" Untrusted "the bundle asks for a newer trust document than this site has"
+    TrustMissing "trust-missing" Untrusted "this home has no pinned trust document"
+    TrustPinned "trust-pinned" Untrusted "this site has a pinned trust document, which single keys do not replace"
+    OverrideRefused "override-refused" Untrusted "an override is not one that may be used here"
     WeakKey "weak-key" Untrusted "a public key is of the kind that accepts any signature"
 
     // 6 stale
-    Rollback "rollback" Stale "an older place in the channel than one that was reached before"
-    Equivocation "equivocation" Stale "the same place in the channel as before, with other content"
+    ChannelUnknown "channel-unknown" Stale "the bundle is for a channel that the trust document does not know"
+    Rollback "rollback" Stale "the bundle is older than what this site has, or what this key signed"
+    WrongEpoch "wrong-epoch" Stale "the bundle is of another epoch than the channel"
+    Equivocation "equivocation" Stale "two bundles of one sequence with other content exist"
+    ChannelFrozen "channel-frozen" Stale "the channel is frozen since two bundles of one sequence were seen"
+    SequenceJump "sequence-jump" Stale "the bundle is too far ahead of what this site has"
+    PreviousMismatch "previous-mismatch" Stale "the bundle follows another bundle than the one this site has"
+    WrongSite "wrong-site" Stale "the bundle is for another site"
+    Expired "expired" Stale "the bundle or document is past its time, and this site is strict about it"
+    BeaconStale "beacon-stale" Stale "the beacon is older than what this site knows"
+
+    // 7 refused form: documents of trust
+    NoteMalformed "note-malformed" Refused "a signed document does not follow its form"
+    TrustMalformed "trust-malformed" Refused "a trust document contradicts itself or the one before"
 
     // 7 refused form: bundle
     SumsMalformed "sums-malformed" Refused "SHA256SUMS does not follow its grammar"

@@ -81,3 +81,13 @@ pub const CHALLENGE_BYTES: usize = 8 << 10;
 pub const HELPER_BYTES: u64 = 64 << 10;
 /// Nesting of lists and objects in an OCI document (J07).
 pub const JSON_DEPTH: usize = 64;
+/// Bytes of a signed note: a trust document, beacon or override with its signatures (T12).
+pub const NOTE_BYTES: u64 = 256 << 10;
+/// Keys of one trust document, and revocations.
+pub const TRUST_KEYS: usize = 256;
+/// Versions of a trust document that a bundle carries, and that a site follows.
+pub const TRUST_VERSIONS: usize = 256;
+/// Files of evidence in one bundle.
+pub const EVIDENCE_FILES: usize = 10_000;
+/// Bytes of a beacon: it must fit into one printed QR code.
+pub const BEACON_BYTES: u64 = 2 << 10;

@@ -7,6 +7,7 @@
 //! Killed at any moment, there is no bundle under the final name, or the whole one.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     path::{Path, PathBuf},
 };
@@ -24,7 +25,7 @@ use crate::{
     oci::Descriptor,
     report::{BuildReport, VolumeLine},
     store::Store,
-    trust::Signer,
+    trust::{Authority, Signer},
     verify::{self, VerifiedBundle},
 };
 
@@ -59,6 +60,11 @@ pub fn contents(head: &Head, created: Timestamp, plan: &fetch::Plan) -> Contents
         description: head.description.clone(),
         artifacts: plan.artifacts.clone(),
         blobs,
+        previous: None,
+        site: head.site.clone(),
+        expires: head.expires,
+        trust: BTreeMap::new(),
+        evidence: BTreeMap::new(),
     }
 }
 
@@ -157,7 +163,7 @@ pub fn seal(
     let Staging { path, target, .. } = &staging;
     bundle::write(path, contents, store, options.volume_limit, options.workers, options.keys, progress)?;
     // What counts is what the medium gives back, not what was meant to be written (threats F32, C11).
-    let public: Vec<_> = options.keys.iter().map(|key| key.public().clone()).collect();
+    let public = Authority::Keys(options.keys.iter().map(|key| key.public().clone()).collect());
     let sealed = verify::open(path, &public)?;
     verify::check(&sealed, options.workers, progress)?;
     fs::publish(path, target)?;
@@ -193,7 +199,7 @@ fn existing(
         Failure::new(Reason::OutputExists, target.display(), found)
             .hint("a bundle is never overwritten: raise the version in the manifest, or move the folder away")
     };
-    let bundle = verify::open(target, &public).map_err(|failures| {
+    let bundle = verify::open(target, &Authority::Keys(public.clone())).map_err(|failures| {
         let why = failures.list().first().map_or_else(String::new, ToString::to_string);
         other(&format!("there is a folder of this name that is not this bundle ({why})"))
     })?;
@@ -233,7 +239,7 @@ fn report(target: &Path, bundle: &VerifiedBundle, unchanged: bool) -> BuildRepor
             .map(|volume| VolumeLine { path: volume.path.clone(), size: volume.size })
             .collect(),
         bytes: index.volumes.iter().map(|volume| volume.size).sum(),
-        signers: bundle.signers().to_vec(),
+        signers: bundle.signers().iter().map(|by| by.key_id.clone()).collect(),
         unchanged,
     }
 }

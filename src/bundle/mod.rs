@@ -3,6 +3,8 @@
 //! ```text
 //! SHA256SUMS                  what is signed                                (sums.rs)
 //! signatures/<key-id>.sig     who signed it                                 (trust)
+//! trust/NNNN.trust            who may sign it                               (trust)
+//! evidence/NAME               what was found out about the content          (evidence)
 //! bundle.json                 what is inside and where it lies              (index.rs, consistency.rs)
 //! chunks.bin                  SHA-256 of every 4 MiB of the volumes         (volume.rs)
 //! volumes/0001.tar.zst        tar headers (header.rs) and content in zstd frames (frame.rs)
@@ -35,7 +37,13 @@ pub use sums::{Sums, SumsHeader};
 pub use volume::Reader;
 pub use writer::{Plan, Written, plan, write};
 
-use crate::{base::clock::Timestamp, oci::Descriptor, report::inventory};
+use std::collections::BTreeMap;
+
+use crate::{
+    base::{clock::Timestamp, digest::Digest},
+    oci::Descriptor,
+    report::inventory,
+};
 
 /// What goes into a bundle. Order does not matter.
 #[derive(Debug, Clone)]
@@ -58,6 +66,17 @@ pub struct Contents {
     pub artifacts: Vec<Artifact>,
     /// Every blob that the artifacts need, manifests included. The store must have them all.
     pub blobs: Vec<Descriptor>,
+    /// Digest of the `SHA256SUMS` before this one in the channel.
+    pub previous: Option<Digest>,
+    /// The one site that it is for; any when absent.
+    pub site: Option<String>,
+    /// When it is to be used no more.
+    pub expires: Option<Timestamp>,
+    /// Trust documents to carry, by version, without a gap. A reader must know the last of them.
+    pub trust: BTreeMap<u64, Vec<u8>>,
+    /// What was found out about the content, by file name in the grammar of
+    /// [`crate::base::path::is_media_name`].
+    pub evidence: BTreeMap<String, Vec<u8>>,
 }
 
 fn inventory_row(artifact: &Artifact, reach: &closure::Reach) -> inventory::Row {

@@ -4,6 +4,7 @@
 //! # sealift bundle 1
 //! # name=edge-platform version=2026.11 channel=prod epoch=1 sequence=42 created=2026-11-21T00:00:00Z
 //! # previous=none
+//! # site=any trust=0 expires=never
 //! <64 hex>  VERIFY.txt
 //! <64 hex>  bundle.json
 //! ```
@@ -35,6 +36,10 @@ pub const CHUNKS: &str = "chunks.bin";
 pub const INVENTORY: &str = "inventory.csv";
 /// The recipe for stock tools.
 pub const RECIPE: &str = "VERIFY.txt";
+/// Folder of what was found out about the content.
+pub const EVIDENCE: &str = "evidence";
+/// Folder of the trust documents.
+pub const TRUST: &str = "trust";
 
 const FIRST_LINE: &str = "# sealift bundle 1";
 
@@ -55,6 +60,13 @@ pub struct SumsHeader {
     pub created: Timestamp,
     /// Digest of the `SHA256SUMS` before this one in the channel.
     pub previous: Option<Digest>,
+    /// The one site that may import it; any when absent.
+    pub site: Option<String>,
+    /// The trust document that a reader must know at least; 0 where none is asked for. So a courier who holds
+    /// back a revocation cannot have a bundle accepted that was made after it (T20).
+    pub trust: u64,
+    /// When it is to be used no more; a site decides what that means to it.
+    pub expires: Option<Timestamp>,
 }
 
 /// The whole file.
@@ -71,12 +83,27 @@ pub fn volume_path(number: usize) -> String {
     format!("{VOLUMES}/{number:04}.tar.zst")
 }
 
+/// Path of the trust document of a version (from 1).
+pub fn trust_path(version: u64) -> String {
+    format!("{TRUST}/{version:04}.trust")
+}
+
+/// The version in the path of a trust document, which must be the one that we write.
+pub fn trust_version(path: &str) -> Option<u64> {
+    let number = path.strip_prefix(TRUST)?.strip_prefix('/')?.strip_suffix(".trust")?;
+    number.parse().ok().filter(|version| (1..=9999).contains(version) && trust_path(*version) == path)
+}
+
+fn is_evidence(path: &str) -> bool {
+    path.strip_prefix(EVIDENCE).and_then(|rest| rest.strip_prefix('/')).is_some_and(is_media_name)
+}
+
 impl Sums {
     /// The text.
     pub fn to_text(&self) -> String {
         let header = &self.header;
         let mut text = format!(
-            "{FIRST_LINE}\n# name={} version={} channel={} epoch={} sequence={} created={}\n# previous={}\n",
+            "{FIRST_LINE}\n# name={} version={} channel={} epoch={} sequence={} created={}\n# previous={}\n# site={} trust={} expires={}\n",
             header.name,
             header.version,
             header.channel,
@@ -84,6 +111,9 @@ impl Sums {
             header.sequence,
             header.created,
             header.previous.as_ref().map_or("none", Digest::hex),
+            header.site.as_deref().unwrap_or(ANY),
+            header.trust,
+            header.expires.map_or_else(|| NEVER.to_owned(), |time| time.to_string()),
         );
         for (path, digest) in &self.files {
             let _infallible = writeln!(text, "{}  {path}", digest.hex());
@@ -103,6 +133,7 @@ impl Sums {
         let header = header(
             lines.next().ok_or_else(|| malformed("the second line is missing"))?,
             lines.next().ok_or_else(|| malformed("the third line is missing"))?,
+            lines.next().ok_or_else(|| malformed("the fourth line is missing"))?,
         )?;
         let files = lines
             .map(|line| {
@@ -127,27 +158,59 @@ impl Sums {
 
     /// Number of volumes listed.
     pub fn volumes(&self) -> usize {
-        self.files.len().saturating_sub(FIXED_FILES.len())
+        self.below(VOLUMES).count()
     }
 
-    /// Exactly the fixed files and the volumes 1 to n, in the order of their bytes: no path is ever used
-    /// that we did not make ourselves.
+    /// Paths of the evidence, sorted.
+    pub fn evidence(&self) -> impl Iterator<Item = &str> {
+        self.below(EVIDENCE)
+    }
+
+    /// Versions of the trust documents, ascending without a gap.
+    pub fn trust(&self) -> impl Iterator<Item = u64> {
+        self.below(TRUST).filter_map(trust_version)
+    }
+
+    fn below<'a>(&'a self, folder: &'a str) -> impl Iterator<Item = &'a str> {
+        let inside = move |path: &&str| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+        self.files.iter().map(|(path, _)| path.as_str()).filter(inside)
+    }
+
+    /// Exactly the fixed files, evidence by name, trust documents without a gap and the volumes 1 to n, in the
+    /// order of their bytes: no path is ever used that we could not have made ourselves.
     fn check_paths(&self) -> Result<()> {
         let volumes = self.volumes();
-        let wanted = FIXED_FILES.iter().map(|path| (*path).to_owned()).chain((1..=volumes).map(volume_path));
-        if (1..=limits::VOLUMES).contains(&volumes)
-            && wanted.eq(self.files.iter().map(|(path, _)| path.clone()))
-        {
+        let trust: Vec<u64> = self.trust().collect();
+        let evidence: Vec<&str> = self.evidence().collect();
+        let mut wanted: Vec<String> = FIXED_FILES.iter().map(|path| (*path).to_owned()).collect();
+        wanted.extend(evidence.iter().filter(|path| is_evidence(path)).map(|path| (*path).to_owned()));
+        wanted.extend(
+            (1..).take(trust.len()).zip(trust.first().copied().unwrap_or(1)..).map(|(_, n)| trust_path(n)),
+        );
+        wanted.extend((1..=volumes).map(volume_path));
+        wanted.sort();
+        let counts = (1..=limits::VOLUMES).contains(&volumes)
+            && trust.len() <= limits::TRUST_VERSIONS
+            && evidence.len() <= limits::EVIDENCE_FILES;
+        if counts && wanted.iter().eq(self.files.iter().map(|(path, _)| path)) && is_rising(&wanted) {
             return Ok(());
         }
         Err(malformed(
-            "it must list VERIFY.txt, bundle.json, chunks.bin, inventory.csv and the volumes 0001 to the last, in this order, and nothing else",
+            "it must list VERIFY.txt, bundle.json, chunks.bin, inventory.csv, files of evidence/, the documents of trust/ one after the other, and the volumes 0001 to the last, each once and sorted, and nothing else",
         ))
     }
 }
 
-/// The files of every bundle beside the volumes, in the order of their bytes (`volumes/` sorts after them).
+/// The files of every bundle beside evidence, trust documents and volumes.
 const FIXED_FILES: [&str; 4] = [RECIPE, INDEX, CHUNKS, INVENTORY];
+/// The site of a bundle that any site may import.
+const ANY: &str = "any";
+/// The end of a bundle that has none.
+const NEVER: &str = "never";
+
+fn is_rising(paths: &[String]) -> bool {
+    paths.windows(2).all(|two| matches!(two, [a, b] if a < b))
+}
 
 fn malformed(message: impl std::fmt::Display) -> Failure {
     Failure::new(Reason::SumsMalformed, SUMS, message).hint("do not use the bundle; ask the sender")
@@ -171,15 +234,18 @@ fn first_line(line: &str) -> Result<()> {
     )
 }
 
-fn header(second: &str, third: &str) -> Result<SumsHeader> {
-    let mut words = second.strip_prefix("# ").unwrap_or_default().split(' ');
-    let mut next = |key: &str| {
+fn header(second: &str, third: &str, fourth: &str) -> Result<SumsHeader> {
+    let [mut second, mut fourth] =
+        [second, fourth].map(|line| line.strip_prefix("# ").unwrap_or_default().split(' '));
+    let word = |words: &mut std::str::Split<'_, char>, key: &str, line: &str| {
         words
             .next()
             .and_then(|word| word.strip_prefix(key)?.strip_prefix('='))
             .map(str::to_owned)
-            .ok_or_else(|| malformed(format!("expected `{key}=` in the second line")))
+            .ok_or_else(|| malformed(format!("expected `{key}=` in the {line} line")))
     };
+    let mut next = |key: &str| word(&mut second, key, "second");
+    let mut last = |key: &str| word(&mut fourth, key, "fourth");
     let name = |key: &str, text: String| {
         let error = || malformed(format!("{key} must be 1 to 64 of a-z 0-9 . _ -"));
         is_media_name(&text).then_some(text).ok_or_else(error)
@@ -187,14 +253,17 @@ fn header(second: &str, third: &str) -> Result<SumsHeader> {
     let number = |key: &str, text: String| {
         text.parse::<u64>().map_err(|_not_a_number| malformed(format!("{key} must be a whole number")))
     };
+    let time = |key: &str, text: &str| {
+        let error = || malformed(format!("{key} must be a time like 2026-11-21T00:00:00Z"));
+        Timestamp::parse(text).ok_or_else(error)
+    };
     let header = SumsHeader {
         name: name("name", next("name")?)?,
         version: name("version", next("version")?)?,
         channel: name("channel", next("channel")?)?,
         epoch: number("epoch", next("epoch")?)?,
         sequence: number("sequence", next("sequence")?)?,
-        created: Timestamp::parse(&next("created")?)
-            .ok_or_else(|| malformed("created must be a time like 2026-11-21T00:00:00Z"))?,
+        created: time("created", &next("created")?)?,
         previous: match third.strip_prefix("# previous=") {
             Some("none") => None,
             Some(hex) => Some(
@@ -203,9 +272,18 @@ fn header(second: &str, third: &str) -> Result<SumsHeader> {
             ),
             None => return Err(malformed("expected `# previous=` in the third line")),
         },
+        site: match last("site")? {
+            any if any == ANY => None,
+            site => Some(name("site", site)?),
+        },
+        trust: number("trust", last("trust")?)?,
+        expires: match last("expires")?.as_str() {
+            NEVER => None,
+            text => Some(time("expires", text)?),
+        },
     };
-    if words.next().is_some() {
-        return Err(malformed("the second line says more than it may"));
+    if second.next().is_some() || fourth.next().is_some() {
+        return Err(malformed("the second or fourth line says more than it may"));
     }
     Ok(header)
 }
@@ -231,6 +309,9 @@ mod tests {
                 sequence: 42,
                 created: Timestamp::parse("2026-11-21T00:00:00Z").unwrap(),
                 previous: None,
+                site: None,
+                trust: 0,
+                expires: None,
             },
             files: files.map(|path| (path, digest.clone())).collect(),
         }
@@ -241,16 +322,47 @@ mod tests {
         let mut sums = example();
         assert_eq!(Sums::parse(sums.to_text().as_bytes()).unwrap(), sums);
         sums.header.previous = Some(Digest::of(b"x"));
+        sums.header.site = Some("plant-7".into());
+        sums.header.trust = 3;
+        sums.header.expires = Timestamp::parse("2027-11-21T00:00:00Z");
+        let digest = Digest::of(b"");
+        let more = ["evidence/a.json", "evidence/b.json", "trust/0002.trust", "trust/0003.trust"];
+        sums.files.extend(more.map(|path| (path.to_owned(), digest.clone())));
+        sums.files.sort();
         assert_eq!(Sums::parse(sums.to_text().as_bytes()).unwrap(), sums);
         assert_eq!(sums.volumes(), 2);
         assert_eq!(sums.digest_of("chunks.bin"), Some(&Digest::of(b"")));
         assert_eq!(sums.digest_of("chunks"), None);
+        assert_eq!(sums.trust().collect::<Vec<_>>(), [2, 3]);
+        assert_eq!(sums.evidence().count(), 2);
+        let good = sums.to_text();
+        for (from, to) in [
+            ("trust/0003", "trust/0004"),
+            ("trust/0003", "trust/0002"),
+            ("trust/0003.trust", "trust/3.trust"),
+            ("trust/0003.trust", "trust/0003.json"),
+            ("evidence/b.json", "evidence/a.json"),
+            ("evidence/b.json", "evidence/0.json"),
+            ("evidence/b.json", "evidence/B.json"),
+            ("evidence/b.json", "evidence/b/c"),
+            ("evidence/b.json", "evidence/"),
+        ] {
+            let wrong = good.replacen(from, to, 1);
+            assert_ne!(wrong, good, "{from}");
+            assert_eq!(Sums::parse(wrong.as_bytes()).unwrap_err().reason, Reason::SumsMalformed, "{to}");
+        }
     }
 
     #[test]
     fn every_other_form_is_refused() {
         let good = example().to_text();
-        let changes: [(&str, &str); 17] = [
+        let changes: [(&str, &str); 23] = [
+            ("site=any", "site=Plant"),
+            ("site=any", "site="),
+            ("trust=0", "trust=00"),
+            ("trust=0 ", ""),
+            ("expires=never", "expires=soon"),
+            ("expires=never", "expires=never x=1"),
             ("\n", "\r\n"),
             ("sequence=42", "sequence=042"),
             ("sequence=42", "sequence=-1"),

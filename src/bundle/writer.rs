@@ -4,7 +4,7 @@
 //! Phases: 1. put the contents in order and check that they are closed; 2. write the volumes; 3. write the
 //! small files, `SHA256SUMS` last; 4. sign.
 
-use std::{fs::File, io::Read as _, path::Path};
+use std::{collections::BTreeMap, fs::File, io::Read as _, path::Path};
 
 use super::{
     Contents,
@@ -520,17 +520,32 @@ fn write_documents(
         index.artifacts.iter().zip(reaches).map(|(artifact, reach)| super::inventory_row(artifact, reach));
     let inventory = report::inventory::csv(rows);
     let recipe = report::recipe::text(&index.name, &index.version);
-    let documents: [(&str, Vec<u8>); 4] = [
+    let fixed: [(&str, Vec<u8>); 4] = [
         (sums::RECIPE, recipe.into_bytes()),
         (sums::INDEX, index.to_text().into_bytes()),
         (sums::CHUNKS, chunks),
         (sums::INVENTORY, inventory.into_bytes()),
     ];
+    let mut documents: BTreeMap<String, Vec<u8>> =
+        fixed.into_iter().map(|(path, content)| (path.to_owned(), content)).collect();
+    for (name, content) in &contents.evidence {
+        documents.insert(format!("{}/{name}", sums::EVIDENCE), content.clone());
+    }
+    for (version, note) in &contents.trust {
+        documents.insert(sums::trust_path(*version), note.clone());
+    }
+    for (folder, wanted) in
+        [(sums::EVIDENCE, !contents.evidence.is_empty()), (sums::TRUST, !contents.trust.is_empty())]
+    {
+        if wanted {
+            fs::create_dir(&dir.join(folder), false)?;
+        }
+    }
     let mut files = Vec::new();
     let mut bytes: u64 = index.volumes.iter().map(|volume| volume.size).sum();
     for (path, content) in &documents {
         fs::write_atomic(&dir.join(path), content, 0o644)?;
-        files.push(((*path).to_owned(), Digest::of(content)));
+        files.push((path.clone(), Digest::of(content)));
         bytes += content.len() as u64;
     }
     files.extend(index.volumes.iter().map(|volume| volume.path.clone()).zip(volumes));
@@ -541,7 +556,10 @@ fn write_documents(
         epoch: index.epoch,
         sequence: index.sequence,
         created: contents.created,
-        previous: None,
+        previous: contents.previous.clone(),
+        site: contents.site.clone(),
+        trust: contents.trust.keys().next_back().copied().unwrap_or(0),
+        expires: contents.expires,
     };
     let sums = Sums { header, files }.to_text();
     if sums.len() as u64 > limits::SUMS_BYTES {

@@ -72,9 +72,14 @@ impl Checker<'_> {
             let message = format!("the description has more than {DESCRIPTION_LETTERS} letters");
             Err(Wrong::value(message, "keep it short; carry a longer text as a file"))
         });
+        let site = self.read(table.site.as_ref(), value::site);
+        let expires = self.read(table.expires.as_ref(), value::time);
+        let folder = self.folder;
+        let trust = self.read(table.trust.as_ref(), |input| value::path(input, folder));
         if let (Some(name), Some(version)) = (name, version) {
             let channel = channel.unwrap_or_else(|| "default".to_owned());
-            self.draft.head = Some(Head { name, version, channel, epoch, sequence, description });
+            self.draft.head =
+                Some(Head { name, version, channel, epoch, sequence, description, site, expires, trust });
         }
     }
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use crate::{
-    base::digest::Digest,
+    base::{clock::Timestamp, digest::Digest},
     oci::{Platform, Reference},
 };
 
@@ -37,6 +37,12 @@ pub struct Head {
     pub sequence: u64,
     /// Free text for people.
     pub description: Option<String>,
+    /// The one site that may import the bundle; any unless written.
+    pub site: Option<String>,
+    /// When the bundle is to be used no more; never unless written.
+    pub expires: Option<Timestamp>,
+    /// Folder of the trust documents that the bundle carries.
+    pub trust: Option<PathBuf>,
 }
 
 /// Which referrers of an image are carried.

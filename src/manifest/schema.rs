@@ -114,6 +114,15 @@ table! {
         /// Free text for the people who receive the bundle.
         #[schemars(extend("maxLength" = DESCRIPTION_LETTERS))]
         optional description: At<String>,
+        /// The one site that may import the bundle, by the name that it was given there; any site when absent.
+        #[schemars(extend("pattern" = MEDIA_NAME, "maxLength" = 64, "examples" = ["plant-7"]))]
+        optional site: At<String>,
+        /// When the bundle is to be used no more, in UTC. A site warns, or refuses if it is set to.
+        #[schemars(extend("examples" = ["2027-11-21T00:00:00Z"]))]
+        optional expires: At<String>,
+        /// Folder of the trust documents, relative to this file. The bundle carries them.
+        #[schemars(extend("examples" = ["trust"]))]
+        optional trust: At<String>,
     }
 }
 

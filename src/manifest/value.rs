@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     base::{
+        clock::Timestamp,
         digest::{Algorithm, Digest},
         path::{is_file_name, is_media_name},
         redact, text,
@@ -54,6 +55,24 @@ pub(super) fn media_name(input: &str) -> Checked<String> {
         format!("{} cannot be a file name on every medium", shown(input)),
         "use 1 to 64 of a-z 0-9 . _ - with a letter or digit first, for instance edge-platform or 2026.11",
     ))
+}
+
+/// Name of a site; `any` is no name, it is what the signed text says where there is none.
+pub(super) fn site(input: &str) -> Checked<String> {
+    if input == "any" {
+        return Err(Wrong::value(
+            "`any` is no name of a site",
+            "leave the key out: then any site may import",
+        ));
+    }
+    media_name(input)
+}
+
+/// A time in UTC.
+pub(super) fn time(input: &str) -> Checked<Timestamp> {
+    Timestamp::parse(input).ok_or_else(|| {
+        Wrong::value(format!("{} is no time", shown(input)), "write it like 2027-11-21T00:00:00Z")
+    })
 }
 
 /// `os/architecture[/variant]`.

@@ -6,7 +6,8 @@
 //! ```json
 //! { "schema": 1, "time": "2026-11-21T00:00:00Z", "dry_run": false,
 //!   "bundle": { "name": "edge", "version": "1.0", "channel": "prod", "epoch": 1, "sequence": 42,
-//!               "sums": "sha256:…", "signers": ["0123456789abcdef0123456789abcdef"] },
+//!               "sums": "sha256:…", "signers": [{ "role": "release", "holder": "alice",
+//!               "key_id": "0123456789abcdef0123456789abcdef" }] },
 //!   "destination": "registry.internal:5000/mirror",
 //!   "names": [], "platforms": ["linux/amd64"], "mapping": [{ "from": "docker.io", "to": "hub" }],
 //!   "artifacts": [{ "kind": "image", "name": "docker.io/library/nginx:1.27",
@@ -20,9 +21,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::{
-    digest::Digest,
-    failure::{Failure, Result},
+use crate::{
+    base::{
+        digest::Digest,
+        failure::{Failure, Result},
+    },
+    trust::SignedBy,
 };
 
 /// The whole receipt.
@@ -69,8 +73,8 @@ pub struct Origin {
     pub sequence: u64,
     /// Digest of `SHA256SUMS`.
     pub sums: Digest,
-    /// Ids of the keys whose signatures held.
-    pub signers: Vec<String>,
+    /// Whose signatures counted.
+    pub signers: Vec<SignedBy>,
 }
 
 /// A change of names: repositories below `from` stand below `to`.

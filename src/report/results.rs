@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::trust::SignedBy;
+
 /// Result of `lock`.
 #[derive(Debug, Clone, Serialize)]
 pub struct LockReport {
@@ -130,10 +132,18 @@ pub struct VerifyReport {
     pub sequence: u64,
     /// When it was made, by its builder's clock.
     pub created: String,
+    /// When it is to be used no more. Whether that time has come, no verdict says: it would need a clock.
+    pub expires: Option<String>,
+    /// The bundle before it in the channel.
+    pub previous: Option<String>,
+    /// The one site that may import it.
+    pub site: Option<String>,
+    /// Version of the trust document that it was judged by; absent where single keys were given.
+    pub trust_version: Option<u64>,
     /// SHA-256 of `SHA256SUMS`.
     pub sums_digest: String,
-    /// Ids of the given keys that signed.
-    pub signers: Vec<String>,
+    /// Whose signatures count.
+    pub signers: Vec<SignedBy>,
     /// Ids of signature files that proved nothing: by other keys, or broken.
     pub ignored_signatures: Vec<String>,
     /// Number of artifacts.
@@ -265,6 +275,12 @@ pub struct SignReport {
     pub created: String,
     /// Digest of the `SHA256SUMS` before this one in the channel.
     pub previous: Option<String>,
+    /// The one site that may import it.
+    pub site: Option<String>,
+    /// Version of the trust document that a reader must know at least; 0 for none.
+    pub trust: u64,
+    /// When it is to be used no more.
+    pub expires: Option<String>,
     /// SHA-256 of `SHA256SUMS`: what is signed.
     pub sums_digest: String,
     /// Number of artifacts; absent where the bundle was not read.

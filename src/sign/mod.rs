@@ -23,7 +23,7 @@ use crate::{
     bundle::{self, BundleIndex, Sums, sums::SIGNATURES},
     report::{DiffReport, LastSigned, SignKeyLine, SignReport},
     store::{Signed, Store},
-    trust::{self, PublicKey, SignatureFile, Signer},
+    trust::{self, PublicKey, Signature, Signer},
     verify::{self, Examined},
 };
 
@@ -39,7 +39,7 @@ pub struct Statement {
     digest: Digest,
     /// What `bundle.json` lists; absent where only `SHA256SUMS` is here.
     contents: Option<BundleIndex>,
-    signatures: Vec<SignatureFile>,
+    signatures: Vec<Signature>,
     /// The bundle is ours alone while it is signed.
     _lock: Option<File>,
 }
@@ -393,6 +393,9 @@ fn blank(path: &Path, sums: &Sums, digest: &Digest) -> SignReport {
         sequence: header.sequence,
         created: header.created.to_string(),
         previous: header.previous.as_ref().map(ToString::to_string),
+        site: header.site.clone(),
+        trust: header.trust,
+        expires: header.expires.map(|expires| expires.to_string()),
         sums_digest: digest.to_string(),
         artifacts: None,
         blobs: None,

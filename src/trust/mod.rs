@@ -1,20 +1,32 @@
-//! Keys and signatures. No file and no socket: callers bring text and bytes.
+//! Whom to believe: keys, signatures, roles, and documents that say who has which. No file and no socket:
+//! callers bring text and bytes.
 //!
-//! What is signed is the text of `SHA256SUMS`, small enough for every stock tool (T28), with a plain Ed25519
-//! signature (RFC 8032, no prehash) that `openssl pkeyutl -verify -rawin` checks, or an ECDSA P-256 signature
-//! for `openssl dgst -sha256 -verify`. A key pins its algorithm; nothing that travels with a signature chooses
-//! how it is checked (threats T08, T09). Keys may also lie on a token: `token` signs with those.
-//!
-//! - [`PrivateKey`] makes, reads and writes PKCS#8 PEM and signs,
-//! - [`PublicKey`] reads and writes SPKI PEM and refuses weak keys at the door (T10),
-//! - [`check_signatures`] decides whether signatures that came with a bundle are by pinned keys.
+//! - [`PrivateKey`] and [`PublicKey`] are PEM that stock openssl reads; a key pins its algorithm (T08, T09).
+//!   [`Signer`] is whatever signs: such a key, or one on a token (`token`).
+//! - [`Note`] is a text with its signatures below: the form of every signed document but `SHA256SUMS`.
+//! - [`quorum::met`] is the one place where signatures are counted, by distinct holders.
+//! - [`Document`] says who may do what; a [`Chain`] of them is what a site pinned and what was signed since.
+//! - [`sequence`] judges where a bundle stands in its channel; [`Beacon`] and [`Override`] are short orders
+//!   to a site.
+//! - [`Authority`] decides whether those signed a bundle who must.
 
+mod authority;
+mod chain;
+pub mod document;
+pub mod note;
+pub mod order;
 mod private_key;
 mod public_key;
+pub mod quorum;
 mod raw;
-mod signature;
+pub mod sequence;
 
+pub use authority::Authority;
+pub use chain::Chain;
+pub use document::{Document, Role};
+pub use note::Note;
+pub use order::{Beacon, Effect, Override};
 pub use private_key::{PrivateKey, Signer};
-pub use public_key::{Algorithm, PublicKey};
+pub use public_key::{Algorithm, PublicKey, is_key_id};
+pub use quorum::{Quorum, Rule, Signature, SignedBy};
 pub use raw::ecdsa_der;
-pub use signature::{Checked, SignatureFile, check_signatures, is_key_id};

@@ -43,6 +43,11 @@ impl Algorithm {
     }
 }
 
+/// Whether `text` has the form of a key id.
+pub fn is_key_id(text: &str) -> bool {
+    text.len() == KEY_ID_DIGITS && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
 /// A public key that is pinned: signatures count only if they are by one of these.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PublicKey {

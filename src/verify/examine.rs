@@ -20,7 +20,7 @@ use crate::{
         progress::Progress,
     },
     bundle::{BundleIndex, Reader, Sums, sums::CHUNKS, sums::SUMS, volume::chunk_count},
-    trust::SignatureFile,
+    trust::Signature,
 };
 
 /// A bundle of which every byte is what its own `SHA256SUMS` says. Nobody vouches for `SHA256SUMS` itself, so
@@ -30,7 +30,7 @@ pub struct Examined {
     sums: Vec<u8>,
     parsed: Sums,
     index: BundleIndex,
-    signatures: Vec<SignatureFile>,
+    signatures: Vec<Signature>,
 }
 
 impl Examined {
@@ -50,7 +50,7 @@ impl Examined {
     }
 
     /// The signature files, of which none was checked.
-    pub fn signatures(&self) -> &[SignatureFile] {
+    pub fn signatures(&self) -> &[Signature] {
         &self.signatures
     }
 }
@@ -64,7 +64,8 @@ impl Examined {
 pub fn examine(dir: &Path, workers: usize, progress: &dyn Progress) -> Result<Examined, Failures> {
     let sums = files::read_sums(dir)?;
     let signatures = files::read_signatures(dir)?;
-    let (parsed, reader) = open::open_documents(dir, &sums)?;
+    let parsed = Sums::parse(&sums)?;
+    let reader = open::open_documents(dir, &parsed)?;
     check::check_reader(&reader, workers, progress)?;
     check_volumes(&reader, &parsed, workers, progress)?;
     Ok(Examined { sums, parsed, index: reader.index().clone(), signatures })

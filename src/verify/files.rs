@@ -7,8 +7,8 @@ use crate::{
         failure::{Failure, Failures, Reason, Result},
         fs, limits,
     },
-    bundle::sums::{SIGNATURES, SUMS, Sums, VOLUMES},
-    trust::{SignatureFile, is_key_id},
+    bundle::sums::{self, EVIDENCE, SIGNATURES, SUMS, Sums, TRUST, VOLUMES},
+    trust::{Signature, is_key_id},
 };
 
 /// Failures of one kind that are listed before the rest is only counted.
@@ -40,7 +40,7 @@ pub(super) fn read_sums(dir: &Path) -> Result<Vec<u8>> {
 }
 
 /// Reads the signature files: at most 64 of at most 16 KiB, called `<32 hex>.sig` (T12).
-pub(super) fn read_signatures(dir: &Path) -> Result<Vec<SignatureFile>> {
+pub(super) fn read_signatures(dir: &Path) -> Result<Vec<Signature>> {
     let folder = dir.join(SIGNATURES);
     let mut files = Vec::new();
     for (name, kind) in entries(&folder, SIGNATURES)? {
@@ -57,9 +57,31 @@ pub(super) fn read_signatures(dir: &Path) -> Result<Vec<SignatureFile>> {
         }
         let bytes = fs::read_limited(&folder.join(&name), limits::SIGNATURE_BYTES, Reason::SignatureLimit)
             .map_err(|failure| failure.of(&path))?;
-        files.push(SignatureFile { key_id: key_id.to_owned(), bytes });
+        files.push(Signature { key_id: key_id.to_owned(), bytes });
     }
     files.sort_by(|a, b| a.key_id.cmp(&b.key_id));
+    Ok(files)
+}
+
+/// Reads the trust documents that lie in the folder, by version: what they say of themselves in their names.
+/// They prove themselves by their signatures; nothing else is known of them yet.
+pub(super) fn read_trust(dir: &Path) -> Result<Vec<(u64, Vec<u8>)>> {
+    let folder = dir.join(TRUST);
+    let mut files = Vec::new();
+    for (name, kind) in entries(&folder, TRUST)? {
+        let path = format!("{TRUST}/{name}");
+        let version = sums::trust_version(&path).ok_or_else(|| extra(&path))?;
+        if !kind.is_file() {
+            return Err(special(&path));
+        }
+        if files.len() == limits::TRUST_VERSIONS {
+            let message = format!("expected at most {} versions", limits::TRUST_VERSIONS);
+            return Err(Failure::new(Reason::SignatureLimit, TRUST, message));
+        }
+        let bytes = fs::read_limited(&folder.join(&name), limits::NOTE_BYTES, Reason::NoteMalformed);
+        files.push((version, bytes.map_err(|failure| failure.of(&path))?));
+    }
+    files.sort();
     Ok(files)
 }
 
@@ -88,10 +110,10 @@ pub(super) fn check_list(dir: &Path, sums: &Sums) -> Result<(), Failures> {
     let wanted: BTreeSet<&str> = sums.files.iter().map(|(path, _)| path.as_str()).chain([SUMS]).collect();
     let mut found = BTreeSet::new();
     let mut wrong = Vec::new();
-    for folder in ["", VOLUMES] {
+    for folder in ["", EVIDENCE, TRUST, VOLUMES] {
         for (name, kind) in entries(&dir.join(folder), if folder.is_empty() { "." } else { folder })? {
             let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
-            let is_folder = matches!(path.as_str(), SIGNATURES | VOLUMES);
+            let is_folder = matches!(path.as_str(), EVIDENCE | SIGNATURES | TRUST | VOLUMES);
             if is_folder && kind.is_dir() {
                 continue;
             }

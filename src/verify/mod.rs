@@ -1,6 +1,6 @@
 //! Decides whether a bundle may be trusted, and whether all of it is there and right.
 //!
-//! 1. [`mod@open`]: a pinned key must have signed `SHA256SUMS`; only then is it parsed. Then the files of the
+//! 1. [`mod@open`]: those must have signed `SHA256SUMS` whom the reader believes; only then is it parsed. Then the files of the
 //!    folder must be exactly the listed ones, and the small ones must match their digests (open.rs, files.rs).
 //! 2. [`mod@check`]: every byte of the volumes: chunk hashes, zstd frames, tar headers, digests and sizes, then
 //!    the closure of all manifests (check.rs, damage.rs).
@@ -27,8 +27,9 @@ use crate::{
         failure::{Failure, Reason, Result},
         limits,
     },
-    bundle::{BundleIndex, Reader, SumsHeader, position},
+    bundle::{BundleIndex, Reader, Sums, SumsHeader, position, sums::EVIDENCE},
     oci::Descriptor,
+    trust::{Chain, SignedBy},
 };
 
 /// A bundle whose signature held. Whatever it hands out was signed; content is compared with its digest
@@ -36,10 +37,11 @@ use crate::{
 #[derive(Debug)]
 pub struct VerifiedBundle {
     reader: Reader,
-    header: SumsHeader,
+    sums: Sums,
     sums_digest: Digest,
-    signers: Vec<String>,
+    signers: Vec<SignedBy>,
     ignored: Vec<String>,
+    chain: Option<Chain>,
 }
 
 impl VerifiedBundle {
@@ -50,7 +52,7 @@ impl VerifiedBundle {
 
     /// What the comment lines of `SHA256SUMS` say.
     pub fn header(&self) -> &SumsHeader {
-        &self.header
+        &self.sums.header
     }
 
     /// Digest of `SHA256SUMS`: the identity of the bundle.
@@ -58,9 +60,27 @@ impl VerifiedBundle {
         &self.sums_digest
     }
 
-    /// Ids of the pinned keys that signed it, sorted. Never empty.
-    pub fn signers(&self) -> &[String] {
+    /// Whose signatures count, sorted. Never empty.
+    pub fn signers(&self) -> &[SignedBy] {
         &self.signers
+    }
+
+    /// The chain of trust documents that it was judged by, with those that it brought. Absent where single keys
+    /// were given.
+    pub fn chain(&self) -> Option<&Chain> {
+        self.chain.as_ref()
+    }
+
+    /// A file of `evidence/` by name; absent where the bundle has none of this name.
+    ///
+    /// # Errors
+    /// [`Reason::FileDamaged`] and those of the disk, for media that changed since the bundle was opened.
+    pub fn evidence(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let path = format!("{EVIDENCE}/{name}");
+        if self.sums.digest_of(&path).is_none() {
+            return Ok(None);
+        }
+        open::read_listed(self.dir(), &self.sums, &path, limits::SIDE_FILE_BYTES).map(Some)
     }
 
     /// Ids of signature files that prove nothing: by keys that are not pinned, or broken.

@@ -11,12 +11,16 @@ use crate::{
     },
     bundle::{
         BundleIndex, Reader, Sums, SumsHeader,
-        sums::{CHUNKS, INDEX, INVENTORY, RECIPE, SUMS},
+        sums::{CHUNKS, INDEX, INVENTORY, RECIPE, SUMS, trust_path},
     },
-    trust::{self, PublicKey},
+    trust::{Authority, Chain, Quorum},
 };
 
-/// Opens the bundle in `dir` if one of `keys` signed it. Nothing is written anywhere.
+/// Opens the bundle in `dir` if those signed it whom `authority` names. Nothing is written anywhere.
+///
+/// 1. Newer trust documents on the media are taken into account, each signed by those whom the one before
+///    trusts. 2. Somebody who is known must have signed `SHA256SUMS`; only then is it parsed. 3. Those must have
+///    signed who must, for its channel and sequence. 4. Everything else is compared with what was signed.
 ///
 /// The volumes are looked at only as far as their sizes go; [`super::check()`] reads them, and every byte that
 /// a [`VerifiedBundle`] hands out is compared with what was signed.
@@ -24,21 +28,39 @@ use crate::{
 /// # Errors
 /// In this order: [`Reason::NoKey`]; `SHA256SUMS` missing or too large; the reasons of signatures; its
 /// grammar; the list of files; the small files; `bundle.json` against itself; sizes of volumes.
-pub fn open(dir: &Path, keys: &[PublicKey]) -> Result<VerifiedBundle, Failures> {
-    if keys.is_empty() {
-        trust::check_signatures(&[], &[], keys).map_err(|failure| failure.of(dir.display()))?;
+pub fn open(dir: &Path, authority: &Authority) -> Result<VerifiedBundle, Failures> {
+    if let Authority::Keys(keys) = authority
+        && keys.is_empty()
+    {
+        authority.anybody(&[], &[]).map_err(|failure| failure.of(dir.display()))?;
     }
-    let sums = files::read_sums(dir)?;
+    let bytes = files::read_sums(dir)?;
     let signatures = files::read_signatures(dir)?;
-    let checked = trust::check_signatures(&sums, &signatures, keys)?;
-    let (parsed, reader) = open_documents(dir, &sums)?;
-    Ok(VerifiedBundle {
-        reader,
-        header: parsed.header,
-        sums_digest: Digest::of(&sums),
-        signers: checked.signers,
-        ignored: checked.ignored,
-    })
+    let authority = match authority {
+        Authority::Keys(_) => authority.clone(),
+        Authority::Chain(_) => authority.updated(&files::read_trust(dir)?)?,
+    };
+    authority.anybody(&bytes, &signatures)?;
+    let sums = Sums::parse(&bytes)?;
+    let quorum = authority.check_bundle(&bytes, &signatures, &sums.header.channel, sums.header.sequence)?;
+    let chain = match authority {
+        Authority::Keys(_) => None,
+        Authority::Chain(chain) => Some(new_enough(chain, &sums)?),
+    };
+    let reader = open_documents(dir, &sums)?;
+    let Quorum { signers, ignored } = quorum;
+    Ok(VerifiedBundle { reader, sums, sums_digest: Digest::of(&bytes), signers, ignored, chain })
+}
+
+/// T20: a bundle made after a change of trust is not judged by what held before it.
+fn new_enough(chain: Chain, sums: &Sums) -> Result<Chain> {
+    if sums.header.trust <= chain.version() {
+        return Ok(chain);
+    }
+    let message =
+        format!("it asks for trust version {}, this site knows {}", sums.header.trust, chain.version());
+    Err(Failure::new(Reason::TrustTooOld, SUMS, message)
+        .hint("ask the sender for the newer trust documents, and give them with `sealift trust accept`"))
 }
 
 /// What a bundle says about itself. Nobody vouches for any of it.
@@ -72,14 +94,15 @@ pub fn glance(dir: &Path) -> Result<Glance> {
 }
 
 /// Everything after the signature; what it gives is as authentic as `sums`.
-pub(super) fn open_documents(dir: &Path, sums: &[u8]) -> Result<(Sums, Reader), Failures> {
-    let sums = Sums::parse(sums)?;
-    files::check_list(dir, &sums)?;
-    let index = read_index(dir, &sums);
-    let chunks = read_listed(dir, &sums, CHUNKS, limits::CHUNK_LIST_BYTES);
+pub(super) fn open_documents(dir: &Path, sums: &Sums) -> Result<Reader, Failures> {
+    files::check_list(dir, sums)?;
+    let index = read_index(dir, sums);
+    let chunks = read_listed(dir, sums, CHUNKS, limits::CHUNK_LIST_BYTES);
     let mut damaged = Vec::new();
-    for name in [INVENTORY, RECIPE] {
-        damaged.extend(read_listed(dir, &sums, name, limits::SIDE_FILE_BYTES).err());
+    let trust: Vec<String> = sums.trust().map(trust_path).collect();
+    let side = [INVENTORY, RECIPE].into_iter().chain(sums.evidence()).chain(trust.iter().map(String::as_str));
+    for name in side {
+        damaged.extend(read_listed(dir, sums, name, limits::SIDE_FILE_BYTES).err());
     }
     let (index, chunks) = match (index, chunks) {
         (Ok(index), Ok(chunks)) if damaged.is_empty() => (index, chunks),
@@ -93,7 +116,7 @@ pub(super) fn open_documents(dir: &Path, sums: &[u8]) -> Result<(Sums, Reader), 
     let reader = Reader::new(dir, index, chunks)?;
     damaged.extend(super::damage::wrong_sizes(&reader)?);
     Failures::check(damaged)?;
-    Ok((sums, reader))
+    Ok(reader)
 }
 
 fn read_index(dir: &Path, sums: &Sums) -> Result<BundleIndex> {
@@ -104,7 +127,7 @@ fn read_index(dir: &Path, sums: &Sums) -> Result<BundleIndex> {
 }
 
 /// Reads a small file whole and compares it with its digest. The bytes read are the bytes used.
-fn read_listed(dir: &Path, sums: &Sums, name: &str, limit: u64) -> Result<Vec<u8>> {
+pub(super) fn read_listed(dir: &Path, sums: &Sums, name: &str, limit: u64) -> Result<Vec<u8>> {
     let bytes =
         fs::read_limited(&dir.join(name), limit, Reason::FileDamaged).map_err(|failure| {
             match failure.reason {

@@ -17,7 +17,10 @@ const FLOORS: &[&[&str]] = &[
     &["cli"],
 ];
 /// Who may use a module of the same floor, and why.
-const STAIRS: &[(&str, &str, &str)] = &[("lock", "manifest", "a lock answers the requests of a manifest")];
+const STAIRS: &[(&str, &str, &str)] = &[
+    ("lock", "manifest", "a lock answers the requests of a manifest"),
+    ("report", "trust", "reports name who signed"),
+];
 
 fn floor(module: &str) -> usize {
     FLOORS

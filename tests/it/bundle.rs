@@ -6,7 +6,7 @@ use sealift::{
     bundle::{self, Artifact, ArtifactKind, Contents, Referrer},
     oci::{Descriptor, artifact, file_artifact, media_type},
     store::Store,
-    trust::PrivateKey,
+    trust::{Authority, PrivateKey},
     verify,
 };
 use serde_json::{Value, json};
@@ -47,6 +47,11 @@ impl Workshop {
             description: Some("what the edge needs".into()),
             artifacts: Vec::new(),
             blobs: Vec::new(),
+            previous: None,
+            site: None,
+            expires: None,
+            trust: BTreeMap::new(),
+            evidence: BTreeMap::new(),
         };
         Self { dir, store, contents }
     }
@@ -103,6 +108,11 @@ impl Workshop {
 }
 
 /// The worthless key of `testdata/keys`.
+/// Whoever believes [`key`].
+pub(crate) fn known() -> Authority {
+    Authority::Keys(vec![key().public().clone()])
+}
+
 pub(crate) fn key() -> PrivateKey {
     let pem = fs::read_to_string(root().join("testdata/keys/worthless-1.pem")).unwrap();
     PrivateKey::from_pem(&pem, None).unwrap()
@@ -149,7 +159,7 @@ pub(crate) fn workshop(large: usize) -> Workshop {
 }
 
 fn open(dir: &Path) -> verify::VerifiedBundle {
-    verify::open(dir, &[key().public().clone()]).unwrap()
+    verify::open(dir, &known()).unwrap()
 }
 
 #[test]
@@ -160,7 +170,7 @@ fn what_was_written_is_read_back() {
     let report = verify::check(&bundle, 2, &Silent).unwrap();
     assert_eq!(report.artifacts.len(), 3);
     assert_eq!(report.volumes, 1);
-    assert_eq!(bundle.signers(), [key().public().key_id()]);
+    assert_eq!(bundle.signers()[0].key_id, key().public().key_id());
     for blob in &shop.contents.blobs {
         assert_eq!(bundle.read_blob(&blob.digest).unwrap(), shop.store.read_blob(blob).unwrap());
     }

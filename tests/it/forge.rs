@@ -247,6 +247,9 @@ impl Forge {
             sequence: 42,
             created: sealift::base::clock::Timestamp::parse("2026-11-21T00:00:00Z").unwrap(),
             previous: None,
+            site: None,
+            trust: 0,
+            expires: None,
         };
         let listed = files.iter().map(|(path, bytes)| (path.clone(), Digest::of(bytes))).collect();
         let mut sums = Sums { header, files: listed }.to_text();

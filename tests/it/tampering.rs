@@ -4,12 +4,13 @@ use std::{fs, os::unix::fs::symlink, path::Path};
 
 use sealift::{
     base::failure::{Failures, Reason},
+    trust::Authority,
     verify,
 };
 
 use crate::{
     attacks::judge,
-    bundle::key,
+    bundle::{key, known},
     forge::{Files, Scene, lay_out, stranger},
 };
 
@@ -72,13 +73,17 @@ fn fifo(path: &Path) {
 #[test]
 fn without_the_right_key_nothing_is_opened() {
     let (dir, _made) = good();
-    let reason =
-        |keys: &[sealift::trust::PublicKey]| verify::open(dir.path(), keys).unwrap_err().list()[0].reason;
+    let reason = |keys: &[sealift::trust::PublicKey]| {
+        verify::open(dir.path(), &Authority::Keys(keys.to_vec())).unwrap_err().list()[0].reason
+    };
     assert_eq!(reason(&[]), Reason::NoKey);
     assert_eq!(reason(&[stranger().public().clone()]), Reason::SignatureUntrusted);
-    assert!(verify::open(dir.path(), &[stranger().public().clone(), key().public().clone()]).is_ok());
+    assert!(
+        verify::open(dir.path(), &Authority::Keys(vec![stranger().public().clone(), key().public().clone()]))
+            .is_ok()
+    );
     let nowhere = dir.path().join("nowhere");
-    let failure = verify::open(&nowhere, &[key().public().clone()]).unwrap_err();
+    let failure = verify::open(&nowhere, &known()).unwrap_err();
     assert_eq!(failure.list()[0].reason, Reason::NotFound);
 }
 
@@ -86,7 +91,7 @@ fn without_the_right_key_nothing_is_opened() {
 #[test]
 fn later_changes_are_found() {
     let (dir, made) = good();
-    let bundle = verify::open(dir.path(), &[key().public().clone()]).unwrap();
+    let bundle = verify::open(dir.path(), &known()).unwrap();
     let blob = bundle.index().blobs[0].digest.clone();
     for (name, bytes) in &made {
         let path = dir.path().join(name);

@@ -60,13 +60,13 @@ const BUNDLE: &[Row] = &[
 const TRUST: &[Row] = &[
     ("T01", "no signature, and the tool goes on", &["pipeline::nothing_is_trusted_without_the_right_key"]),
     ("T02", "an empty signature counts as good", &[]),
-    ("T03", "one key counts twice", &["trust::signature::tests::only_pinned_keys_count"]),
+    ("T03", "one key counts twice", &["trust::quorum::tests::only_keys_of_the_rule_count"]),
     ("T06", "what cannot be parsed counts as good", &[]),
     ("T07", "the bytes checked are not the bytes used", &["tampering::later_changes_are_found"]),
     (
         "T08",
         "the key id of a signature decides who signed",
-        &["trust::signature::tests::only_pinned_keys_count"],
+        &["trust::quorum::tests::only_keys_of_the_rule_count"],
     ),
     ("T09", "the signature chooses its algorithm, or brings its key", &[]),
     (

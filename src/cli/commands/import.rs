@@ -18,14 +18,14 @@ use crate::{
 };
 
 pub(super) fn run(args: &args::Import, settings: &Settings, out: &Out) -> Result<(), Failures> {
-    let keys = key::public_keys(&args.keys.key)?;
+    let authority = key::authority(&args.keys)?;
     let platforms = args.platform.iter().map(|text| platform(text)).collect::<Result<_>>()?;
     let mapping = Mapping::parse(&args.map)?;
     if let Some(folder) = args.receipt.as_ref().and_then(|path| path.parent()) {
         // Not after an hour of work.
         writable(folder)?;
     }
-    let bundle = verify::open(&args.bundle, &keys)?;
+    let bundle = verify::open(&args.bundle, &authority)?;
     let options = Options {
         destination: destination(args, settings, out)?,
         platforms,

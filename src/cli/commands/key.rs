@@ -13,13 +13,13 @@ use crate::{
         text,
     },
     cli::{
-        args::{Key, KeyAlgorithm, KeyCommand, KeyGenerate, Passphrase},
+        args::{Key, KeyAlgorithm, KeyCommand, KeyGenerate, Passphrase, PublicKeys},
         settings::Settings,
         ui::Out,
     },
     report::KeyReport,
     token,
-    trust::{Algorithm, PrivateKey, PublicKey, Signer},
+    trust::{Algorithm, Authority, PrivateKey, PublicKey, Signer},
 };
 
 pub(super) fn run(args: &Key, settings: &Settings, out: &Out) -> Result<(), Failures> {
@@ -151,6 +151,11 @@ fn checked(secret: Secret, object: String) -> Result<Secret> {
             .hint("choose one, or make a key with --no-passphrase"));
     }
     Ok(secret)
+}
+
+/// Whom a command believes.
+pub(super) fn authority(given: &PublicKeys) -> Result<Authority, Failures> {
+    public_keys(&given.key).map(Authority::Keys)
 }
 
 /// The public keys of `--key`. A private key given by mistake is named as such.

@@ -5,12 +5,13 @@ use crate::{
     base::failure::Failures,
     cli::{args, settings::Settings, ui::Out},
     report::VerifyReport,
+    trust::Chain,
     verify,
 };
 
 pub(super) fn run(args: &args::Verify, settings: &Settings, out: &Out) -> Result<(), Failures> {
-    let keys = key::public_keys(&args.keys.key)?;
-    let bundle = verify::open(&args.bundle, &keys)?;
+    let authority = key::authority(&args.keys)?;
+    let bundle = verify::open(&args.bundle, &authority)?;
     let progress = out.progress();
     verify::check(&bundle, settings.workers, progress.as_ref())?;
     let index = bundle.index();
@@ -24,6 +25,10 @@ pub(super) fn run(args: &args::Verify, settings: &Settings, out: &Out) -> Result
         epoch: index.epoch,
         sequence: index.sequence,
         created: index.created.clone(),
+        expires: bundle.header().expires.map(|time| time.to_string()),
+        previous: bundle.header().previous.as_ref().map(ToString::to_string),
+        site: bundle.header().site.clone(),
+        trust_version: bundle.chain().map(Chain::version),
         sums_digest: bundle.sums_digest().to_string(),
         signers: bundle.signers().to_vec(),
         ignored_signatures: bundle.ignored_signatures().to_vec(),

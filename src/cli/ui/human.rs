@@ -139,7 +139,18 @@ impl Human for VerifyReport {
             self.name, self.version, self.channel, self.epoch, self.sequence
         ));
         page.line(format!("  made       {} by its builder's clock", self.created));
-        page.line(format!("  signed by  {}", self.signers.join(", ")));
+        for (at, by) in self.signers.iter().enumerate() {
+            page.line(format!("  {}  {by}", if at == 0 { "signed by" } else { "         " }));
+        }
+        if let Some(version) = self.trust_version {
+            page.line(format!("  trust      version {version}"));
+        }
+        if let Some(site) = &self.site {
+            page.line(format!("  for site   {site}"));
+        }
+        if let Some(expires) = &self.expires {
+            page.line(format!("  expires    {expires}"));
+        }
         if !self.ignored_signatures.is_empty() {
             page.line(format!("  ignored    signatures {}", self.ignored_signatures.join(", ")));
         }
@@ -233,6 +244,15 @@ impl Human for SignReport {
         page.line(format!("  made       {} by its builder's clock", self.created));
         if let Some(previous) = &self.previous {
             page.line(format!("  follows    {previous}"));
+        }
+        if let Some(site) = &self.site {
+            page.line(format!("  for site   {site}"));
+        }
+        if self.trust > 0 {
+            page.line(format!("  trust      version {} or newer", self.trust));
+        }
+        if let Some(expires) = &self.expires {
+            page.line(format!("  expires    {expires}"));
         }
         page.line(format!("  SHA256SUMS {}", self.sums_digest));
         if let (Some(artifacts), Some(blobs), Some(content)) = (self.artifacts, self.blobs, self.bytes) {

@@ -19,13 +19,13 @@ use sealift::{
 };
 
 use crate::{
-    bundle::{files, key, root},
+    bundle::{files, known, root},
     forge::{Files, Forge, lay_out},
 };
 
 /// Opens and checks the bundle as `sealift verify` does.
 pub(crate) fn judge(dir: &Path) -> Result<verify::Report, Failures> {
-    let bundle = verify::open(dir, &[key().public().clone()])?;
+    let bundle = verify::open(dir, &known())?;
     verify::check(&bundle, 2, &Silent)
 }
 
@@ -181,7 +181,7 @@ fn import(bundle: &Path, store: &Store) -> Result<(), Failures> {
         workers: 2,
         now: Timestamp::from_seconds(0).unwrap(),
     };
-    import::run(&verify::open(bundle, &[key().public().clone()])?, &options, &Silent).map(drop)
+    import::run(&verify::open(bundle, &known())?, &options, &Silent).map(drop)
 }
 
 /// The code that `verify` gives for an attack.

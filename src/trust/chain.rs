@@ -1,0 +1,265 @@
+//! The chain of trust documents: each version signed by those whom the one before trusts, and by those whom it
+//! trusts itself.
+//!
+//! A chain begins with a document that was pinned: by its fingerprint, typed in from paper, or as a file that
+//! came another way than the media (T33). From there it grows by one version at a time (T17), whoever brings the
+//! next: a courier can hold back a version, never forge one.
+
+use super::{
+    Document, Note, PublicKey, Quorum, Signature,
+    document::KeyRecord,
+    quorum::{self, Excluded, Rule},
+};
+use crate::base::{
+    digest::Digest,
+    failure::{Failure, Reason, Result},
+    limits,
+};
+
+/// Documents that hold, from the pinned one to the newest. Never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chain {
+    first: Link,
+    later: Vec<Link>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Link {
+    note: Note,
+    document: Document,
+}
+
+impl Chain {
+    /// Begins with the document in `note`, which its own root holders must have signed. That it is the right
+    /// one, the caller knows: from a file that came another way, or by [`pin`](Self::pin).
+    ///
+    /// # Errors
+    /// Those of [`Note::parse`], [`Document::new`] and of too few signatures.
+    pub fn begin(note: &[u8]) -> Result<Self> {
+        let note = Note::parse(note)?;
+        let document = Document::read(&note)?;
+        let signed = |failure: Failure| failure.of(format!("trust version {}", document.version()));
+        quorum::met(note.body(), &note.signatures(), &[document.root_rule()], &[]).map_err(signed)?;
+        Ok(Self { first: Link { note, document }, later: Vec::new() })
+    }
+
+    /// Begins with the document in `note` if its fingerprint is the one that a person typed: 64 hex digits,
+    /// spaces and colons between them do not matter.
+    ///
+    /// # Errors
+    /// [`Reason::TrustFingerprint`]; those of [`begin`](Self::begin).
+    pub fn pin(note: &[u8], fingerprint: &str) -> Result<Self> {
+        let typed: String = fingerprint
+            .chars()
+            .filter(|c| !c.is_whitespace() && *c != ':')
+            .collect::<String>()
+            .to_ascii_lowercase();
+        let typed = typed.strip_prefix("sha256").unwrap_or(&typed);
+        let found = Note::parse(note)?.fingerprint();
+        if typed != found.hex() {
+            let message = format!("expected the fingerprint {typed}, found {}", found.hex());
+            return Err(Failure::new(Reason::TrustFingerprint, "trust document", message).hint(
+                "compare all 64 digits with what the sender printed; if they differ, the media are not from the sender",
+            ));
+        }
+        Self::begin(note)
+    }
+
+    /// The newest document.
+    pub fn latest(&self) -> &Document {
+        &self.last().document
+    }
+
+    fn last(&self) -> &Link {
+        self.later.last().unwrap_or(&self.first)
+    }
+
+    /// The first, pinned document.
+    pub fn pinned(&self) -> &Document {
+        &self.first.document
+    }
+
+    /// Version of the newest document.
+    pub fn version(&self) -> u64 {
+        self.latest().version()
+    }
+
+    /// Version, fingerprint and file of every document, oldest first.
+    pub fn notes(&self) -> impl Iterator<Item = (u64, &Note)> {
+        self.links().map(|link| (link.document.version(), &link.note))
+    }
+
+    /// Every document, oldest first.
+    pub fn documents(&self) -> impl Iterator<Item = &Document> {
+        self.links().map(|link| &link.document)
+    }
+
+    fn links(&self) -> impl Iterator<Item = &Link> {
+        std::iter::once(&self.first).chain(&self.later)
+    }
+
+    /// Adds the next version: signed by the root holders of the newest version before it is read, and by its own.
+    ///
+    /// # Errors
+    /// Too few signatures by either (T17); [`Reason::TrustGap`] for another version than the next;
+    /// [`Reason::TrustMalformed`] for what a next version may not do: take back a revocation or an epoch.
+    pub fn extend(&mut self, note: &[u8]) -> Result<()> {
+        let next = self.checked(note)?;
+        self.later.push(next);
+        Ok(())
+    }
+
+    fn checked(&self, note: &[u8]) -> Result<Link> {
+        let expected = self.version() + 1;
+        let object = |failure: Failure| failure.of(format!("trust version {expected}"));
+        if self.later.len() >= limits::TRUST_VERSIONS {
+            return Err(malformed(format!("there are more than {} versions", limits::TRUST_VERSIONS)));
+        }
+        let note = Note::parse(note).map_err(object)?;
+        let by = |rule: Rule<'_>, excluded: &[Excluded<'_>]| {
+            quorum::met(note.body(), &note.signatures(), &[rule], excluded).map_err(object)
+        };
+        by(self.latest().root_rule(), &self.not_root())?;
+        let document = Document::read(&note).map_err(object)?;
+        by(document.root_rule(), &[])?;
+        if document.version() != expected {
+            let message = format!("expected version {expected}, found {}", document.version());
+            return Err(Failure::new(Reason::TrustGap, "trust document", message)
+                .hint("give the versions one after the other; ask the sender for the missing one"));
+        }
+        self.check_step(&document).map_err(object)?;
+        Ok(Link { note, document })
+    }
+
+    /// What may never be taken back.
+    fn check_step(&self, next: &Document) -> Result<()> {
+        let (old, new) = (self.latest().text(), next.text());
+        if let Some(lost) =
+            old.revoked.iter().find(|revoked| new.revoked.iter().all(|other| other.id != revoked.id))
+        {
+            return Err(malformed(format!("the revocation of key {} is gone", lost.id)));
+        }
+        for (name, channel) in &old.channels {
+            if let Some(later) = new.channels.get(name).filter(|later| later.epoch < channel.epoch) {
+                let message =
+                    format!("the epoch of {name} goes from {} back to {}", channel.epoch, later.epoch);
+                return Err(malformed(message));
+            }
+        }
+        Ok(())
+    }
+
+    /// This chain and what the media carry beyond it. `carried` are the files by version. Versions that we have
+    /// must be the ones that we have; older ones are not looked at.
+    ///
+    /// # Errors
+    /// [`Reason::TrustFork`] where the media carry another document of a version that we know;
+    /// [`Reason::TrustGap`] where a version between ours and theirs is missing; those of
+    /// [`extend`](Self::extend).
+    pub fn with_carried(&self, carried: &[(u64, Vec<u8>)]) -> Result<Self> {
+        let mut chain = self.clone();
+        for (version, bytes) in carried {
+            let known = self.links().find(|link| link.document.version() == *version);
+            if let Some(known) = known {
+                let found = Note::parse(bytes)?.fingerprint();
+                if found != known.note.fingerprint() {
+                    let message = format!(
+                        "this site knows version {version} as {}, the media carry {}",
+                        known.note.fingerprint().hex(),
+                        found.hex()
+                    );
+                    return Err(Failure::new(Reason::TrustFork, format!("trust version {version}"), message).hint(
+                        "two documents of one version exist: somebody signed twice or deceives; ask the holders of the root keys by another way",
+                    ));
+                }
+            } else if *version > chain.version() {
+                if *version > chain.version() + 1 {
+                    let message = format!(
+                        "this site knows versions up to {}, the media go on with {version}",
+                        chain.version()
+                    );
+                    return Err(Failure::new(Reason::TrustGap, "trust", message).hint(
+                        "ask the sender for the versions between, and give them with `sealift trust accept`",
+                    ));
+                }
+                chain.extend(bytes)?;
+            }
+        }
+        Ok(chain)
+    }
+
+    /// Whether anybody at all whom the newest document names signed `message`: asked before a text is parsed
+    /// that says by which of them it should be.
+    ///
+    /// # Errors
+    /// Those of [`quorum::met`].
+    pub fn anybody(&self, message: &[u8], signatures: &[Signature]) -> Result<()> {
+        let keys = self.latest().keys().map(|(record, key)| (key, record.holder.as_str())).collect();
+        let rule = Rule { name: "anybody in the trust document".to_owned(), keys, threshold: 1 };
+        quorum::met(message, signatures, &[rule], &self.gone()).map(|_quorum| ())
+    }
+
+    /// Checks the signatures of bundle `sequence` of `channel` by the newest document.
+    ///
+    /// # Errors
+    /// [`Reason::ChannelUnknown`]; those of [`quorum::met`].
+    pub fn check_bundle(
+        &self,
+        message: &[u8],
+        signatures: &[Signature],
+        channel: &str,
+        sequence: u64,
+    ) -> Result<Quorum> {
+        let rules = self.latest().bundle_rules(channel, sequence)?;
+        quorum::met(message, signatures, &rules, &self.excluded(channel, sequence))
+    }
+
+    /// Keys that do not count for `sequence` of `channel`, and why: no longer trusted, or for something else.
+    pub fn excluded(&self, channel: &str, sequence: u64) -> Vec<Excluded<'_>> {
+        [self.gone(), self.latest().excluded(channel, sequence)].concat()
+    }
+
+    /// Keys that earlier documents trusted and the newest does not (T19).
+    pub fn gone(&self) -> Vec<Excluded<'_>> {
+        let latest = self.latest().text();
+        let is_listed = |id: &str| latest.keys.iter().any(|key| key.id == id);
+        let mut gone: Vec<Excluded<'_>> = Vec::new();
+        let earlier = self.documents().flat_map(Document::keys).filter(|(record, _)| !is_listed(&record.id));
+        for (record, key) in earlier {
+            if gone.iter().any(|excluded| excluded.key == key) {
+                continue;
+            }
+            let revoked = latest.revoked.iter().find(|revoked| revoked.id == record.id);
+            let why = revoked.map_or_else(
+                || format!("which trust version {} no longer lists", latest.version),
+                |revoked| format!("which trust version {} has revoked: {}", latest.version, revoked.reason),
+            );
+            gone.push(Excluded { key, reason: Reason::KeyRevoked, why });
+        }
+        gone
+    }
+
+    /// Keys of the newest document that are no root keys.
+    fn not_root(&self) -> Vec<Excluded<'_>> {
+        let other = |(record, _): &(&KeyRecord, &PublicKey)| !record.roles.contains(&super::Role::Root);
+        let explain = |(record, key): (&KeyRecord, _)| {
+            let roles: Vec<&str> = record.roles.iter().map(|role| role.name()).collect();
+            Excluded {
+                key,
+                reason: Reason::KeyRole,
+                why: format!("which is a key for {}", roles.join(" and ")),
+            }
+        };
+        self.gone().into_iter().chain(self.latest().keys().filter(other).map(explain)).collect()
+    }
+
+    /// Fingerprint of the first document.
+    pub fn fingerprint(&self) -> Digest {
+        self.first.note.fingerprint()
+    }
+}
+
+fn malformed(message: String) -> Failure {
+    Failure::new(Reason::TrustMalformed, "trust document", message)
+        .hint("the holders of the root keys must make it again; do not use this one")
+}
