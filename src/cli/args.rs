@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 /// Carries container images, Helm charts and files across an air gap in signed, reproducible bundles.
 ///
-/// Connected side: init, lock, build. Then carry the bundle folder. Disconnected side: verify, import, serve.
+/// Connected side: init, lock, build, sign. Then carry the bundle folder. Disconnected side: verify, import, serve.
 #[derive(Debug, Parser)]
 #[command(name = "sealift", version, arg_required_else_help = true, max_term_width = 100)]
 #[command(
@@ -56,6 +56,11 @@ pub(super) enum Command {
     Lock(Lock),
     /// Fetch what the lock names and seal it into a signed bundle
     Build(Build),
+    /// Show what a bundle holds, check all of it, and add a signature
+    ///
+    /// Without --digest nothing is signed: read what is shown, then give the first digits of the digest to say
+    /// that it is this bundle that you mean.
+    Sign(Sign),
     /// Check a bundle: who signed it, and that every byte is what was signed
     Verify(Verify),
     /// Show what is inside a bundle, without checking it
@@ -109,8 +114,8 @@ pub(super) struct Build {
     /// Folder that gets the bundle folder NAME-VERSION
     #[arg(long = "out", short = 'o', value_name = "DIR", default_value = ".")]
     pub(super) out: PathBuf,
-    /// Private key to sign with; may be given several times
-    #[arg(long, value_name = "FILE")]
+    /// Private key to sign with: a file, or `pkcs11:…` for one on a token; may be given several times
+    #[arg(long, value_name = "KEY")]
     pub(super) key: Vec<PathBuf>,
     #[command(flatten)]
     pub(super) passphrase: Passphrase,
@@ -126,8 +131,40 @@ pub(super) struct Build {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("act").args(["key", "export", "add"]).required(true).multiple(true))]
+#[command(after_long_help = "On a machine that the bundle cannot reach:
+  sealift sign BUNDLE --export FILE              check the bundle, write out what is to be signed
+  sealift sign FILE --key KEY --digest HEX       there: sign that file, write KEY-ID.sig
+  sealift sign BUNDLE --add KEY-ID.sig --public PUBLIC-KEY")]
+pub(super) struct Sign {
+    /// The bundle folder, or the file that --export wrote
+    #[arg(value_name = "BUNDLE|FILE")]
+    pub(super) what: PathBuf,
+    /// Private key to sign with: a file, or `pkcs11:…` for one on a token; may be given several times
+    #[arg(long, value_name = "KEY")]
+    pub(super) key: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) passphrase: Passphrase,
+    /// The first 8 or more hex digits of the digest of `SHA256SUMS`: sign, if it is this one
+    #[arg(long, value_name = "HEX", requires = "key")]
+    pub(super) digest: Option<String>,
+    /// Folder that gets the signatures of an exported FILE [default: .]
+    #[arg(long, short = 'o', value_name = "DIR", conflicts_with_all = ["export", "add"])]
+    pub(super) out: Option<PathBuf>,
+    /// Check the bundle and write its `SHA256SUMS` to FILE, to be signed on another machine
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["key", "add"])]
+    pub(super) export: Option<PathBuf>,
+    /// Put this signature, made on another machine, into the bundle
+    #[arg(long, value_name = "SIGFILE", requires = "public", conflicts_with = "key")]
+    pub(super) add: Option<PathBuf>,
+    /// The public key that the signature of --add must be by
+    #[arg(long, value_name = "FILE", requires = "add")]
+    pub(super) public: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
 pub(super) struct Passphrase {
-    /// File with the passphrase of the keys on its first line [or `SEALIFT_KEY_PASSPHRASE`, or a prompt]
+    /// File with the passphrase or PIN of the keys on its first line [or `SEALIFT_KEY_PASSPHRASE`, or a prompt]
     #[arg(long, value_name = "FILE")]
     pub(super) passphrase_file: Option<PathBuf>,
 }
@@ -218,7 +255,7 @@ pub(super) struct Key {
 pub(super) enum KeyCommand {
     /// Make a key pair; the private key goes to FILE, the public key to standard output
     Generate(KeyGenerate),
-    /// Print the public key of a private key file
+    /// Print the public key of a private key
     Public(KeyPublic),
 }
 
@@ -247,8 +284,8 @@ pub(super) enum KeyAlgorithm {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct KeyPublic {
-    /// The private key file
-    pub(super) file: PathBuf,
+    /// The private key: a file, or `pkcs11:…` for one on a token
+    pub(super) key: PathBuf,
     #[command(flatten)]
     pub(super) passphrase: Passphrase,
 }

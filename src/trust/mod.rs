@@ -2,7 +2,7 @@
 //! callers bring text and bytes.
 //!
 //! - [`PrivateKey`] and [`PublicKey`] are PEM that stock openssl reads; a key pins its algorithm (T08, T09).
-//!   [`Signer`] is whatever signs: such a key, or a token.
+//!   [`Signer`] is whatever signs: such a key, or one on a token (`token`).
 //! - [`Note`] is a text with its signatures below: the form of every signed document but `SHA256SUMS`.
 //! - [`quorum::met`] is the one place where signatures are counted, by distinct holders.
 //! - [`Document`] says who may do what; a [`Chain`] of them is what a site pinned and what was signed since.
@@ -18,6 +18,7 @@ pub mod order;
 mod private_key;
 mod public_key;
 pub mod quorum;
+mod raw;
 pub mod sequence;
 
 pub use authority::Authority;
@@ -28,6 +29,7 @@ pub use order::{Beacon, Effect, Override};
 pub use private_key::{PrivateKey, Signer};
 pub use public_key::{Algorithm, PublicKey, is_key_id};
 pub use quorum::{Quorum, Rule, Signature, SignedBy};
+pub use raw::ecdsa_der;
 
 #[cfg(test)]
 mod tests;

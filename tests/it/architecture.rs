@@ -9,10 +9,10 @@ const FLOORS: &[&[&str]] = &[
     &["oci"],
     &["manifest", "lock", "trust", "report", "chart", "cosign"],
     &["store"],
-    &["remote", "bundle", "layout"],
+    &["remote", "bundle", "layout", "token"],
     &["source"],
     &["resolve", "fetch", "verify"],
-    &["build", "import"],
+    &["build", "import", "sign"],
     &["registry"],
     &["cli"],
 ];

@@ -53,7 +53,9 @@ fn with_key_id(line: &str, id: &str) -> String {
 }
 
 fn is_progress(line: &str) -> bool {
-    ["fetching: ", "sealing: ", "verifying: ", "importing: "].iter().any(|phase| line.starts_with(phase))
+    ["fetching: ", "sealing: ", "verifying: ", "hashing: ", "importing: "]
+        .iter()
+        .any(|phase| line.starts_with(phase))
 }
 
 /// Every Markdown page for users.

@@ -92,8 +92,12 @@ const TRUST: &[Row] = &[
     ),
     (
         "T11",
-        "values of ECDSA at the edge, other encodings of a signature",
-        &["cosign::tests::values_at_the_edge_of_the_curve_are_no_signatures"],
+        "ECDSA numbers out of range, and encodings in another form",
+        &[
+            "trust::public_key::tests::ecdsa_signatures_have_one_form_and_numbers_in_range",
+            "trust::public_key::tests::low_and_high_s_are_both_accepted",
+            "trust::raw::tests::raw_signatures_become_der_of_one_form",
+        ],
     ),
     ("T12", "more signatures than anybody needs", &[]),
     (
@@ -117,6 +121,11 @@ const TRUST: &[Row] = &[
         "T30",
         "short digests, other algorithms, capitals",
         &["base::digest::tests::only_the_exact_grammar_parses"],
+    ),
+    (
+        "T31",
+        "a passphrase or PIN shows up where others read",
+        &["token::uri::tests::a_pin_in_the_uri_is_refused_and_never_repeated"],
     ),
 ];
 
@@ -288,6 +297,7 @@ const SITE: &[Row] = &[
         "text from outside controls the terminal",
         &["base::text::tests::hostile_text_is_made_visible", "remote::attacks::words_of_a_server_are_tamed"],
     ),
+    ("H07", "somebody is brought to sign what he has not seen", &[]),
 ];
 
 const PARTS: &[(&str, &[Row])] = &[

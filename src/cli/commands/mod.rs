@@ -11,6 +11,7 @@ mod inspect;
 mod key;
 mod lock;
 mod serve;
+mod sign;
 mod verify;
 
 use super::{args::Command, settings::Settings, ui::Out};
@@ -22,6 +23,7 @@ pub(super) fn run(command: Command, settings: &Settings, out: &Out) -> Result<()
         Command::Init(args) => init::run(&args, out),
         Command::Lock(args) => lock::run(&args, settings, out),
         Command::Build(args) => build::run(&args, settings, out),
+        Command::Sign(args) => sign::run(&args, settings, out),
         Command::Verify(args) => verify::run(&args, settings, out),
         Command::Inspect(args) => inspect::run(&args, out),
         Command::Diff(args) => diff::run(&args, out),

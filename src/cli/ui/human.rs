@@ -7,7 +7,7 @@ use crate::{
     cosign::{ImageEvidence, Outcome},
     report::{
         BuildReport, Change, DiffReport, InitReport, InspectReport, KeyReport, LockReport, PlanReport,
-        Receipt, VerifyReport,
+        Receipt, SignKeyLine, SignReport, VerifyReport,
     },
 };
 
@@ -249,6 +249,78 @@ impl Human for DiffReport {
             bytes(self.bytes_added),
             bytes(self.bytes_removed)
         ));
+        page.0
+    }
+}
+
+impl Human for SignReport {
+    fn human(&self) -> String {
+        let mut page = Page::default();
+        let seen = match (&self.exported, self.checked) {
+            (Some(file), _) => format!("checked whole; {} is what to sign", name(file)),
+            (None, true) => "every byte is what its SHA256SUMS says".to_owned(),
+            (None, false) => "only SHA256SUMS was read, not the content".to_owned(),
+        };
+        page.line(format!("{}: {seen}", name(&self.path)));
+        page.line(format!(
+            "  {} {}, channel {}, sequence {}.{}",
+            self.name, self.version, self.channel, self.epoch, self.sequence
+        ));
+        page.line(format!("  made       {} by its builder's clock", self.created));
+        if let Some(previous) = &self.previous {
+            page.line(format!("  follows    {previous}"));
+        }
+        if let Some(site) = &self.site {
+            page.line(format!("  for site   {site}"));
+        }
+        if self.trust > 0 {
+            page.line(format!("  trust      version {} or newer", self.trust));
+        }
+        if let Some(expires) = &self.expires {
+            page.line(format!("  expires    {expires}"));
+        }
+        page.line(format!("  SHA256SUMS {}", self.sums_digest));
+        if let (Some(artifacts), Some(blobs), Some(content)) = (self.artifacts, self.blobs, self.bytes) {
+            page.line(format!(
+                "  holds      {}, {}, {}, {}",
+                count(artifacts, "artifact"),
+                count(blobs, "blob"),
+                count(self.volumes, "volume"),
+                bytes(content)
+            ));
+        } else {
+            page.line(format!("  lists      {}", self.files.join(", ")));
+        }
+        if !self.signatures.is_empty() {
+            page.line(format!("  signatures {}, not checked here", self.signatures.join(", ")));
+        }
+        for key in &self.keys {
+            page.0.push_str(&key.human());
+        }
+        page.0
+    }
+}
+
+impl Human for SignKeyLine {
+    fn human(&self) -> String {
+        let mut page = Page::default();
+        page.line(match (self.state, &self.last) {
+            ("added", _) => format!("key {}", self.key_id),
+            (_, None) => format!("key {} signed nothing in this channel from here before", self.key_id),
+            (_, Some(last)) => format!(
+                "key {} signed last sequence {}.{}, {}",
+                self.key_id, last.epoch, last.sequence, last.sums_digest
+            ),
+        });
+        if let Some(difference) = &self.difference {
+            page.0.push_str(&difference.human());
+        }
+        match (self.state, &self.path) {
+            ("signed", Some(path)) => page.line(format!("signed: {}", name(path))),
+            ("added", Some(path)) => page.line(format!("holds, and was added: {}", name(path))),
+            ("already-signed", _) => page.line("its signature is there already and holds"),
+            _ => {}
+        }
         page.0
     }
 }
