@@ -218,6 +218,7 @@ fn existing(
         return Err(other("there is a bundle of this name and version with other content or signers").into());
     }
     verify::check(&bundle, options.workers, progress)?;
+    fs::settle(target)?;
     Ok(report(target, &bundle, true)?)
 }
 

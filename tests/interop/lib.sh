@@ -72,6 +72,12 @@ serve() {
   export SERVED SERVED_PID
 }
 
+# in_memory NAME: MEMORY, a folder for many short runs that ends with the script; not on the disk where there is room
+in_memory() {
+  MEMORY=$(mktemp -d "$([ -w /dev/shm ] && echo /dev/shm || echo "$WORK")/$1.XXXXXX")
+  trap 'stop_all; rm -rf "$MEMORY"' EXIT
+}
+
 # --- results -------------------------------------------------------------------------------------
 
 ok() { echo "ok $*"; }

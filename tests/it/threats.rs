@@ -246,6 +246,7 @@ const NETWORK: &[Row] = &[
 
 const SITE: &[Row] = &[
     ("R01", "media change between checking and use", &[]),
+    ("R03", "an import is interrupted anywhere", &[]),
     ("R04", "two imports at once", &[]),
     ("R07", "the database knows content that the disk has not", &[]),
     (
@@ -262,7 +263,11 @@ const SITE: &[Row] = &[
         ],
     ),
     ("C01", "a file without content after a crash", &[]),
+    ("C02", "the disk is full", &[]),
+    ("C03", "what is acknowledged is not on the disk yet", &[]),
     ("C04", "a failed sync, then a good one", &[]),
+    ("C05", "the database is written in part", &[]),
+    ("C06", "a killed process leaves its lock", &[]),
     ("C07", "what killed runs leave fills the disk", &[]),
     ("C11", "a medium that only says that it keeps what is written", &[]),
     (
@@ -340,6 +345,13 @@ fn shown_by() -> BTreeMap<String, Vec<String>> {
             files.push((name, fs::read_to_string(path).unwrap()));
         }
     });
+    for script in fs::read_dir(root().join("tests/interop")).unwrap() {
+        let path = script.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "sh") {
+            let name = path.strip_prefix(root()).unwrap().display().to_string();
+            files.push((name, fs::read_to_string(&path).unwrap()));
+        }
+    }
     files.sort();
     for (name, text) in files {
         for code in codes(&text) {
