@@ -155,14 +155,14 @@ pub fn create_dir(path: &Path, private: bool) -> Result<()> {
     }
     while let Some(next) = missing.pop() {
         let made = fs::DirBuilder::new().mode(if private { 0o700 } else { 0o755 }).create(next);
-        made.or_else(|error| if next.is_dir() { Ok(()) } else { Err(error) }).map_err(|error| {
-            match error.kind() {
-                io::ErrorKind::AlreadyExists => {
-                    Failure::new(Reason::BadArgument, path.display(), "expected a folder, found a file")
-                        .hint(IN_THE_WAY)
-                }
-                _ => failure(path, "create", &error),
+        made.or_else(|error| if next.is_dir() { Ok(()) } else { Err(error) }).map_err(|error| match error
+            .kind()
+        {
+            io::ErrorKind::AlreadyExists => {
+                Failure::new(Reason::BadArgument, path.display(), "expected a folder, found a file")
+                    .hint(IN_THE_WAY)
             }
+            _ => failure(path, "create", &error),
         })?;
         settle(next)?;
     }

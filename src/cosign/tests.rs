@@ -205,8 +205,9 @@ fn values_at_the_edge_of_the_curve_are_no_signatures() {
     let order: Vec<u8> =
         (0..32).map(|at| u8::from_str_radix(&order[at * 2..at * 2 + 2], 16).unwrap()).collect();
     let der = |r: &[u8], s: &[u8]| {
-        let body = [&[2, r.len() as u8][..], r, &[2, s.len() as u8], s].concat();
-        [&[0x30, body.len() as u8][..], &body].concat()
+        let length = |bytes: &[u8]| u8::try_from(bytes.len()).unwrap();
+        let body = [&[2, length(r)][..], r, &[2, length(s)], s].concat();
+        [&[0x30, length(&body)][..], &body].concat()
     };
     let order = [&[0][..], &order].concat();
     let good = serde_json::from_slice::<Value>(data!("legacy.json")).unwrap();
