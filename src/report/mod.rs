@@ -7,6 +7,6 @@ mod results;
 
 pub use receipt::Receipt;
 pub use results::{
-    ArtifactLine, BuildReport, Change, DiffReport, InitReport, InspectReport, KeyReport, LockReport,
-    PlanLine, PlanReport, VerifyReport, VolumeLine,
+    ArtifactLine, BuildReport, Change, CheckLine, DiffReport, DoctorReport, InitReport, InspectReport,
+    KeyReport, LockReport, PlanLine, PlanReport, VerifyReport, VolumeLine,
 };

@@ -12,6 +12,7 @@
 //! as its cache and publishes nothing.
 
 mod blobs;
+pub mod examine;
 mod metadata;
 
 use std::{

@@ -69,7 +69,11 @@ const TRUST: &[Row] = &[
         &["trust::quorum::tests::only_keys_of_the_rule_count"],
     ),
     ("T09", "the signature chooses its algorithm, or brings its key", &[]),
-    ("T10", "a key for which any signature holds", &["trust::private_key::tests::weak_keys_are_refused_at_the_door"]),
+    (
+        "T10",
+        "a key for which any signature holds",
+        &["trust::private_key::tests::weak_keys_are_refused_at_the_door"],
+    ),
     ("T12", "more signatures than anybody needs", &[]),
     ("T24", "signatures of strangers beside a trusted one", &[]),
     (
@@ -227,6 +231,11 @@ const SITE: &[Row] = &[
     ("C05", "the database is written in part", &[]),
     ("C06", "a killed process leaves its lock", &[]),
     ("C07", "what killed runs leave fills the disk", &[]),
+    (
+        "C09",
+        "a medium that cannot hold large files",
+        &["doctor::media::tests::media_are_judged_before_four_gigabytes_are_written"],
+    ),
     ("C11", "a medium that only says that it keeps what is written", &[]),
     (
         "C15",
@@ -236,6 +245,8 @@ const SITE: &[Row] = &[
             "base::fs::tests::links_and_fifos_are_refused_at_once",
         ],
     ),
+    ("C17", "the clock is wrong", &["doctor::tests::a_clock_that_cannot_be_right_is_told"]),
+    ("C22", "others may read or change what is the site's", &[]),
     ("X01", "a megabyte that expands to gigabytes", &[]),
     ("X02", "a window larger than memory", &[]),
     ("X03", "members without end", &[]),

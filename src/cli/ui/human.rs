@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use crate::{
     base::text::{bytes, count, escaped},
     report::{
-        BuildReport, Change, DiffReport, InitReport, InspectReport, KeyReport, LockReport, PlanReport,
-        Receipt, VerifyReport,
+        BuildReport, Change, DiffReport, DoctorReport, InitReport, InspectReport, KeyReport, LockReport,
+        PlanReport, Receipt, VerifyReport,
     },
 };
 
@@ -223,6 +223,32 @@ impl Human for DiffReport {
             self.same,
             bytes(self.bytes_added),
             bytes(self.bytes_removed)
+        ));
+        page.0
+    }
+}
+
+impl Human for DoctorReport {
+    fn human(&self) -> String {
+        let mut page = Page::default();
+        for check in &self.checks {
+            page.line(format!(
+                "{:<8} {:<12} {}: {}",
+                check.state,
+                check.name,
+                name(&check.object),
+                name(&check.found)
+            ));
+            if let Some(advice) = &check.advice {
+                page.line(format!("{:21} do: {}", "", name(advice)));
+            }
+        }
+        let of = |state| self.checks.iter().filter(|check| check.state == state).count();
+        page.line(format!(
+            "{}: {}, {}",
+            count(self.checks.len(), "check"),
+            count(of("problem"), "problem"),
+            count(of("warning"), "warning")
         ));
         page.0
     }
