@@ -11,7 +11,7 @@
 //! 9 cli                                     people: arguments, settings, one file per command, output
 //! 8 registry                                the OCI server
 //! 7 build import sign                       steps that make something others see: a bundle, published tags
-//! 6 resolve fetch verify                    steps of the way in
+//! 6 resolve fetch verify doctor             steps of the way in; a look at all that they need
 //! 5 source                                  content from anywhere, brought into the store
 //! 4 remote bundle layout token              things that cross a border: clients, the container, local images, keys
 //! 3 store                                   things that lie on disk
@@ -67,6 +67,7 @@ pub mod chart;
 #[doc(hidden)]
 pub mod cli;
 pub mod cosign;
+pub mod doctor;
 pub mod fetch;
 pub mod import;
 pub mod layout;

@@ -137,6 +137,7 @@ reasons! {
     TokenMechanism "token-mechanism" Environment "the token cannot sign in the way that is needed"
     TokenFailed "token-failed" Environment "the token or its module reports an error"
     Database "database" Environment "the site's database cannot be read or written"
+    Permissions "permissions" Environment "others may read or change what only its owner should"
     AddressInUse "address-in-use" Environment "the address to listen on is taken"
 
     // 4 damaged
@@ -150,6 +151,7 @@ reasons! {
     BlobMissing "blob-missing" Damaged "a manifest names content that is not there"
     SizeMismatch "size-mismatch" Damaged "content has another size than declared"
     StoreDamaged "store-damaged" Damaged "stored content no longer matches its digest"
+    DatabaseDamaged "database-damaged" Damaged "the site's database is damaged"
 
     // 5 untrusted
     NoKey "no-key" Untrusted "no public key was given to check against"

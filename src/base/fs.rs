@@ -10,6 +10,7 @@ use std::{
 
 use super::{
     failure::{Failure, Reason, Result},
+    medium::Medium,
     text,
 };
 
@@ -256,6 +257,24 @@ pub fn sync_dir(path: &Path) -> Result<()> {
     File::open(path).and_then(|dir| dir.sync_all()).map_err(|error| failure(path, "sync", &error))
 }
 
+/// The files and folders in a folder, in byte order; none where there is no folder.
+pub fn list(path: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(|error| failure(path, "list", &error))?,
+    };
+    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+    let mut paths: Vec<PathBuf> =
+        paths.collect::<io::Result<_>>().map_err(|error| failure(path, "list", &error))?;
+    paths.sort();
+    Ok(paths)
+}
+
+/// Whether this user may make files in a folder.
+pub fn is_writable(path: &Path) -> bool {
+    rustix::fs::access(path, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).is_ok()
+}
+
 /// Removes everything in a folder, and keeps the folder.
 pub fn empty_dir(path: &Path) -> Result<()> {
     let entries = fs::read_dir(path).map_err(|error| failure(path, "list", &error))?;
@@ -276,13 +295,6 @@ pub fn remove_dir_all(path: &Path) -> Result<()> {
     }
 }
 
-/// Bytes that an ordinary user may still write at `path`, or at its nearest existing parent.
-pub fn free_space(path: &Path) -> Result<u64> {
-    let existing = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
-    let stat = rustix::fs::statvfs(existing).map_err(|error| failure(existing, "inspect", &error.into()))?;
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
-}
-
 /// Whether two paths, or their nearest existing parents, lie on the same file system.
 pub fn same_file_system(a: &Path, b: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
@@ -297,7 +309,7 @@ pub fn same_file_system(a: &Path, b: &Path) -> bool {
 
 /// Fails with [`Reason::DiskFull`] unless `needed` bytes fit at `path`.
 pub fn require_space(path: &Path, needed: u64, what: &str) -> Result<()> {
-    let free = free_space(path)?;
+    let free = Medium::of(path)?.free;
     if free >= needed {
         return Ok(());
     }

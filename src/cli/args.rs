@@ -73,6 +73,8 @@ pub(super) enum Command {
     Serve(Serve),
     /// Make and show signing keys
     Key(Key),
+    /// Look at the home, this machine and a medium, and say what to do; change nothing
+    Doctor(Doctor),
     /// Show the whole way on embedded content, without network
     Demo(Demo),
     /// Print a completion script for a shell
@@ -288,6 +290,13 @@ pub(super) struct KeyPublic {
     pub(super) key: PathBuf,
     #[command(flatten)]
     pub(super) passphrase: Passphrase,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Doctor {
+    /// Also look at the folder where a medium is mounted
+    #[arg(long, value_name = "DIR")]
+    pub(super) media: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -7,6 +7,6 @@ mod results;
 
 pub use receipt::Receipt;
 pub use results::{
-    ArtifactLine, BuildReport, Change, DiffReport, InitReport, InspectReport, KeyReport, LastSigned,
-    LockReport, PlanLine, PlanReport, SignKeyLine, SignReport, VerifyReport, VolumeLine,
+    ArtifactLine, BuildReport, Change, CheckLine, DiffReport, DoctorReport, InitReport, InspectReport,
+    KeyReport, LastSigned, LockReport, PlanLine, PlanReport, SignKeyLine, SignReport, VerifyReport, VolumeLine,
 };

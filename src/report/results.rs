@@ -339,3 +339,33 @@ pub struct LastSigned {
     /// SHA-256 of its `SHA256SUMS`.
     pub sums_digest: String,
 }
+
+/// Result of `doctor`.
+#[derive(Debug, Clone, Serialize)]
+pub struct DoctorReport {
+    /// 1.
+    pub schema: u32,
+    /// The worst of all checks: `ok`, `warning`, `problem`.
+    pub state: &'static str,
+    /// Every check, in the order made.
+    pub checks: Vec<CheckLine>,
+}
+
+/// One check of `doctor`.
+#[derive(Debug, Clone, Serialize)]
+pub struct CheckLine {
+    /// `disk`, `clock` and so on.
+    pub name: &'static str,
+    /// `ok`, `warning`, `problem`.
+    pub state: &'static str,
+    /// What was looked at.
+    pub object: String,
+    /// What was found.
+    pub found: String,
+    /// What to do next; nothing where all is well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
+    /// The stable reason of a problem.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+}

@@ -13,6 +13,7 @@
 //! as its cache and publishes nothing.
 
 mod blobs;
+pub mod examine;
 mod metadata;
 mod signed;
 

@@ -13,6 +13,7 @@ mod bundle;
 mod cli;
 mod connected;
 mod docs;
+mod doctor;
 mod forge;
 mod import;
 mod layout;

@@ -278,6 +278,11 @@ const SITE: &[Row] = &[
     ("C05", "the database is written in part", &[]),
     ("C06", "a killed process leaves its lock", &[]),
     ("C07", "what killed runs leave fills the disk", &[]),
+    (
+        "C09",
+        "a medium that cannot hold large files",
+        &["doctor::media::tests::media_are_judged_before_four_gigabytes_are_written"],
+    ),
     ("C11", "a medium that only says that it keeps what is written", &[]),
     (
         "C15",
@@ -287,6 +292,8 @@ const SITE: &[Row] = &[
             "base::fs::tests::links_and_fifos_are_refused_at_once",
         ],
     ),
+    ("C17", "the clock is wrong", &["doctor::tests::a_clock_that_cannot_be_right_is_told"]),
+    ("C22", "others may read or change what is the site's", &[]),
     ("X01", "a megabyte that expands to gigabytes", &[]),
     ("X02", "a window larger than memory", &[]),
     ("X03", "members without end", &[]),

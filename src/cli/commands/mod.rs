@@ -5,6 +5,7 @@ mod completions;
 mod connected;
 mod demo;
 mod diff;
+mod doctor;
 mod import;
 mod init;
 mod inspect;
@@ -17,9 +18,11 @@ mod verify;
 use super::{args::Command, settings::Settings, ui::Out};
 use crate::base::failure::{Failure, Failures};
 
-/// Runs one command.
-pub(super) fn run(command: Command, settings: &Settings, out: &Out) -> Result<(), Failures> {
+/// Runs one command; its exit code.
+pub(super) fn run(command: Command, settings: &Settings, out: &Out) -> Result<u8, Failures> {
     match command {
+        // A look around is no failure, whatever it finds.
+        Command::Doctor(args) => return Ok(doctor::run(&args, settings, out)),
         Command::Init(args) => init::run(&args, out),
         Command::Lock(args) => lock::run(&args, settings, out),
         Command::Build(args) => build::run(&args, settings, out),
@@ -36,6 +39,7 @@ pub(super) fn run(command: Command, settings: &Settings, out: &Out) -> Result<()
             Ok(())
         }
     }
+    .map(|()| 0)
 }
 
 /// The runtime for commands that talk to servers.

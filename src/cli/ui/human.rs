@@ -6,8 +6,8 @@ use crate::{
     base::text::{bytes, count, escaped},
     cosign::{ImageEvidence, Outcome},
     report::{
-        BuildReport, Change, DiffReport, InitReport, InspectReport, KeyReport, LockReport, PlanReport,
-        Receipt, SignKeyLine, SignReport, VerifyReport,
+        BuildReport, Change, DiffReport, DoctorReport, InitReport, InspectReport, KeyReport, LockReport,
+        PlanReport, Receipt, SignKeyLine, SignReport, VerifyReport,
     },
 };
 
@@ -321,6 +321,32 @@ impl Human for SignKeyLine {
             ("already-signed", _) => page.line("its signature is there already and holds"),
             _ => {}
         }
+        page.0
+    }
+}
+
+impl Human for DoctorReport {
+    fn human(&self) -> String {
+        let mut page = Page::default();
+        for check in &self.checks {
+            page.line(format!(
+                "{:<8} {:<12} {}: {}",
+                check.state,
+                check.name,
+                name(&check.object),
+                name(&check.found)
+            ));
+            if let Some(advice) = &check.advice {
+                page.line(format!("{:21} do: {}", "", name(advice)));
+            }
+        }
+        let of = |state| self.checks.iter().filter(|check| check.state == state).count();
+        page.line(format!(
+            "{}: {}, {}",
+            count(self.checks.len(), "check"),
+            count(of("problem"), "problem"),
+            count(of("warning"), "warning")
+        ));
         page.0
     }
 }
