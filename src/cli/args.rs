@@ -188,6 +188,11 @@ pub(super) struct Import {
     /// Also write the carried files into this folder
     #[arg(long, value_name = "DIR")]
     pub(super) files_to: Option<PathBuf>,
+    /// Sign every image with this ECDSA P-256 key, so that cosign, podman and admission controllers can check it
+    #[arg(long, value_name = "FILE")]
+    pub(super) sign_key: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) passphrase: Passphrase,
     /// Show what would be done; change nothing
     #[arg(long)]
     pub(super) dry_run: bool,

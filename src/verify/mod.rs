@@ -26,6 +26,7 @@ use crate::{
         limits,
     },
     bundle::{BundleIndex, Reader, Sums, SumsHeader, position, sums::EVIDENCE},
+    cosign::Evidence,
     oci::Descriptor,
     trust::{Chain, SignedBy},
 };
@@ -79,6 +80,14 @@ impl VerifiedBundle {
             return Ok(None);
         }
         open::read_listed(self.dir(), &self.sums, &path, limits::SIDE_FILE_BYTES).map(Some)
+    }
+
+    /// What the builder found out about the signatures of the images; absent where the bundle does not tell.
+    ///
+    /// # Errors
+    /// [`Reason::EvidenceMalformed`], [`Reason::FormatVersion`], and those of [`evidence`](Self::evidence).
+    pub fn upstream_signatures(&self) -> Result<Option<Evidence>> {
+        self.evidence(Evidence::NAME)?.map(|bytes| Evidence::parse(&bytes)).transpose()
     }
 
     /// Ids of signature files that prove nothing: by keys that are not pinned, or broken.

@@ -26,3 +26,4 @@ mod support;
 mod tampering;
 mod threats;
 mod trusted;
+mod upstream_signatures;
