@@ -27,4 +27,5 @@ mod sign;
 mod support;
 mod tampering;
 mod threats;
+mod trusted;
 mod upstream_signatures;
