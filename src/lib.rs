@@ -13,7 +13,7 @@
 //! 7 build import                            steps that make something others see: a bundle, published tags
 //! 6 resolve fetch verify                    steps of the way in
 //! 5 source                                  content from anywhere, brought into the store
-//! 4 remote bundle layout                    things that cross a border: clients, the container, local images
+//! 4 remote bundle layout trust_folder       things that cross a border: clients, the container, local images
 //! 3 store                                   things that lie on disk
 //! 2 manifest lock trust report chart        documents and decisions: no file, no socket
 //! 1 oci                                     the words of the OCI specifications, shared by client and server
@@ -36,6 +36,7 @@
 //! | `sealift.toml` and what it includes | [`manifest`] reads; `sealift init` writes one from `manifest/starter.toml` |
 //! | `sealift.lock`, beside the manifest | [`lock`] is its text; [`cli`] reads and writes it |
 //! | key files | [`trust`] is their text; [`cli`] reads and writes them |
+//! | `trust/NNNN.trust` | [`trust`] is their text; [`trust_folder`] reads and writes them |
 //! | Docker's and Podman's credential files | [`remote`] reads |
 //! | image layouts and archives, files of this machine | [`layout`] and [`source`] read |
 //! | `HOME/sealift.db` | [`store`]: what is published, import receipts |
@@ -77,4 +78,5 @@ pub mod resolve;
 pub mod source;
 pub mod store;
 pub mod trust;
+pub mod trust_folder;
 pub mod verify;

@@ -113,6 +113,8 @@ reasons! {
     KeyPassphrase "key-passphrase" Usage "the passphrase of a key is missing or wrong"
     KeyPermissions "key-permissions" Usage "a private key can be read by others"
     KeyExists "key-exists" Usage "the key file exists already and is not overwritten"
+    DigestUnconfirmed "digest-unconfirmed" Usage "something was shown, and not signed: its digest was not given"
+    DraftSigned "draft-signed" Usage "a trust document that somebody signed already is not changed any more"
     OutputExists "output-exists" Usage "the output exists already and is something else"
     FilterMatchesNothing "filter-matches-nothing" Usage "a name or platform filter selects nothing"
     ManifestCredentials "manifest-credentials" Usage "the manifest holds, or has a key for, credentials"

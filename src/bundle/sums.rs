@@ -14,12 +14,15 @@
 
 use std::fmt::Write as _;
 
-use crate::base::{
-    clock::Timestamp,
-    digest::{Algorithm, Digest},
-    failure::{Failure, Reason, Result},
-    limits,
-    path::is_media_name,
+use crate::{
+    base::{
+        clock::Timestamp,
+        digest::{Algorithm, Digest},
+        failure::{Failure, Reason, Result},
+        limits,
+        path::is_media_name,
+    },
+    trust::document,
 };
 
 /// Name of the file.
@@ -85,13 +88,12 @@ pub fn volume_path(number: usize) -> String {
 
 /// Path of the trust document of a version (from 1).
 pub fn trust_path(version: u64) -> String {
-    format!("{TRUST}/{version:04}.trust")
+    format!("{TRUST}/{}", document::file_name(version))
 }
 
 /// The version in the path of a trust document, which must be the one that we write.
 pub fn trust_version(path: &str) -> Option<u64> {
-    let number = path.strip_prefix(TRUST)?.strip_prefix('/')?.strip_suffix(".trust")?;
-    number.parse().ok().filter(|version| (1..=9999).contains(version) && trust_path(*version) == path)
+    document::version_of(path.strip_prefix(TRUST)?.strip_prefix('/')?)
 }
 
 fn is_evidence(path: &str) -> bool {

@@ -7,7 +7,6 @@
 
 use super::{
     Document, Note, PublicKey, Quorum, Signature,
-    document::KeyRecord,
     quorum::{self, Excluded, Rule},
 };
 use crate::base::{
@@ -131,8 +130,28 @@ impl Chain {
         Ok(Link { note, document })
     }
 
+    /// The chain as it was when `version` was made: the documents before it. `None` before the first.
+    pub fn before(&self, version: u64) -> Option<Self> {
+        if version <= self.first.document.version() {
+            return None;
+        }
+        let later = self.later.iter().filter(|link| link.document.version() < version).cloned().collect();
+        Some(Self { first: self.first.clone(), later })
+    }
+
+    /// Whether a signature by `key` would count for bundle `sequence` of `channel`: asked before the bundle is
+    /// made.
+    ///
+    /// # Errors
+    /// [`Reason::ChannelUnknown`]; [`Reason::KeyRole`], [`Reason::KeySequence`] or [`Reason::KeyRevoked`] for a
+    /// key that would not.
+    pub fn may_sign_bundle(&self, key: &PublicKey, channel: &str, sequence: u64) -> Result<()> {
+        let rules = self.latest().bundle_rules(channel, sequence)?;
+        may_sign(key, &rules, &self.excluded(channel, sequence), &format!("bundle {sequence} of {channel}"))
+    }
+
     /// What may never be taken back.
-    fn check_step(&self, next: &Document) -> Result<()> {
+    pub(super) fn check_step(&self, next: &Document) -> Result<()> {
         let (old, new) = (self.latest().text(), next.text());
         if let Some(lost) =
             old.revoked.iter().find(|revoked| new.revoked.iter().all(|other| other.id != revoked.id))
@@ -239,24 +258,40 @@ impl Chain {
         gone
     }
 
-    /// Keys of the newest document that are no root keys.
-    fn not_root(&self) -> Vec<Excluded<'_>> {
-        let other = |(record, _): &(&KeyRecord, &PublicKey)| !record.roles.contains(&super::Role::Root);
-        let explain = |(record, key): (&KeyRecord, _)| {
-            let roles: Vec<&str> = record.roles.iter().map(|role| role.name()).collect();
-            Excluded {
-                key,
-                reason: Reason::KeyRole,
-                why: format!("which is a key for {}", roles.join(" and ")),
-            }
-        };
-        self.gone().into_iter().chain(self.latest().keys().filter(other).map(explain)).collect()
+    /// Keys that may not sign the next trust document.
+    pub(super) fn not_root(&self) -> Vec<Excluded<'_>> {
+        [self.gone(), self.latest().not_root()].concat()
     }
 
     /// Fingerprint of the first document.
     pub fn fingerprint(&self) -> Digest {
         self.first.note.fingerprint()
     }
+}
+
+/// Whether a signature by `key` counts for one of `rules`; where not, `excluded` may know why.
+pub(super) fn may_sign(
+    key: &PublicKey,
+    rules: &[Rule<'_>],
+    excluded: &[Excluded<'_>],
+    what: &str,
+) -> Result<()> {
+    if rules.iter().flat_map(|rule| &rule.keys).any(|(known, _)| *known == key) {
+        return Ok(());
+    }
+    let names: Vec<&str> = rules.iter().map(|rule| rule.name.as_str()).collect();
+    let needs = format!("{what} is signed by keys for {}", names.join(" and "));
+    let id = key.key_id();
+    let known = excluded.iter().find(|excluded| excluded.key == key);
+    let (reason, message) = known.map_or_else(
+        || (Reason::KeyRole, format!("{needs}; the trust document does not know this key")),
+        |excluded| (excluded.reason, format!("{needs}; this is {id}, {}", excluded.why)),
+    );
+    Err(Failure::new(reason, format!("key {id}"), message).hint(match reason {
+        Reason::KeySequence => "look at the sequence; the holders of the root keys can change the bounds of the key",
+        Reason::KeyRevoked => "sign with a key that is trusted now: `sealift trust show` lists them",
+        _ => "sign with another key, or have it added with `sealift trust add`: `sealift trust show` lists them",
+    }))
 }
 
 fn malformed(message: String) -> Failure {

@@ -34,6 +34,17 @@ use crate::base::{
 /// First member of every trust document.
 pub const KIND: &str = "sealift trust 1";
 
+/// Name of the file of a version, in folders and in bundles.
+pub fn file_name(version: u64) -> String {
+    format!("{version:04}.trust")
+}
+
+/// The version of a file by its name, which must be the one that we give.
+pub fn version_of(name: &str) -> Option<u64> {
+    let version = name.strip_suffix(".trust")?.parse().ok()?;
+    ((1..=9999).contains(&version) && file_name(version) == name).then_some(version)
+}
+
 /// What a key is for. A key has one role, so that one that is stolen opens one door only; but whoever approves
 /// may sign overrides with the same key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -299,11 +310,7 @@ impl Document {
             let of_role =
                 record.roles.iter().any(|role| roles.contains(role)) && record.channels.contains(channel);
             let (reason, why) = if !of_role {
-                let roles: Vec<&str> = record.roles.iter().map(|role| role.name()).collect();
-                let channels: Vec<&str> = record.channels.iter().map(String::as_str).collect();
-                let of =
-                    if channels.is_empty() { String::new() } else { format!(" of {}", channels.join(", ")) };
-                (Reason::KeyRole, format!("which is a key for {}{of}", roles.join(" and ")))
+                (Reason::KeyRole, record.other_role())
             } else if !record.counts_for(sequence) {
                 let from = record.from_sequence.unwrap_or(0);
                 let to = record.to_sequence.map_or_else(|| "on".to_owned(), |to| format!("to {to}"));
@@ -315,6 +322,25 @@ impl Document {
             Some(Excluded { key, reason, why })
         };
         self.keys().filter_map(explain).collect()
+    }
+
+    /// Keys that are no root keys.
+    pub(super) fn not_root(&self) -> Vec<Excluded<'_>> {
+        self.not_of(|record| record.roles.contains(&Role::Root))
+    }
+
+    /// Keys that do not count for overrides of a channel.
+    pub(super) fn not_override(&self, channel: &str) -> Vec<Excluded<'_>> {
+        self.not_of(|record| record.roles.contains(&Role::Override) && record.channels.contains(channel))
+    }
+
+    fn not_of(&self, counts: impl Fn(&KeyRecord) -> bool) -> Vec<Excluded<'_>> {
+        let explain = |(record, key): (&KeyRecord, _)| Excluded {
+            key,
+            reason: Reason::KeyRole,
+            why: record.other_role(),
+        };
+        self.keys().filter(|(record, _)| !counts(record)).map(explain).collect()
     }
 
     /// Keys of a role with their holders.
@@ -430,6 +456,14 @@ impl KeyRecord {
             to_sequence: None,
             public_key: key.to_pem()?,
         })
+    }
+
+    /// What it is for, for messages about a signature that is for something else.
+    fn other_role(&self) -> String {
+        let roles: Vec<&str> = self.roles.iter().map(|role| role.name()).collect();
+        let channels: Vec<&str> = self.channels.iter().map(String::as_str).collect();
+        let of = if channels.is_empty() { String::new() } else { format!(" of {}", channels.join(", ")) };
+        format!("which is a key for {}{of}", roles.join(" and "))
     }
 
     /// Whether a signature for `sequence` counts; both ends do.

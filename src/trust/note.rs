@@ -109,6 +109,11 @@ impl Note {
         Ok(())
     }
 
+    /// Takes a signature over; an earlier one by the same key gives way to it.
+    pub(super) fn add(&mut self, signature: Signature) {
+        self.signatures.insert(signature.key_id, signature.bytes);
+    }
+
     /// What the body says it is, from its first line alone: `sealift trust 1` for instance. Known before any
     /// signature holds, good for choosing what to check it as.
     pub fn kind(&self) -> Option<&str> {

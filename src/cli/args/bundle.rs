@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{ManifestArg, Passphrase, PublicKeys};
+use super::{BundleName, ManifestArg, Passphrase, PublicKeys};
 use crate::cli::volume_size;
 
 #[derive(Debug, clap::Args)]
@@ -37,7 +37,7 @@ pub(in crate::cli) struct Build {
     pub(in crate::cli) volume_size: Option<u64>,
     /// The bundle before this one in its channel: its folder, or the digest of its SHA256SUMS
     #[arg(long, value_name = "DIR|sha256:HEX")]
-    pub(in crate::cli) previous: Option<String>,
+    pub(in crate::cli) previous: Option<BundleName>,
     /// Show items, sizes and volumes; fetch no layers and write no bundle
     #[arg(long)]
     pub(in crate::cli) dry_run: bool,

@@ -4,15 +4,19 @@ mod bundle;
 mod key;
 mod trust;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, str::FromStr};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub(in crate::cli) use self::{
     bundle::{Build, Diff, Import, Inspect, Lock, Verify},
     key::{Key, KeyAlgorithm, KeyCommand, KeyGenerate},
-    trust::{Trust, TrustCommand},
+    trust::{
+        OrderArgs, Trust, TrustAdd, TrustBeacon, TrustChannel, TrustCommand, TrustExport, TrustFolder,
+        TrustInit, TrustOverride, TrustRemove, TrustRevoke, TrustRotate, TrustShow, TrustSign,
+    },
 };
+use crate::base::digest::{Digest, DigestError};
 
 /// Carries container images, Helm charts and files across an air gap in signed, reproducible bundles.
 ///
@@ -83,6 +87,25 @@ pub(in crate::cli) enum Command {
     Demo(Demo),
     /// Print a completion script for a shell
     Completions(Completions),
+}
+
+/// A bundle, named by its folder or by the digest of its `SHA256SUMS`.
+#[derive(Debug, Clone)]
+pub(in crate::cli) enum BundleName {
+    Folder(PathBuf),
+    Digest(Digest),
+}
+
+impl FromStr for BundleName {
+    type Err = DigestError;
+
+    fn from_str(text: &str) -> Result<Self, DigestError> {
+        if text.starts_with("sha256:") {
+            text.parse().map(Self::Digest)
+        } else {
+            Ok(Self::Folder(text.into()))
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]

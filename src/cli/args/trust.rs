@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Subcommand};
 
-use super::Passphrase;
+use super::{BundleName, Passphrase};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Trust {
@@ -159,6 +159,9 @@ pub(in crate::cli) struct TrustChannel {
     /// Begin the sequence of the channel anew: +1, or the number of the new epoch
     #[arg(long, value_name = "+1|N")]
     pub(in crate::cli) epoch: Option<String>,
+    /// A key for the channel, and who has it; several allowed
+    #[arg(long, value_name = "ROLE:HOLDER=FILE")]
+    pub(in crate::cli) key: Vec<String>,
     /// How many different holders it takes, for instance release=1, or root=2; 0 asks for no approver, and
     /// allows no override
     #[arg(long, value_name = "ROLE=N")]
@@ -238,7 +241,7 @@ pub(in crate::cli) struct TrustOverride {
     pub(in crate::cli) site: String,
     /// The one bundle: its folder, or the digest of its SHA256SUMS
     #[arg(long, value_name = "DIR|sha256:HEX")]
-    pub(in crate::cli) bundle: String,
+    pub(in crate::cli) bundle: BundleName,
     /// The channel of the bundle [default: what the folder of the bundle says]
     #[arg(long, value_name = "NAME")]
     pub(in crate::cli) channel: Option<String>,

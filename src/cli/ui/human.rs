@@ -18,15 +18,15 @@ pub(crate) trait Human {
 
 /// Collects lines; writing to a string cannot fail.
 #[derive(Default)]
-struct Page(String);
+pub(super) struct Page(pub(super) String);
 
 impl Page {
-    fn line(&mut self, line: impl std::fmt::Display) {
+    pub(super) fn line(&mut self, line: impl std::fmt::Display) {
         let _infallible = writeln!(self.0, "{line}");
     }
 
     /// A table with columns as wide as their widest cell, two spaces between.
-    fn table(&mut self, rows: &[Vec<String>]) {
+    pub(super) fn table(&mut self, rows: &[Vec<String>]) {
         let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
             rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
@@ -46,7 +46,7 @@ fn short(digest: &str) -> String {
     format!("{algorithm}:{}", hex.get(..12).unwrap_or(hex))
 }
 
-fn name(text: &str) -> String {
+pub(super) fn name(text: &str) -> String {
     escaped(text, 300)
 }
 
