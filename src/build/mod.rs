@@ -6,6 +6,10 @@
 //!
 //! Killed at any moment, there is no bundle under the final name, or the whole one.
 
+mod ties;
+
+pub use ties::{Ties, follows};
+
 use std::{
     collections::BTreeMap,
     fs::File,
@@ -15,11 +19,12 @@ use std::{
 use crate::{
     base::{
         clock::Timestamp,
+        digest::Digest,
         failure::{Failure, Failures, Reason},
         fs,
         progress::Progress,
     },
-    bundle::{self, BundleIndex, Contents},
+    bundle::{self, Contents, sums},
     fetch,
     manifest::Head,
     oci::Descriptor,
@@ -43,7 +48,7 @@ pub struct Options<'a> {
 }
 
 /// What goes into the bundle of `head`, once everything in `plan` is in the store.
-pub fn contents(head: &Head, created: Timestamp, plan: &fetch::Plan) -> Contents {
+pub fn contents(head: &Head, created: Timestamp, ties: Ties, plan: &fetch::Plan) -> Contents {
     // A descriptor of an index may carry platform and annotations; a blob list has no use for them.
     let bare = |descriptor: &Descriptor| {
         Descriptor::new(&descriptor.media_type, descriptor.digest.clone(), descriptor.size)
@@ -60,10 +65,10 @@ pub fn contents(head: &Head, created: Timestamp, plan: &fetch::Plan) -> Contents
         description: head.description.clone(),
         artifacts: plan.artifacts.clone(),
         blobs,
-        previous: None,
+        previous: ties.previous,
         site: head.site.clone(),
         expires: head.expires,
-        trust: BTreeMap::new(),
+        trust: ties.trust,
         evidence: BTreeMap::new(),
     }
 }
@@ -203,7 +208,7 @@ fn existing(
         let why = failures.list().first().map_or_else(String::new, ToString::to_string);
         other(&format!("there is a folder of this name that is not this bundle ({why})"))
     })?;
-    if !holds(bundle.index(), contents) || bundle.signers().len() < public.len() {
+    if !holds(&bundle, contents) || bundle.signers().len() < public.len() {
         return Err(other("there is a bundle of this name and version with other content or signers").into());
     }
     verify::check(&bundle, options.workers, progress)?;
@@ -211,16 +216,24 @@ fn existing(
 }
 
 /// Whether a bundle is what `contents` would become, but for where things lie in its volumes.
-fn holds(index: &BundleIndex, contents: &Contents) -> bool {
+fn holds(bundle: &VerifiedBundle, contents: &Contents) -> bool {
+    let (index, header) = (bundle.index(), bundle.header());
     let head = index.name == contents.name
         && index.version == contents.version
         && index.channel == contents.channel
         && (index.epoch, index.sequence) == (contents.epoch, contents.sequence)
         && index.created == contents.created.to_string()
-        && index.description == contents.description;
+        && index.description == contents.description
+        && (&header.previous, &header.site) == (&contents.previous, &contents.site)
+        && header.expires == contents.expires;
     let blobs = index.blobs.iter().map(|blob| (&blob.digest, blob.size));
+    let trust = contents.trust.iter().map(|(version, bytes)| (sums::trust_path(*version), Digest::of(bytes)));
+    let evidence =
+        contents.evidence.iter().map(|(name, bytes)| (sums::evidence_path(name), Digest::of(bytes)));
+    let beside: BTreeMap<String, Digest> = trust.chain(evidence).collect();
     head && index.artifacts == contents.artifacts
         && blobs.eq(contents.blobs.iter().map(|blob| (&blob.digest, blob.size)))
+        && beside.iter().eq(bundle.beside().map(|(path, digest)| (path, digest)))
 }
 
 fn report(target: &Path, bundle: &VerifiedBundle, unchanged: bool) -> BuildReport {

@@ -25,7 +25,7 @@ use crate::{
         failure::{Failure, Reason, Result},
         limits,
     },
-    bundle::{BundleIndex, Reader, Sums, SumsHeader, position, sums::EVIDENCE},
+    bundle::{BundleIndex, Reader, Sums, SumsHeader, position, sums::evidence_path},
     oci::Descriptor,
     trust::{Chain, SignedBy},
 };
@@ -74,11 +74,16 @@ impl VerifiedBundle {
     /// # Errors
     /// [`Reason::FileDamaged`] and those of the disk, for media that changed since the bundle was opened.
     pub fn evidence(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        let path = format!("{EVIDENCE}/{name}");
+        let path = evidence_path(name);
         if self.sums.digest_of(&path).is_none() {
             return Ok(None);
         }
         open::read_listed(self.dir(), &self.sums, &path, limits::SIDE_FILE_BYTES).map(Some)
+    }
+
+    /// Paths and digests of the evidence and the trust documents that it carries, sorted by path.
+    pub fn beside(&self) -> impl Iterator<Item = (&String, &Digest)> {
+        self.sums.beside()
     }
 
     /// Ids of signature files that prove nothing: by keys that are not pinned, or broken.

@@ -175,6 +175,18 @@ impl Human for InspectReport {
         }
         page.line(format!("  channel {}, sequence {}.{}", name(&self.channel), self.epoch, self.sequence));
         page.line(format!("  made {} by {}", name(&self.created), name(&self.tool)));
+        if let Some(previous) = &self.previous {
+            page.line(format!("  follows {previous}"));
+        }
+        if let Some(site) = &self.site {
+            page.line(format!("  for site {}", name(site)));
+        }
+        if let Some(version) = self.trust_version {
+            page.line(format!("  asks for trust version {version}"));
+        }
+        if let Some(expires) = &self.expires {
+            page.line(format!("  expires {}", name(expires)));
+        }
         page.line(format!("  SHA256SUMS {}", self.sums_digest));
         for signature in &self.signatures {
             page.line(format!("  signature {signature}"));
