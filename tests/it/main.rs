@@ -25,3 +25,4 @@ mod remote;
 mod support;
 mod tampering;
 mod threats;
+mod trust_documents;
