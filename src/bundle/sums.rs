@@ -198,9 +198,7 @@ impl Sums {
         let evidence: Vec<&str> = self.evidence().collect();
         let mut wanted: Vec<String> = FIXED_FILES.iter().map(|path| (*path).to_owned()).collect();
         wanted.extend(evidence.iter().filter(|path| is_evidence(path)).map(|path| (*path).to_owned()));
-        wanted.extend(
-            (1..).take(trust.len()).zip(trust.first().copied().unwrap_or(1)..).map(|(_, n)| trust_path(n)),
-        );
+        wanted.extend((trust.first().copied().unwrap_or(1)..).take(trust.len()).map(trust_path));
         wanted.extend((1..=volumes).map(volume_path));
         wanted.sort();
         let counts = (1..=limits::VOLUMES).contains(&volumes)

@@ -5,8 +5,11 @@
 //! came another way than the media (T33). From there it grows by one version at a time (T17), whoever brings the
 //! next: a courier can hold back a version, never forge one.
 
+use std::collections::BTreeMap;
+
 use super::{
-    Document, Note, PublicKey, Quorum, Signature,
+    Document, Note, PublicKey, Quorum, Role, Signature,
+    document::{KeyRecord, Scope},
     quorum::{self, Excluded, Rule},
 };
 use crate::base::{
@@ -111,14 +114,15 @@ impl Chain {
     fn checked(&self, note: &[u8]) -> Result<Link> {
         let expected = self.version() + 1;
         let object = |failure: Failure| failure.of(format!("trust version {expected}"));
-        if self.later.len() >= limits::TRUST_VERSIONS {
+        if self.links().count() >= limits::TRUST_VERSIONS {
             return Err(malformed(format!("there are more than {} versions", limits::TRUST_VERSIONS)));
         }
         let note = Note::parse(note).map_err(object)?;
         let by = |rule: Rule<'_>, excluded: &[Excluded<'_>]| {
             quorum::met(note.body(), &note.signatures(), &[rule], excluded).map_err(object)
         };
-        by(self.latest().root_rule(), &self.not_root())?;
+        let of_root = Scope { roles: &[Role::Root], channel: None, sequence: None };
+        by(self.latest().root_rule(), &self.excluded(of_root))?;
         let document = Document::read(&note).map_err(object)?;
         by(document.root_rule(), &[])?;
         if document.version() != expected {
@@ -147,10 +151,12 @@ impl Chain {
     /// key that would not.
     pub fn may_sign_bundle(&self, key: &PublicKey, channel: &str, sequence: u64) -> Result<()> {
         let rules = self.latest().bundle_rules(channel, sequence)?;
-        may_sign(key, &rules, &self.excluded(channel, sequence), &format!("bundle {sequence} of {channel}"))
+        let roles = &[Role::Release, Role::Approver];
+        let scope = Scope { roles, channel: Some(channel), sequence: Some(sequence) };
+        may_sign(key, &rules, &self.excluded(scope), &format!("bundle {sequence} of {channel}"))
     }
 
-    /// What may never be taken back.
+    /// What may never be taken back, also not by way of a version that leaves a channel out.
     pub(super) fn check_step(&self, next: &Document) -> Result<()> {
         let (old, new) = (self.latest().text(), next.text());
         if let Some(lost) =
@@ -158,7 +164,7 @@ impl Chain {
         {
             return Err(malformed(format!("the revocation of key {} is gone", lost.id)));
         }
-        for (name, channel) in &old.channels {
+        for (name, channel) in self.documents().flat_map(|document| &document.text().channels) {
             if let Some(later) = new.channels.get(name).filter(|later| later.epoch < channel.epoch) {
                 let message =
                     format!("the epoch of {name} goes from {} back to {}", channel.epoch, later.epoch);
@@ -166,6 +172,25 @@ impl Chain {
             }
         }
         Ok(())
+    }
+
+    /// Whether documents that media carry hold together, whatever a site knows: each signed by those whom the
+    /// one before trusts. Nobody vouches for the first, so this is no ground to believe any of them.
+    ///
+    /// # Errors
+    /// [`Reason::TrustMalformed`] for a document under the number of another; those of [`begin`](Self::begin)
+    /// and [`extend`](Self::extend).
+    pub fn check_carried(carried: &[(u64, Vec<u8>)]) -> Result<()> {
+        let Some(((version, first), later)) = carried.split_first() else { return Ok(()) };
+        let mut chain =
+            Self::begin(first).map_err(|failure| failure.of(format!("trust version {version}")))?;
+        if chain.version() != *version {
+            return Err(malformed(format!(
+                "the file of version {version} holds version {}",
+                chain.version()
+            )));
+        }
+        later.iter().try_for_each(|(_, bytes)| chain.extend(bytes))
     }
 
     /// This chain and what the media carry beyond it. `carried` are the files by version. Versions that we have
@@ -178,9 +203,10 @@ impl Chain {
     pub fn with_carried(&self, carried: &[(u64, Vec<u8>)]) -> Result<Self> {
         let mut chain = self.clone();
         for (version, bytes) in carried {
-            let known = self.links().find(|link| link.document.version() == *version);
+            let object = |failure: Failure| failure.of(format!("trust version {version}"));
+            let known = chain.links().find(|link| link.document.version() == *version);
             if let Some(known) = known {
-                let found = Note::parse(bytes)?.fingerprint();
+                let found = Note::parse(bytes).map_err(object)?.fingerprint();
                 if found != known.note.fingerprint() {
                     let message = format!(
                         "this site knows version {version} as {}, the media carry {}",
@@ -230,37 +256,32 @@ impl Chain {
         sequence: u64,
     ) -> Result<Quorum> {
         let rules = self.latest().bundle_rules(channel, sequence)?;
-        quorum::met(message, signatures, &rules, &self.excluded(channel, sequence))
+        let roles = &[Role::Release, Role::Approver];
+        let scope = Scope { roles, channel: Some(channel), sequence: Some(sequence) };
+        quorum::met(message, signatures, &rules, &self.excluded(scope))
     }
 
-    /// Keys that do not count for `sequence` of `channel`, and why: no longer trusted, or for something else.
-    pub fn excluded(&self, channel: &str, sequence: u64) -> Vec<Excluded<'_>> {
-        [self.gone(), self.latest().excluded(channel, sequence)].concat()
+    /// Keys that are known and do not count here, and why: no longer trusted, or for something else.
+    pub(super) fn excluded(&self, scope: Scope<'_>) -> Vec<Excluded<'_>> {
+        [self.gone(), self.latest().excluded(scope)].concat()
     }
 
     /// Keys that earlier documents trusted and the newest does not (T19).
     pub fn gone(&self) -> Vec<Excluded<'_>> {
         let latest = self.latest().text();
-        let is_listed = |id: &str| latest.keys.iter().any(|key| key.id == id);
-        let mut gone: Vec<Excluded<'_>> = Vec::new();
+        let is_listed = |id: &str| latest.keys.binary_search_by(|key| key.id.as_str().cmp(id)).is_ok();
         let earlier = self.documents().flat_map(Document::keys).filter(|(record, _)| !is_listed(&record.id));
-        for (record, key) in earlier {
-            if gone.iter().any(|excluded| excluded.key == key) {
-                continue;
-            }
+        let earlier: BTreeMap<&str, _> =
+            earlier.map(|(record, key)| (record.id.as_str(), (record, key))).collect();
+        let explain = |(record, key): (&KeyRecord, _)| {
             let revoked = latest.revoked.iter().find(|revoked| revoked.id == record.id);
             let why = revoked.map_or_else(
                 || format!("which trust version {} no longer lists", latest.version),
                 |revoked| format!("which trust version {} has revoked: {}", latest.version, revoked.reason),
             );
-            gone.push(Excluded { key, reason: Reason::KeyRevoked, why });
-        }
-        gone
-    }
-
-    /// Keys that may not sign the next trust document.
-    pub(super) fn not_root(&self) -> Vec<Excluded<'_>> {
-        [self.gone(), self.latest().not_root()].concat()
+            Excluded { key, reason: Reason::KeyRevoked, why }
+        };
+        earlier.into_values().map(explain).collect()
     }
 
     /// Fingerprint of the first document.

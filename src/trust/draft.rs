@@ -1,9 +1,9 @@
 //! Documents on their way from one signer to the next.
 
 use super::{
-    Beacon, Chain, Document, Note, Override, Rule, Signer, Standing,
+    Beacon, Chain, Document, Note, Override, Role, Rule, Signer, Standing,
     chain::may_sign,
-    document::{KIND, Text},
+    document::{KIND, Scope, Text},
     order::{BEACON, OVERRIDE},
     quorum::Excluded,
 };
@@ -150,19 +150,25 @@ impl Draft {
         self.note.sign(signer)
     }
 
+    /// Keys that are known and whose signature would not count, each with the reason.
     fn excluded(&self) -> Vec<Excluded<'_>> {
-        let known = match (&self.subject, &self.chain) {
-            (_, None) => Vec::new(),
-            (Subject::Trust(_), Some(chain)) => chain.not_root(),
-            (Subject::Beacon(beacon), Some(chain)) => chain.excluded(&beacon.channel, beacon.newest.sequence),
-            (Subject::Override(exception), Some(chain)) => {
-                [chain.gone(), chain.latest().not_override(&exception.channel)].concat()
+        let scope = match &self.subject {
+            Subject::Trust(_) => Scope { roles: &[Role::Root], channel: None, sequence: None },
+            Subject::Beacon(beacon) => Scope {
+                roles: &[Role::Release],
+                channel: Some(&beacon.channel),
+                sequence: Some(beacon.newest.sequence),
+            },
+            Subject::Override(order) => {
+                Scope { roles: &[Role::Override], channel: Some(&order.channel), sequence: None }
             }
         };
-        match &self.subject {
-            Subject::Trust(document) => [known, document.not_root()].concat(),
-            _ => known,
-        }
+        let before = self.chain.iter().flat_map(|chain| chain.excluded(scope));
+        let own = match &self.subject {
+            Subject::Trust(document) => document.excluded(scope),
+            _ => Vec::new(),
+        };
+        before.chain(own).collect()
     }
 
     fn what(&self) -> &'static str {
@@ -205,7 +211,7 @@ impl Draft {
         for signature in signatures.into_iter().filter(|one| counts(&one.key_id)) {
             if !known.contains(&signature.key_id) {
                 added.push(signature.key_id.clone());
-                self.note.add(signature);
+                self.note.add(signature)?;
             }
         }
         Ok(added)

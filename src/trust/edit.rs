@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     Chain, PublicKey, Role,
     document::{ChannelRules, KeyRecord, Revocation, Text, is_holder},
+    note::is_line,
 };
 use crate::base::{
     failure::{Failure, Reason, Result},
@@ -220,11 +221,11 @@ impl Text {
         Ok(self.keys.extract_if(.., |record| is_meant(record)).collect())
     }
 
-    /// Puts a new key in the place of an old one.
+    /// Puts a new key in the place of an old one, and gives the id of the old one.
     ///
     /// # Errors
     /// [`Reason::BadArgument`] where there is no old one, or several.
-    pub fn rotate(&mut self, old: &str, new: PublicKey) -> Result<()> {
+    pub fn rotate(&mut self, old: &str, new: PublicKey) -> Result<String> {
         let removed = self.remove(old)?;
         let [record] = removed.as_slice() else {
             let ids: Vec<&str> = removed.iter().map(|record| record.id.as_str()).collect();
@@ -234,7 +235,8 @@ impl Text {
         let (holder, roles, channels) =
             (record.holder.clone(), record.roles.clone(), record.channels.clone());
         let (from_sequence, to_sequence) = (record.from_sequence, record.to_sequence);
-        self.grant(&Grant { key: new, holder, roles, channels, from_sequence, to_sequence })
+        self.grant(&Grant { key: new, holder, roles, channels, from_sequence, to_sequence })?;
+        Ok(record.id.clone())
     }
 
     /// Declares keys to be trusted never again: that of an id, or all of a holder. `before` knows those that are
@@ -249,7 +251,7 @@ impl Text {
         since_sequence: Option<u64>,
         before: Option<&Chain>,
     ) -> Result<()> {
-        if reason.trim().is_empty() || reason.chars().count() > 400 || reason.chars().any(char::is_control) {
+        if !is_line(reason) {
             return Err(bad("--reason", "expected one line of 1 to 400 letters").hint("say what happened"));
         }
         let earlier =

@@ -33,5 +33,8 @@ pub use draft::{Draft, Subject};
 pub use note::Note;
 pub use order::{Beacon, Effect, Override};
 pub use private_key::{PrivateKey, Signer};
-pub use public_key::{Algorithm, PublicKey};
+pub use public_key::{Algorithm, PublicKey, is_key_id};
 pub use quorum::{Quorum, Rule, Signature, SignedBy, Standing};
+
+#[cfg(test)]
+mod tests;

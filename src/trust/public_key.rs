@@ -141,6 +141,11 @@ impl PublicKey {
     }
 }
 
+/// Whether a text has the form of a [key id](PublicKey::key_id).
+pub fn is_key_id(text: &str) -> bool {
+    text.len() == KEY_ID_DIGITS && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
 impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PublicKey({}, {})", self.id, self.algorithm().name())

@@ -118,8 +118,8 @@ pub(in crate::cli) struct TrustAdd {
 pub(in crate::cli) struct TrustRemove {
     #[command(flatten)]
     pub(in crate::cli) folder: TrustFolder,
-    /// Id of the key, or the holder whose keys all go
-    #[arg(value_name = "KEY-ID|HOLDER")]
+    /// The key, by its id or the file of its public key, or the holder whose keys all go
+    #[arg(value_name = "KEY-ID|FILE|HOLDER")]
     pub(in crate::cli) who: String,
 }
 
@@ -127,20 +127,26 @@ pub(in crate::cli) struct TrustRemove {
 pub(in crate::cli) struct TrustRotate {
     #[command(flatten)]
     pub(in crate::cli) folder: TrustFolder,
-    /// Id of the old key, or its holder where that has one key
-    #[arg(value_name = "KEY-ID|HOLDER")]
+    /// The old key, by its id or the file of its public key, or its holder where that has one key
+    #[arg(value_name = "KEY-ID|FILE|HOLDER")]
     pub(in crate::cli) old: String,
     /// The new public key
     #[arg(value_name = "FILE")]
     pub(in crate::cli) new: PathBuf,
+    /// Also revoke the old key, and say what happened
+    #[arg(long, value_name = "REASON")]
+    pub(in crate::cli) revoke: Option<String>,
+    /// Bundles from this sequence on that the old key signed are in doubt
+    #[arg(long, value_name = "SEQUENCE", requires = "revoke")]
+    pub(in crate::cli) since: Option<u64>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct TrustRevoke {
     #[command(flatten)]
     pub(in crate::cli) folder: TrustFolder,
-    /// Id of the key, or the holder whose keys are all revoked
-    #[arg(value_name = "KEY-ID|HOLDER")]
+    /// The key, by its id or the file of its public key, or the holder whose keys are all revoked
+    #[arg(value_name = "KEY-ID|FILE|HOLDER")]
     pub(in crate::cli) who: String,
     /// What happened, for people
     #[arg(long, value_name = "TEXT")]

@@ -1,5 +1,7 @@
 //! The next trust document: each command changes one thing, then the holders of the root keys sign.
 
+use std::path::Path;
+
 use super::{grammar, public_key, report};
 use crate::{
     base::failure::{Failure, Reason, Result},
@@ -40,16 +42,25 @@ pub(super) fn add(args: &TrustAdd) -> Result<TrustReport> {
 }
 
 pub(super) fn remove(args: &TrustRemove) -> Result<TrustReport> {
-    change(&args.folder, |text, _before| text.remove(&args.who).map(drop))
+    let who = who(&args.who)?;
+    change(&args.folder, |text, _before| text.remove(&who).map(drop))
 }
 
 pub(super) fn rotate(args: &TrustRotate) -> Result<TrustReport> {
     let new = public_key(&args.new)?;
-    change(&args.folder, |text, _before| text.rotate(&args.old, new))
+    let old = who(&args.old)?;
+    change(&args.folder, |text, before| {
+        let old = text.rotate(&old, new)?;
+        match &args.revoke {
+            Some(reason) => text.revoke(&old, reason, args.since, before),
+            None => Ok(()),
+        }
+    })
 }
 
 pub(super) fn revoke(args: &TrustRevoke) -> Result<TrustReport> {
-    change(&args.folder, |text, before| text.revoke(&args.who, &args.reason, args.since, before))
+    let who = who(&args.who)?;
+    change(&args.folder, |text, before| text.revoke(&who, &args.reason, args.since, before))
 }
 
 pub(super) fn channel(args: &TrustChannel) -> Result<TrustReport> {
@@ -71,6 +82,13 @@ pub(super) fn channel(args: &TrustChannel) -> Result<TrustReport> {
         }
         epoch.map_or(Ok(()), |epoch| text.raise_epoch(&args.name, epoch))
     })
+}
+
+/// Who is meant: of the file of a public key its id.
+fn who(typed: &str) -> Result<String> {
+    let path = Path::new(typed);
+    let is_file = typed.contains('/') || path.extension().is_some_and(|end| end == "pub" || end == "pem");
+    if is_file { public_key(path).map(|key| key.key_id().to_owned()) } else { Ok(typed.to_owned()) }
 }
 
 /// Changes the text of the next version and writes it as a draft.
