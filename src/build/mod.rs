@@ -233,7 +233,7 @@ fn holds(bundle: &VerifiedBundle, contents: &Contents) -> bool {
     let beside: BTreeMap<String, Digest> = trust.chain(evidence).collect();
     head && index.artifacts == contents.artifacts
         && blobs.eq(contents.blobs.iter().map(|blob| (&blob.digest, blob.size)))
-        && beside.iter().eq(bundle.beside().map(|(path, digest)| (path, digest)))
+        && beside.iter().eq(bundle.beside())
 }
 
 fn report(target: &Path, bundle: &VerifiedBundle, unchanged: bool) -> BuildReport {

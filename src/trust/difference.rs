@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::document::{ChannelRules, KeyRecord, Text};
+use super::document::{ChannelRules, KeyRecord, Revocation, Text};
 
 /// What `new` changes against `old`, one line each. Everything that the texts can differ in is told.
 pub fn difference(old: &Text, new: &Text) -> Vec<String> {
@@ -20,12 +20,12 @@ pub fn difference(old: &Text, new: &Text) -> Vec<String> {
         }
     }
     let find = |text: &'_ Text, id: &str| text.keys.iter().find(|key| key.id == id).cloned();
-    for key in &old.keys {
+    for key in old.by_role() {
         if find(new, &key.id).is_none() && new.revoked.iter().all(|revoked| revoked.id != key.id) {
             lines.push(format!("key removed: {}", key.told()));
         }
     }
-    for key in &new.keys {
+    for key in new.by_role() {
         match find(old, &key.id) {
             None => lines.push(format!("key added: {}", key.told())),
             Some(known) if known != *key => {
@@ -34,7 +34,7 @@ pub fn difference(old: &Text, new: &Text) -> Vec<String> {
             Some(_) => {}
         }
     }
-    for revoked in &new.revoked {
+    for revoked in new.revoked_by_holder() {
         if old.revoked.contains(revoked) {
             continue;
         }
@@ -84,6 +84,22 @@ fn told(rules: &ChannelRules) -> String {
         optional("approver", rules.approver),
         optional("override", rules.r#override)
     )
+}
+
+impl Text {
+    /// The keys as people look for them: by role, then by holder.
+    pub fn by_role(&self) -> Vec<&KeyRecord> {
+        let mut keys: Vec<&KeyRecord> = self.keys.iter().collect();
+        keys.sort_by_key(|key| (key.roles.first(), &key.holder));
+        keys
+    }
+
+    /// The revocations as people look for them.
+    pub fn revoked_by_holder(&self) -> Vec<&Revocation> {
+        let mut revoked: Vec<&Revocation> = self.revoked.iter().collect();
+        revoked.sort_by_key(|revoked| (&revoked.holder, revoked.since_sequence));
+        revoked
+    }
 }
 
 impl KeyRecord {

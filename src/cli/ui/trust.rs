@@ -59,18 +59,18 @@ impl Page {
             self.line("  the version before is not here: what it changes, and whether those of it signed, is not known");
         }
         for (at, by) in document.signed.iter().enumerate() {
-            self.line(format!("  {}  {by}", if at == 0 { "signed by" } else { "         " }));
+            self.line(format!("  {}  {by}", if at == 0 { "signed by  " } else { "           " }));
         }
         for missing in &document.missing {
             self.line(format!(
-                "  missing    {} of {} ({})",
+                "  missing      {} of {} ({})",
                 missing.holders_needed,
                 missing.holders.join(", "),
                 missing.role
             ));
         }
         if !document.ignored_signatures.is_empty() {
-            self.line(format!("  ignored    signatures {}", document.ignored_signatures.join(", ")));
+            self.line(format!("  ignored      signatures {}", document.ignored_signatures.join(", ")));
         }
     }
 
@@ -99,9 +99,8 @@ impl Page {
             rows.extend(rules.r#override.map(|count| row(Role::Override, count)));
         }
         self.table(&rows);
-        let mut keys: Vec<_> = text.keys.iter().collect();
-        keys.sort_by_key(|key| (key.roles.iter().next(), &key.holder, &key.id));
-        let rows: Vec<Vec<String>> = keys
+        let rows: Vec<Vec<String>> = text
+            .by_role()
             .into_iter()
             .map(|key| {
                 let roles: Vec<&str> = key.roles.iter().map(|role| role.name()).collect();
@@ -118,12 +117,12 @@ impl Page {
             })
             .collect();
         self.table(&rows);
-        for revoked in &text.revoked {
+        for revoked in text.revoked_by_holder() {
             let since =
                 revoked.since_sequence.map_or_else(String::new, |since| format!(", since sequence {since}"));
             let reason = name(&revoked.reason);
             self.line(format!(
-                "  revoked    {} of {}{since}: {reason}",
+                "  revoked      {} of {}{since}: {reason}",
                 name(&revoked.id),
                 name(&revoked.holder)
             ));
@@ -132,17 +131,17 @@ impl Page {
 
     fn beacon(&mut self, beacon: &Beacon) {
         let newest = &beacon.newest;
-        self.line(format!("  newest     sequence {}.{}, {}", newest.epoch, newest.sequence, newest.bundle));
-        self.line(format!("  trust      version {}", beacon.trust));
-        self.line(format!("  made       {} by its maker's clock", beacon.created));
+        self.line(format!("  newest       sequence {}.{}, {}", newest.epoch, newest.sequence, newest.bundle));
+        self.line(format!("  trust        version {}", beacon.trust));
+        self.line(format!("  made         {} by its maker's clock", beacon.created));
     }
 
     fn exception(&mut self, order: &Override) {
-        self.line(format!("  channel    {}", name(&order.channel)));
-        self.line(format!("  bundle     {}", order.bundle));
-        self.line(format!("  lifts      {}, once", order.effect.name()));
-        self.line(format!("  because    {}", name(&order.reason)));
-        self.line(format!("  made       {} by its maker's clock", order.created));
+        self.line(format!("  channel      {}", name(&order.channel)));
+        self.line(format!("  bundle       {}", order.bundle));
+        self.line(format!("  lifts        {}, once", order.effect.name()));
+        self.line(format!("  because      {}", name(&order.reason)));
+        self.line(format!("  made         {} by its maker's clock", order.created));
     }
 }
 
