@@ -13,9 +13,9 @@
 //! 7 build import sign                       steps that make something others see: a bundle, published tags
 //! 6 resolve fetch verify doctor             steps of the way in; a look at all that they need
 //! 5 source                                  content from anywhere, brought into the store
-//! 4 remote bundle layout token              things that cross a border: clients, the container, local images, keys
+//! 4 remote bundle layout token trust_folder things that cross a border: clients, the container, local images, keys
 //! 3 store                                   things that lie on disk
-//! 2 manifest lock trust report chart cosign    documents and decisions: no file, no socket
+//! 2 manifest lock trust report chart cosign documents and decisions: no file, no socket
 //! 1 oci                                     the words of the OCI specifications, shared by client and server
 //! 0 base                                    digest, stream, limits, path, fs, clock, redact, failure, progress
 //! ```
@@ -37,6 +37,7 @@
 //! | `sealift.lock`, beside the manifest | [`lock`] is its text; [`cli`] reads and writes it |
 //! | key files | [`trust`] is their text; [`cli`] reads and writes them |
 //! | keys on tokens | [`token`] signs with them, through the module that the user names |
+//! | `trust/NNNN.trust` | [`trust`] is their text; [`trust_folder`] reads and writes them |
 //! | Docker's and Podman's credential files | [`remote`] reads |
 //! | image layouts and archives, files of this machine | [`layout`] and [`source`] read |
 //! | `HOME/sealift.db` | [`store`]: what is published, import receipts, what each key signed last |
@@ -83,4 +84,5 @@ pub mod source;
 pub mod store;
 pub mod token;
 pub mod trust;
+pub mod trust_folder;
 pub mod verify;

@@ -118,6 +118,7 @@ reasons! {
     TokenKey "token-key" Usage "the token holds no usable key of the given name"
     TokenPin "token-pin" Usage "the PIN of a token is wrong, expired or not set"
     DigestUnconfirmed "digest-unconfirmed" Usage "a bundle was shown, and not signed: its digest was not given"
+    DraftSigned "draft-signed" Usage "a trust document that somebody signed already is not changed any more"
     OutputExists "output-exists" Usage "the output exists already and is something else"
     FilterMatchesNothing "filter-matches-nothing" Usage "a name or platform filter selects nothing"
     ManifestCredentials "manifest-credentials" Usage "the manifest holds, or has a key for, credentials"

@@ -183,6 +183,18 @@ pub struct InspectReport {
     pub sequence: u64,
     /// When it was made.
     pub created: String,
+    /// The bundle before it in the channel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous: Option<String>,
+    /// The one site that may import it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
+    /// The trust document that a reader must know at least; absent where none is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trust_version: Option<u64>,
+    /// When it is to be used no more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
     /// Free text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,

@@ -88,6 +88,11 @@ impl VerifiedBundle {
         open::upstream_signatures(self.dir(), &self.sums)
     }
 
+    /// Paths and digests of the evidence and the trust documents that it carries, sorted by path.
+    pub fn beside(&self) -> impl Iterator<Item = (&String, &Digest)> {
+        self.sums.beside()
+    }
+
     /// Ids of signature files that prove nothing: by keys that are not pinned, or broken.
     pub fn ignored_signatures(&self) -> &[String] {
         &self.ignored

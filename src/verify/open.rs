@@ -11,7 +11,7 @@ use crate::{
     },
     bundle::{
         BundleIndex, Reader, Sums, SumsHeader,
-        sums::{CHUNKS, EVIDENCE, INDEX, INVENTORY, RECIPE, SUMS, trust_path},
+        sums::{CHUNKS, INDEX, INVENTORY, RECIPE, SUMS, evidence_path, trust_path},
     },
     cosign::Evidence,
     trust::{Authority, Chain, Quorum},
@@ -104,7 +104,7 @@ pub fn glance(dir: &Path) -> Result<Glance> {
 
 /// A file of `evidence/` by name; absent where the bundle has none of this name.
 pub(super) fn evidence(dir: &Path, sums: &Sums, name: &str) -> Result<Option<Vec<u8>>> {
-    let path = format!("{EVIDENCE}/{name}");
+    let path = evidence_path(name);
     if sums.digest_of(&path).is_none() {
         return Ok(None);
     }

@@ -29,3 +29,4 @@ mod tampering;
 mod threats;
 mod trusted;
 mod upstream_signatures;
+mod trust_documents;

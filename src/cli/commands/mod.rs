@@ -13,6 +13,7 @@ mod key;
 mod lock;
 mod serve;
 mod sign;
+mod trust;
 mod verify;
 
 use super::{args::Command, settings::Settings, ui::Out};
@@ -33,6 +34,7 @@ pub(super) fn run(command: Command, settings: &Settings, out: &Out) -> Result<u8
         Command::Import(args) => import::run(&args, settings, out),
         Command::Serve(args) => serve::run(&args, settings, out),
         Command::Key(args) => key::run(&args, settings, out),
+        Command::Trust(args) => trust::run(args.command, settings, out),
         Command::Demo(args) => demo::run(&args, settings, out),
         Command::Completions(args) => {
             completions::run(&args, out);

@@ -19,10 +19,10 @@ pub(crate) trait Human {
 
 /// Collects lines; writing to a string cannot fail.
 #[derive(Default)]
-struct Page(String);
+pub(super) struct Page(pub(super) String);
 
 impl Page {
-    fn line(&mut self, line: impl std::fmt::Display) {
+    pub(super) fn line(&mut self, line: impl std::fmt::Display) {
         let _infallible = writeln!(self.0, "{line}");
     }
 
@@ -47,7 +47,7 @@ impl Page {
     }
 
     /// A table with columns as wide as their widest cell, two spaces between.
-    fn table(&mut self, rows: &[Vec<String>]) {
+    pub(super) fn table(&mut self, rows: &[Vec<String>]) {
         let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
             rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
@@ -67,7 +67,7 @@ fn short(digest: &str) -> String {
     format!("{algorithm}:{}", hex.get(..12).unwrap_or(hex))
 }
 
-fn name(text: &str) -> String {
+pub(super) fn name(text: &str) -> String {
     escaped(text, 300)
 }
 
@@ -199,6 +199,18 @@ impl Human for InspectReport {
         }
         page.line(format!("  channel {}, sequence {}.{}", name(&self.channel), self.epoch, self.sequence));
         page.line(format!("  made {} by {}", name(&self.created), name(&self.tool)));
+        if let Some(previous) = &self.previous {
+            page.line(format!("  follows {previous}"));
+        }
+        if let Some(site) = &self.site {
+            page.line(format!("  for site {}", name(site)));
+        }
+        if let Some(version) = self.trust_version {
+            page.line(format!("  asks for trust version {version}"));
+        }
+        if let Some(expires) = &self.expires {
+            page.line(format!("  expires {}", name(expires)));
+        }
         page.line(format!("  SHA256SUMS {}", self.sums_digest));
         for signature in &self.signatures {
             page.line(format!("  signature {signature}"));

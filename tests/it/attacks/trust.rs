@@ -85,8 +85,6 @@ pub(super) const ATTACKS: &[Attack] = attacks! {
         sign(files, &stranger(), &stranger(), &sums);
         files.insert(format!("signatures/{}.sig", "0".repeat(32)), b"junk".to_vec());
     });
-    "sixty-four-signatures" "T12" Accepted "there are 64 signature files, of which one counts"
-        |forge| after(&mut forge, |files| for at in 0..63 { files.insert(format!("signatures/{at:032x}.sig"), vec![7; 64]); });
     // signed by who may, and against the rules
     "header-short" "T06" SumsMalformed "SHA256SUMS has no fourth line"
         |forge| bend_sums(&mut forge, "# site=any trust=0 expires=never\n", "");
