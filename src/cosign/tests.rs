@@ -329,16 +329,16 @@ fn nothing_of_a_keyless_signature_may_be_missing_or_of_another() {
     let material = "verificationMaterial";
     altered(&|bundle| bundle[material]["tlogEntries"] = json!([]));
     altered(&|bundle| {
-        drop(bundle[material]["tlogEntries"][0].as_object_mut().unwrap().remove("inclusionPromise"))
+        drop(bundle[material]["tlogEntries"][0].as_object_mut().unwrap().remove("inclusionPromise"));
     });
     altered(&|bundle| {
-        drop(bundle[material]["tlogEntries"][0].as_object_mut().unwrap().remove("inclusionProof"))
+        drop(bundle[material]["tlogEntries"][0].as_object_mut().unwrap().remove("inclusionProof"));
     });
     altered(&|bundle| bundle[material]["tlogEntries"][0]["integratedTime"] = "1700000000".into());
     // The entry of the other signature by the same identity, with its promise.
     let other: Value = serde_json::from_slice(data!("keyless/set.json")).unwrap();
     altered(&|bundle| {
-        bundle[material]["tlogEntries"][0]["canonicalizedBody"] = other["Payload"]["body"].clone()
+        bundle[material]["tlogEntries"][0]["canonicalizedBody"] = other["Payload"]["body"].clone();
     });
     // Roots that do not know the authority, the log, or the log of certificates.
     for (member, what) in [("certificateAuthorities", true), ("tlogs", false), ("ctlogs", false)] {
