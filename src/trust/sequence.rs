@@ -225,10 +225,10 @@ impl Judge<'_> {
         }
         if let Some(other) = memory.contradiction(here) {
             let message = format!(
-                "sequence {} is known here as {}, this bundle is {}: the channel is frozen now",
+                "sequence {} is known here as {}, this bundle is {}",
                 here.sequence, other.bundle, here.bundle
             );
-            let hint = "somebody signed two bundles of one sequence: tell the sender by another way, with both digests";
+            let hint = "somebody signed two bundles of one sequence, and the channel is frozen until an override says which is right: tell the sender by another way, with both digests";
             return self.refuse(Effect::Equivocation, Reason::Equivocation, &message, hint);
         }
         let newest = memory.newest_of(here.epoch);

@@ -10,7 +10,7 @@ const FLOORS: &[&[&str]] = &[
     &["manifest", "lock", "trust", "report", "chart", "ledger"],
     &["store"],
     &["remote", "bundle", "layout"],
-    &["source"],
+    &["source", "site"],
     &["resolve", "fetch", "verify"],
     &["build", "import"],
     &["registry"],

@@ -22,6 +22,7 @@ mod pipeline;
 mod reference;
 mod registry_api;
 mod remote;
+mod site;
 mod support;
 mod tampering;
 mod threats;
