@@ -153,6 +153,14 @@ reasons! {
     SizeMismatch "size-mismatch" Damaged "content has another size than declared"
     StoreDamaged "store-damaged" Damaged "stored content no longer matches its digest"
     DatabaseDamaged "database-damaged" Damaged "the site's database is damaged"
+    LedgerMalformed "ledger-malformed" Damaged "a line of a ledger is no record in the one form"
+    LedgerEdited "ledger-edited" Damaged "a record of a ledger was changed"
+    LedgerInserted "ledger-inserted" Damaged "a record was put into a ledger where none was"
+    LedgerDeleted "ledger-deleted" Damaged "records were taken out of a ledger"
+    LedgerReordered "ledger-reordered" Damaged "records of a ledger stand in another order than written"
+    LedgerCheckpoint "ledger-checkpoint" Damaged "a signed checkpoint of a ledger does not hold: records before it were rewritten"
+    LedgerCut "ledger-cut" Damaged "a ledger ends before what is known of it elsewhere"
+    LedgerFork "ledger-fork" Damaged "a ledger says something else than what is known of it elsewhere"
 
     // 5 untrusted
     NoKey "no-key" Untrusted "no public key was given to check against"
@@ -185,9 +193,13 @@ reasons! {
     PreviousMismatch "previous-mismatch" Stale "the bundle follows another bundle than the one this site has"
     WrongSite "wrong-site" Stale "the bundle is for another site"
     Expired "expired" Stale "the bundle or document is past its time, and this site is strict about it"
+    ChannelBehind "channel-behind" Stale "a beacon told of a newer bundle than this site has"
+    ChannelSilent "channel-silent" Stale "nothing new of the channel came for longer than the site allows"
+    TrustBehind "trust-behind" Stale "a beacon told of a newer trust document than this site has"
     BeaconStale "beacon-stale" Stale "the beacon is older than what this site knows"
 
     // 7 refused form: documents of trust
+    ReceiptMalformed "receipt-malformed" Refused "a receipt does not follow its form, or its two statements contradict each other"
     NoteMalformed "note-malformed" Refused "a signed document does not follow its form"
     TrustMalformed "trust-malformed" Refused "a trust document contradicts itself or the one before"
 
@@ -335,11 +347,19 @@ impl Failures {
 
     /// The exit code: the class that ranks first when several apply.
     pub fn code(&self) -> u8 {
-        self.0
-            .iter()
-            .map(|failure| failure.reason.class())
-            .min_by_key(|class| class.rank())
-            .map_or(1, Class::code)
+        self.worst().map_or(1, |failure| failure.reason.class().code())
+    }
+
+    /// The first one of the class that decides.
+    pub fn worst(&self) -> Option<&Failure> {
+        self.0.iter().min_by_key(|failure| failure.reason.class().rank())
+    }
+
+    /// With one more at the end.
+    #[must_use]
+    pub fn and(mut self, failure: Failure) -> Self {
+        self.0.push(failure);
+        self
     }
 }
 

@@ -22,14 +22,14 @@ use crate::{
         graph::Graph,
         media_type, reference,
     },
-    report::receipt::Entry,
+    report::import::Entry,
     store::{PublishedManifest, PublishedTag},
 };
 
 /// The whole plan.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    /// For the receipt.
+    /// For the report.
     pub(super) entries: Vec<Entry>,
     /// Names of artifacts that the filters left out.
     pub(super) not_selected: Vec<String>,

@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
-use crate::{cosign::ImageEvidence, trust::SignedBy};
+use crate::{
+    cosign::ImageEvidence,
+    trust::{SignedBy, sequence::Warning},
+};
 
 /// Result of `lock`.
 #[derive(Debug, Clone, Serialize)]
@@ -144,6 +147,8 @@ pub struct VerifyReport {
     pub site: Option<String>,
     /// Version of the trust document that it was judged by; absent where single keys were given.
     pub trust_version: Option<u64>,
+    /// What an import here would make of its place in the channel; absent where the home does not decide.
+    pub here: Option<Here>,
     /// SHA-256 of `SHA256SUMS`.
     pub sums_digest: String,
     /// Whose signatures count.
@@ -160,6 +165,19 @@ pub struct VerifyReport {
     pub bytes: u64,
     /// What became of the upstream signatures of each image; empty where the bundle does not tell.
     pub upstream_signatures: Vec<ImageEvidence>,
+}
+
+/// What an import at this site would make of a bundle that may be imported.
+#[derive(Debug, Clone, Serialize)]
+pub struct Here {
+    /// Name of the site.
+    pub site: String,
+    /// Whether it is the very bundle that was imported last.
+    pub again: bool,
+    /// What would be no reason to refuse.
+    pub warnings: Vec<Warning>,
+    /// Rules that overrides would lift.
+    pub lifted: Vec<&'static str>,
 }
 
 /// Result of `inspect`. Nothing in it is authenticated.

@@ -6,9 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rusqlite::{Connection, OpenFlags};
-
-use super::metadata;
+use super::database;
 use crate::base::{
     digest::Digest,
     failure::{Failure, Reason, Result},
@@ -92,7 +90,7 @@ fn is_gone(error: &std::io::Error) -> bool {
 
 /// Reads the database of `home` whole and checks it; `None` when there is none yet.
 pub fn published(home: &Path) -> Result<Option<Published>> {
-    let path = home.join(metadata::FILE);
+    let path = home.join(database::FILE);
     for _ in 0..3 {
         let Ok(before) = path.metadata() else { return Ok(None) };
         let read = read(&path);
@@ -109,18 +107,19 @@ pub fn published(home: &Path) -> Result<Option<Published>> {
 }
 
 fn read(path: &Path) -> Result<Published> {
-    let at = |error: rusqlite::Error| metadata::failure(path, &error);
-    let database = open(path).map_err(at)?;
+    let at = |error: rusqlite::Error| database::failure(path, &error);
+    let how = if database::has_log(path) { "mode=ro" } else { "immutable=1" };
+    let database = database::connect(path, how).map_err(at)?;
     let integrity: String =
         database.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(at)?;
     if integrity != "ok" {
-        return Err(metadata::damaged(path, integrity));
+        return Err(database::damaged(path, integrity));
     }
     let mut orphans = database.prepare("PRAGMA foreign_key_check").map_err(at)?;
     if orphans.exists([]).map_err(at)? {
-        return Err(metadata::damaged(path, "a tag leads to a manifest that is not there"));
+        return Err(database::damaged(path, "a tag leads to a manifest that is not there"));
     }
-    metadata::require_schema(&database, path)?;
+    database::known(path, database::version(&database).map_err(at)?)?;
     let count = |sql: &str| {
         let number = database.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(at)?;
         Ok::<_, Failure>(usize::try_from(number).unwrap_or_default())
@@ -139,24 +138,4 @@ fn read(path: &Path) -> Result<Published> {
         found.needed.insert(digest, size.and_then(|size| u64::try_from(size).ok()));
     }
     Ok(found)
-}
-
-/// Opens it for reading. Where no log stands beside it, the file is all there is, and SQLite needs neither
-/// locks nor files of its own.
-fn open(path: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    if metadata::log_of(path).metadata().is_ok_and(|log| log.len() > 0) {
-        return Connection::open_with_flags(path, flags);
-    }
-    let mut address = String::from("file:");
-    for c in path.to_string_lossy().chars() {
-        match c {
-            '%' => address.push_str("%25"),
-            '?' => address.push_str("%3f"),
-            '#' => address.push_str("%23"),
-            _ => address.push(c),
-        }
-    }
-    address.push_str("?immutable=1");
-    Connection::open_with_flags(address, flags | OpenFlags::SQLITE_OPEN_URI)
 }

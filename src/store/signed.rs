@@ -35,7 +35,7 @@ pub struct Signed {
 impl Store {
     /// What a key signed last in a channel.
     pub fn last_signed(&self, key_id: &str, channel: &str) -> Result<Option<Signed>> {
-        self.database(|database| {
+        self.query(|database| {
             let sql = "SELECT epoch, sequence, sums, contents FROM signed WHERE key_id = ?1 AND channel = ?2";
             database.prepare_cached(sql)?.query_row(params![key_id, channel], signed_row).optional()
         })
@@ -49,35 +49,38 @@ impl Store {
         channel: &str,
         signed: &Signed,
     ) -> Result<bool> {
-        self.database(|database| {
-            let transaction = database.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-            for (key_id, last) in keys {
-                let found: Option<String> = transaction
-                    .prepare_cached("SELECT sums FROM signed WHERE key_id = ?1 AND channel = ?2")?
-                    .query_row(params![key_id, channel], |row| row.get(0))
-                    .optional()?;
-                if found != last.map(|last| last.sums.to_string()) {
-                    return Ok(false);
+        self.change(|change| {
+            change.query(|database| {
+                // All are compared before any is written.
+                for (key_id, last) in keys {
+                    let found: Option<String> = database
+                        .prepare_cached("SELECT sums FROM signed WHERE key_id = ?1 AND channel = ?2")?
+                        .query_row(params![key_id, channel], |row| row.get(0))
+                        .optional()?;
+                    if found != last.map(|last| last.sums.to_string()) {
+                        return Ok(false);
+                    }
                 }
-                // Who signs the same again from SHA256SUMS alone still knows what was in it.
-                let known =
-                    last.filter(|last| last.sums == signed.sums).and_then(|last| last.contents.as_ref());
-                transaction
-                    .prepare_cached(
-                        "INSERT OR REPLACE INTO signed (key_id, channel, epoch, sequence, sums, contents)
+                for (key_id, last) in keys {
+                    // Who signs the same again from SHA256SUMS alone still knows what was in it.
+                    let known =
+                        last.filter(|last| last.sums == signed.sums).and_then(|last| last.contents.as_ref());
+                    database
+                        .prepare_cached(
+                            "INSERT OR REPLACE INTO signed (key_id, channel, epoch, sequence, sums, contents)
                          VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                    )?
-                    .execute(params![
-                        key_id,
-                        channel,
-                        signed.epoch.to_string(),
-                        signed.sequence.to_string(),
-                        signed.sums.to_string(),
-                        signed.contents.as_ref().or(known),
-                    ])?;
-            }
-            transaction.commit()?;
-            Ok(true)
+                        )?
+                        .execute(params![
+                            key_id,
+                            channel,
+                            signed.epoch.to_string(),
+                            signed.sequence.to_string(),
+                            signed.sums.to_string(),
+                            signed.contents.as_ref().or(known),
+                        ])?;
+                }
+                Ok(true)
+            })
         })
     }
 }

@@ -4,6 +4,7 @@
 //! - [`PrivateKey`] and [`PublicKey`] are PEM that stock openssl reads; a key pins its algorithm (T08, T09).
 //!   [`Signer`] is whatever signs: such a key, or one on a token (`token`).
 //! - [`Note`] is a text with its signatures below: the form of every signed document but `SHA256SUMS`.
+//! - [`dsse`] is the form of statements that other tools read too: receipts.
 //! - [`quorum::met`] is the one place where signatures are counted, by distinct holders.
 //! - [`Document`] says who may do what; a [`Chain`] of them is what a site pinned and what was signed since.
 //! - [`sequence`] judges where a bundle stands in its channel; [`Beacon`] and [`Override`] are short orders
@@ -17,6 +18,7 @@ mod chain;
 mod difference;
 pub mod document;
 mod draft;
+pub mod dsse;
 pub mod edit;
 pub mod note;
 pub mod order;

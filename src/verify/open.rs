@@ -102,6 +102,23 @@ pub fn glance(dir: &Path) -> Result<Glance> {
     Ok(Glance { header: sums.header, index, sums: bytes, sums_digest, signatures, upstream_signatures })
 }
 
+/// Digest of the `SHA256SUMS` in `dir`, whoever made it: what a refusal is kept under.
+///
+/// # Errors
+/// Those of reading it.
+pub fn identity(dir: &Path) -> Result<Digest> {
+    files::read_sums(dir).map(|bytes| Digest::of(&bytes))
+}
+
+/// The trust documents that lie in the bundle in `dir`, by version. Nobody vouches for any of them: compare a
+/// fingerprint, or give them to a [`Chain`].
+///
+/// # Errors
+/// [`Reason::FileSpecial`], [`Reason::FileExtra`], those of limits and of the disk.
+pub fn carried_trust(dir: &Path) -> Result<Vec<(u64, Vec<u8>)>> {
+    files::read_trust(dir)
+}
+
 /// A file of `evidence/` by name; absent where the bundle has none of this name.
 pub(super) fn evidence(dir: &Path, sums: &Sums, name: &str) -> Result<Option<Vec<u8>>> {
     let path = evidence_path(name);

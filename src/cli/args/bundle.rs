@@ -81,6 +81,9 @@ pub(in crate::cli) struct Verify {
     pub(in crate::cli) bundle: PathBuf,
     #[command(flatten)]
     pub(in crate::cli) keys: PublicKeys,
+    /// Trust document to believe, from elsewhere than the media [default: the one that the home has pinned]
+    #[arg(long, value_name = "FILE", conflicts_with = "key")]
+    pub(in crate::cli) trust: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -132,7 +135,7 @@ pub(in crate::cli) struct Import {
     /// Show what would be done; change nothing
     #[arg(long)]
     pub(in crate::cli) dry_run: bool,
-    /// Also write the receipt to this file
+    /// Also write the signed receipt to this file, also that of a refusal
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) receipt: Option<PathBuf>,
 }

@@ -12,8 +12,9 @@ pub(in crate::cli) use self::{
     bundle::{Build, Diff, Import, Inspect, Lock, Sign, Verify},
     key::{Key, KeyAlgorithm, KeyCommand, KeyGenerate},
     trust::{
-        OrderArgs, Trust, TrustAdd, TrustBeacon, TrustChannel, TrustCommand, TrustExport, TrustFolder,
-        TrustInit, TrustOverride, TrustRemove, TrustRevoke, TrustRotate, TrustShow, TrustSign,
+        Expiry, OrderArgs, Trust, TrustAccept, TrustAdd, TrustBeacon, TrustChannel, TrustCommand,
+        TrustExport, TrustFolder, TrustInit, TrustOverride, TrustPin, TrustRemove, TrustRevoke, TrustRotate,
+        TrustSettings, TrustShow, TrustSign, TrustStatus,
     },
 };
 use crate::base::digest::{Digest, DigestError};

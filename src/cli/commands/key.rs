@@ -13,13 +13,13 @@ use crate::{
         text,
     },
     cli::{
-        args::{Key, KeyAlgorithm, KeyCommand, KeyGenerate, Passphrase, PublicKeys},
+        args::{Key, KeyAlgorithm, KeyCommand, KeyGenerate, Passphrase},
         settings::Settings,
         ui::Out,
     },
     report::KeyReport,
     token,
-    trust::{Algorithm, Authority, PrivateKey, PublicKey, Signer},
+    trust::{Algorithm, PrivateKey, PublicKey, Signer},
 };
 
 pub(super) fn run(args: &Key, settings: &Settings, out: &Out) -> Result<(), Failures> {
@@ -85,7 +85,7 @@ fn pin(uri: &token::Uri, from: &Passphrase, settings: &Settings) -> Result<Secre
     }
 }
 
-fn private_key(file: &Path, from: &Passphrase, settings: &Settings) -> Result<PrivateKey> {
+pub(super) fn private_key(file: &Path, from: &Passphrase, settings: &Settings) -> Result<PrivateKey> {
     let pem = Secret::new(fs::read_user_text(file)?);
     if pem.reveal().contains("PRIVATE KEY-----") {
         require_private(file, "a new key")?;
@@ -151,11 +151,6 @@ fn checked(secret: Secret, object: String) -> Result<Secret> {
             .hint("choose one, or make a key with --no-passphrase"));
     }
     Ok(secret)
-}
-
-/// Whom a command believes.
-pub(super) fn authority(given: &PublicKeys) -> Result<Authority, Failures> {
-    public_keys(&given.key).map(Authority::Keys)
 }
 
 /// The public keys of `--key`. A private key given by mistake is named as such.

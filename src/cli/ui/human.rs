@@ -6,8 +6,8 @@ use crate::{
     base::text::{bytes, count, escaped},
     cosign::{ImageEvidence, Outcome},
     report::{
-        BuildReport, Change, DiffReport, DoctorReport, InitReport, InspectReport, KeyReport, LockReport,
-        PlanReport, Receipt, SignKeyLine, SignReport, VerifyReport,
+        BuildReport, Change, DiffReport, DoctorReport, ImportReport, InitReport, InspectReport, KeyReport,
+        LockReport, PlanReport, SignKeyLine, SignReport, VerifyReport,
     },
 };
 
@@ -22,6 +22,11 @@ pub(crate) trait Human {
 pub(super) struct Page(pub(super) String);
 
 impl Page {
+    /// Everything that was collected.
+    pub(super) fn text(self) -> String {
+        self.0
+    }
+
     pub(super) fn line(&mut self, line: impl std::fmt::Display) {
         let _infallible = writeln!(self.0, "{line}");
     }
@@ -62,7 +67,7 @@ impl Page {
 }
 
 /// The first twelve hex digits after the algorithm; the whole digest is in `--output json`.
-fn short(digest: &str) -> String {
+pub(super) fn short(digest: &str) -> String {
     let (algorithm, hex) = digest.split_once(':').unwrap_or(("", digest));
     format!("{algorithm}:{}", hex.get(..12).unwrap_or(hex))
 }
@@ -375,7 +380,7 @@ impl Human for KeyReport {
     }
 }
 
-impl Human for Receipt {
+impl Human for ImportReport {
     fn human(&self) -> String {
         let mut page = Page::default();
         let verb = if self.dry_run { "would import" } else { "imported" };

@@ -3,6 +3,7 @@
 mod human;
 mod progress;
 pub(super) mod qr;
+mod site;
 mod trust;
 
 use std::{
@@ -15,6 +16,7 @@ use std::{
 use serde::Serialize;
 
 pub(super) use human::Human;
+pub(super) use site::warning;
 
 use super::args::Form;
 use crate::base::{
