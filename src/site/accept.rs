@@ -85,12 +85,12 @@ impl Site {
         let memory = change.memory(channel)?;
         if let Some(known) = memory.contradiction(newest) {
             let message = format!(
-                "sequence {} is known here as {}, the beacon says {}: the channel is frozen now",
+                "sequence {} is known here as {}, the beacon says {}",
                 newest.sequence, known.bundle, newest.bundle
             );
             *contradiction = Some((channel.clone(), newest.clone()));
             return Err(Failure::new(Reason::Equivocation, format!("beacon of {channel}"), message).hint(
-                "somebody signed two bundles of one sequence: tell the sender by another way, with both digests",
+                "somebody signed two bundles of one sequence, and the channel is frozen until an override says which is right: tell the sender by another way, with both digests",
             ));
         }
         if let Some(known) = change.beacon(channel)?.filter(|known| known.newest.epoch == epoch) {

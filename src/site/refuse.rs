@@ -7,8 +7,8 @@ use crate::{
         failure::{Class, Failures, Reason, Result},
     },
     ledger::{Event, Text},
-    store::{Change, SignedReceipt},
-    trust::sequence::Position,
+    store::{Change, HeldOverride, SignedReceipt},
+    trust::{Effect, sequence::Position},
 };
 
 /// Something that is refused.
@@ -60,6 +60,11 @@ impl Site {
         let Some(other) = memory.contradiction(here).filter(|_| memory.frozen.is_none()) else {
             return Ok(());
         };
+        // Once it is settled which one is right, showing the other again stops nobody.
+        let settles = |order: &HeldOverride| order.effect == Effect::Equivocation && order.used_by.is_some();
+        if change.overrides(channel, &other.bundle)?.iter().any(settles) {
+            return Ok(());
+        }
         let heard = self.clocks(&change.site()?).best();
         change.freeze(channel, (&other.bundle, &here.bundle), heard)?;
         let bundles = [other.bundle.clone(), here.bundle.clone()];

@@ -3,7 +3,9 @@
 mod custody;
 mod human;
 mod progress;
+pub(super) mod qr;
 mod site;
+mod trust;
 
 use std::{
     ffi::OsString,
