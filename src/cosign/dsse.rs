@@ -3,20 +3,12 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 
-/// What an envelope must say that it holds.
-pub const IN_TOTO: &str = "application/vnd.in-toto+json";
+pub use crate::trust::dsse::{IN_TOTO, pae};
+
 /// The statement types that are read; the first is written.
 const STATEMENTS: [&str; 2] = ["https://in-toto.io/Statement/v1", "https://in-toto.io/Statement/v0.1"];
 /// Most subjects of a statement, as sigstore-go has it.
 const SUBJECTS: usize = 1024;
-
-/// What a signature of an envelope covers (DSSE "PAE"): the type too, so that no body is ever taken for
-/// one of another type (threats T05).
-pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
-    bytes.extend_from_slice(payload);
-    bytes
-}
 
 /// An envelope as written. A key that stands twice is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,12 +111,6 @@ pub(super) fn short(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::base::digest::Digest;
-
-    #[test]
-    fn the_vector_of_the_specification() {
-        let expected = b"DSSEv1 29 http://example.com/HelloWorld 11 hello world";
-        assert_eq!(pae("http://example.com/HelloWorld", b"hello world"), expected);
-    }
 
     fn envelope(json: &str) -> Result<Opened, String> {
         serde_json::from_str::<Envelope>(json).map_err(|error| error.to_string())?.open()

@@ -14,7 +14,7 @@ use crate::base::{
 };
 
 struct Lines<'a> {
-    lines: Vec<&'a str>,
+    texts: Vec<&'a str>,
     hashes: Vec<Digest>,
     /// First place of every hash.
     places: HashMap<Digest, usize>,
@@ -35,7 +35,7 @@ pub(super) fn name<L: AsRef<str>>(lines: &[L], at: usize, heads: &[OffHost]) -> 
     for (place, hash) in hashes.iter().enumerate() {
         places.entry(hash.clone()).or_insert(place);
     }
-    let lines = Lines { lines, hashes, places, heads, start };
+    let lines = Lines { texts: lines, hashes, places, heads, start };
     match lines.record(at) {
         Some(record) => lines.judge(at, &record),
         None => Failure::new(
@@ -71,7 +71,7 @@ impl Lines<'_> {
         } else {
             self.places.get(&record.previous).map(|place| place + 1)
         };
-        let successor = (at + 1..self.lines.len())
+        let successor = (at + 1..self.texts.len())
             .find(|later| self.record(*later).is_some_and(|later| later.previous == before));
         match (belongs, successor) {
             (Some(place), _) if place > at => reordered(number, place),
@@ -119,7 +119,7 @@ impl Lines<'_> {
         }
         match (next, &record.event) {
             // Nothing after it holds together either: the numbers were made to fit over a gap.
-            (Some(_), _) if at + 2 < self.lines.len() && !self.is_linked(at + 2) => deleted(number, number),
+            (Some(_), _) if at + 2 < self.texts.len() && !self.is_linked(at + 2) => deleted(number, number),
             (Some(_), _) => edited(number),
             // A checkpoint says twice what it follows.
             (None, Event::Checkpoint { hash, .. }) if *hash != record.previous => edited(number),
@@ -128,7 +128,7 @@ impl Lines<'_> {
     }
 
     fn record(&self, at: usize) -> Option<Record> {
-        self.lines.get(at).and_then(|line| Record::parse(line).ok())
+        self.texts.get(at).and_then(|line| Record::parse(line).ok())
     }
 
     fn hash(&self, at: usize) -> Digest {
@@ -137,7 +137,7 @@ impl Lines<'_> {
 
     /// Whether line `at` says that it follows the one with this hash. Only a line that holds it is read.
     fn follows(&self, at: usize, hash: &Digest) -> bool {
-        self.lines.get(at).is_some_and(|line| line.contains(hash.hex()))
+        self.texts.get(at).is_some_and(|line| line.contains(hash.hex()))
             && self.record(at).is_some_and(|record| record.previous == *hash)
     }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Quorum, Rule, Signature, Signer, quorum};
 use crate::base::failure::{Failure, Reason, Result};
 
-/// The payload type of in-toto statements, the only one that we make.
+/// The payload type of in-toto statements, the only one that we make and read.
 pub const IN_TOTO: &str = "application/vnd.in-toto+json";
 
 /// What is signed: type and payload with their lengths, so that no payload is taken for one of another type

@@ -126,3 +126,26 @@ fn receipts_are_shown_checked_and_handed_out() {
     sandbox.run(&["receipt", "export", "--home", "inside", "-o", "last.jsonl"]).ok();
     assert_eq!(sandbox.read("last.jsonl"), sandbox.read(&format!("all/{}", names[2])));
 }
+
+/// R22: an import whose record cannot be kept has not happened; nor has a refusal been kept in silence.
+#[test]
+fn where_the_ledger_cannot_be_written_nothing_happens() {
+    let sandbox = site();
+    let database = rusqlite::Connection::open(sandbox.path("inside/sealift.db")).unwrap();
+    let count = |table: &str| -> i64 {
+        database.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+    };
+    let all = || ["ledger", "signed_receipts", "receipts", "history", "tags"].map(count);
+    let before = all();
+    let full = "BEGIN SELECT raise(ABORT, 'no room'); END";
+    database.execute_batch(&format!("CREATE TRIGGER full BEFORE INSERT ON ledger {full}")).unwrap();
+    let import = |key: &str| {
+        sandbox.run(&["--output", "json", "import", "media/demo-1.0", "--home", "inside", "--key", key])
+    };
+    import("release.pub").refused(3, "database");
+    assert_eq!(import("other.pub").code, 5);
+    assert_eq!(all(), before);
+    database.execute_batch("DROP TRIGGER full").unwrap();
+    import("release.pub").ok();
+    assert_eq!(count("ledger"), before[0] + 2);
+}

@@ -473,6 +473,21 @@ const SITE: &[Row] = &[
     ("R21", "the ledger is edited, cut or put back", &[]),
     ("R20", "the ledger is written from the media", &[]),
     (
+        "R20",
+        "a ledger comes with the media, or is mixed with one",
+        &["ledger::tests::a_rewritten_ledger_fails_at_the_next_checkpoint"],
+    ),
+    (
+        "R21",
+        "a ledger is edited, cut, put back, or text from outside breaks its lines",
+        &[
+            "ledger::tests::every_manipulation_is_named",
+            "ledger::tests::a_cut_tail_and_a_fork_need_a_head_from_elsewhere",
+            "ledger::tests::no_change_goes_unseen",
+        ],
+    ),
+    ("R22", "something is done and the ledger cannot be written", &[]),
+    (
         "R27",
         "stored content rots",
         &[
@@ -537,6 +552,7 @@ const SITE: &[Row] = &[
     ("H03", "a bundle between is missing", &["trust::tests::sequences::near_misses_are_accepted"]),
     ("H02", "somebody tries force", &["pipeline::nothing_is_trusted_without_the_right_key"]),
     ("H01", "the wrong stick", &["trust::tests::sequences::every_rule_refuses_and_one_override_lifts_it"]),
+    ("H10", "a receipt tells more than it should, or grows", &[]),
     (
         "H05",
         "text from outside controls the terminal",

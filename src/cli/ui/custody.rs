@@ -27,7 +27,7 @@ impl Human for AuditReport {
             (0, _) => page.line("no checkpoint signs it yet"),
             // The checkpoint itself stands after what it signs.
             (sealed, _) if after <= 1 => {
-                page.line(format!("signed up to record {sealed} by {}", audit.keys.join(", ")))
+                page.line(format!("signed up to record {sealed} by {}", audit.keys.join(", ")));
             }
             (sealed, _) => page.line(format!(
                 "signed up to record {sealed} by {}; {after} records after it hang on the chain alone",
