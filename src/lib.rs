@@ -15,7 +15,7 @@
 //! 5 source                                  content from anywhere, brought into the store
 //! 4 remote bundle layout trust_folder       things that cross a border: clients, the container, local images
 //! 3 store                                   things that lie on disk
-//! 2 manifest lock trust report chart        documents and decisions: no file, no socket
+//! 2 manifest lock trust report chart cosign    documents and decisions: no file, no socket
 //! 1 oci                                     the words of the OCI specifications, shared by client and server
 //! 0 base                                    digest, stream, limits, path, fs, clock, redact, failure, progress
 //! ```
@@ -46,6 +46,7 @@
 //! | `BUNDLE/SHA256SUMS` | [`bundle`] writes; [`verify`] reads it first |
 //! | `BUNDLE/signatures/<key-id>.sig` | [`trust`] makes and checks |
 //! | `BUNDLE/bundle.json`, `chunks.bin`, `volumes/` | [`bundle`] writes and reads; `docs/format.md` |
+//! | `BUNDLE/evidence/signatures.json` | [`cosign`] is its text; `docs/format.md` |
 //! | `BUNDLE/inventory.csv`, `VERIFY.txt` | [`report`] makes |
 //! | `--files-to DIR`, `--receipt FILE` | [`import`] and [`cli`] write |
 //!
@@ -65,6 +66,7 @@ pub mod bundle;
 pub mod chart;
 #[doc(hidden)]
 pub mod cli;
+pub mod cosign;
 pub mod fetch;
 pub mod import;
 pub mod layout;

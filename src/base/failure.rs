@@ -161,6 +161,8 @@ reasons! {
     TrustPinned "trust-pinned" Untrusted "this site has a pinned trust document, which single keys do not replace"
     OverrideRefused "override-refused" Untrusted "an override is not one that may be used here"
     WeakKey "weak-key" Untrusted "a public key is of the kind that accepts any signature"
+    UpstreamUnsigned "upstream-unsigned" Untrusted "an image that must be signed upstream carries no signature"
+    UpstreamSignature "upstream-signature" Untrusted "no signature of an image is by who must have signed it"
 
     // 6 stale
     ChannelUnknown "channel-unknown" Stale "the bundle is for a channel that the trust document does not know"
@@ -207,6 +209,7 @@ reasons! {
     TarSize "tar-size" Refused "a member has another size than listed"
     TarTrailing "tar-trailing" Refused "there are bytes after the end of a volume"
     TarEnd "tar-end" Refused "a volume does not end with two zero blocks"
+    EvidenceMalformed "evidence-malformed" Refused "a document below evidence/ does not follow its schema"
     BlobUnreferenced "blob-unreferenced" Refused "the bundle carries content that no artifact needs"
 
     // 7 refused form: OCI, JSON and others

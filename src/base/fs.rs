@@ -152,16 +152,49 @@ pub fn remove_file(path: &Path) -> Result<()> {
     }
 }
 
-/// Makes `path` and its parents, private to the user where `private`.
+/// Makes `path` and its parents, private to the user where `private`: durable, so that what is synced below
+/// them does not hang on a folder that was not.
 pub fn create_dir(path: &Path, private: bool) -> Result<()> {
-    let mode = if private { 0o700 } else { 0o755 };
-    fs::DirBuilder::new().recursive(true).mode(mode).create(path).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => {
-            Failure::new(Reason::BadArgument, path.display(), "expected a folder, found a file")
-                .hint(IN_THE_WAY)
-        }
-        _ => failure(path, "create", &error),
-    })
+    let mut missing: Vec<&Path> = path
+        .ancestors()
+        .filter(|ancestor| !ancestor.as_os_str().is_empty())
+        .take_while(|ancestor| !ancestor.is_dir())
+        .collect();
+    // Each is synced before the next is made. So of a run that was killed, only the last may be open.
+    if let Some(standing) = path.ancestors().nth(missing.len()) {
+        settle(standing)?;
+    }
+    while let Some(next) = missing.pop() {
+        let made = fs::DirBuilder::new().mode(if private { 0o700 } else { 0o755 }).create(next);
+        made.or_else(|error| if next.is_dir() { Ok(()) } else { Err(error) }).map_err(|error| match error
+            .kind()
+        {
+            io::ErrorKind::AlreadyExists => {
+                Failure::new(Reason::BadArgument, path.display(), "expected a folder, found a file")
+                    .hint(IN_THE_WAY)
+            }
+            _ => failure(path, "create", &error),
+        })?;
+        settle(next)?;
+    }
+    Ok(())
+}
+
+/// Makes the name durable under which a file or folder was found: whoever put it there may have been killed
+/// before they came to it.
+pub fn settle(path: &Path) -> Result<()> {
+    // `x/..` is what holds a folder even where `x` is a link.
+    let holder = if path.is_dir() { path.join("..") } else { holder(path).to_owned() };
+    match sync_dir(&holder) {
+        // Where this user may not look, somebody else made the name.
+        Err(failure) if failure.reason == Reason::PermissionDenied => Ok(()),
+        done => done,
+    }
+}
+
+/// The folder in which `path` stands.
+fn holder(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Creates a file that must not exist, with exactly `mode` (the umask can only narrow it).
@@ -203,7 +236,7 @@ fn temporary_beside(path: &Path) -> PathBuf {
 pub fn publish(from: &Path, to: &Path) -> Result<()> {
     #[expect(clippy::disallowed_methods, reason = "the one door to rename")]
     fs::rename(from, to).map_err(|error| failure(to, "rename to", &error))?;
-    sync_dir(to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+    sync_dir(holder(to))
 }
 
 /// Makes the entries of a folder durable.
@@ -295,6 +328,24 @@ mod tests {
         ] {
             assert_eq!(failure.reason, Reason::BadArgument, "{failure}");
         }
+    }
+
+    #[test]
+    fn folders_are_made_to_their_depth() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let deep = dir.path().join("a/b/c");
+        create_dir(&deep, true).unwrap();
+        create_dir(&deep, true).unwrap();
+        assert_eq!(mode(&dir.path().join("a")).unwrap(), 0o700);
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&deep, &link).unwrap();
+        create_dir(&link.join("d"), false).unwrap();
+        assert!(deep.join("d").is_dir());
+        // What stands in a folder that nobody may list was made by somebody else.
+        fs::set_permissions(&deep, fs::Permissions::from_mode(0o300)).unwrap();
+        create_dir(&deep.join("d/e"), false).unwrap();
+        fs::set_permissions(&deep, fs::Permissions::from_mode(0o700)).unwrap();
     }
 
     #[test]

@@ -25,6 +25,7 @@ use crate::{
         progress::Progress,
     },
     bundle::{self, Contents, sums},
+    cosign::Evidence,
     fetch,
     manifest::Head,
     oci::Descriptor,
@@ -47,15 +48,26 @@ pub struct Options<'a> {
     pub workers: usize,
 }
 
-/// What goes into the bundle of `head`, once everything in `plan` is in the store.
-pub fn contents(head: &Head, created: Timestamp, ties: Ties, plan: &fetch::Plan) -> Contents {
+/// What goes into the bundle of `head`, once everything in `plan` is in the store. `evidence` is what was found
+/// out about its images.
+pub fn contents(
+    head: &Head,
+    created: Timestamp,
+    ties: Ties,
+    plan: &fetch::Plan,
+    evidence: &Evidence,
+) -> Result<Contents, Failure> {
     // A descriptor of an index may carry platform and annotations; a blob list has no use for them.
     let bare = |descriptor: &Descriptor| {
         Descriptor::new(&descriptor.media_type, descriptor.digest.clone(), descriptor.size)
     };
     let mut blobs: Vec<Descriptor> = plan.graph.descriptors().map(bare).collect();
     blobs.sort_by(|a, b| a.digest.cmp(&b.digest));
-    Contents {
+    let mut about = BTreeMap::new();
+    if !evidence.images.is_empty() {
+        about.insert(Evidence::NAME.to_owned(), evidence.to_json()?.into_bytes());
+    }
+    Ok(Contents {
         name: head.name.clone(),
         version: head.version.clone(),
         channel: head.channel.clone(),
@@ -69,8 +81,8 @@ pub fn contents(head: &Head, created: Timestamp, ties: Ties, plan: &fetch::Plan)
         site: head.site.clone(),
         expires: head.expires,
         trust: ties.trust,
-        evidence: BTreeMap::new(),
-    }
+        evidence: about,
+    })
 }
 
 /// The folder that a bundle gets.
@@ -171,8 +183,8 @@ pub fn seal(
     let public = Authority::Keys(options.keys.iter().map(|key| key.public().clone()).collect());
     let sealed = verify::open(path, &public)?;
     verify::check(&sealed, options.workers, progress)?;
+    let report = report(target, &sealed, false)?;
     fs::publish(path, target)?;
-    let report = report(target, &sealed, false);
     staging.published = true;
     Ok(report)
 }
@@ -212,7 +224,8 @@ fn existing(
         return Err(other("there is a bundle of this name and version with other content or signers").into());
     }
     verify::check(&bundle, options.workers, progress)?;
-    Ok(report(target, &bundle, true))
+    fs::settle(target)?;
+    Ok(report(target, &bundle, true)?)
 }
 
 /// Whether a bundle is what `contents` would become, but for where things lie in its volumes.
@@ -236,9 +249,9 @@ fn holds(bundle: &VerifiedBundle, contents: &Contents) -> bool {
         && beside.iter().eq(bundle.beside())
 }
 
-fn report(target: &Path, bundle: &VerifiedBundle, unchanged: bool) -> BuildReport {
+fn report(target: &Path, bundle: &VerifiedBundle, unchanged: bool) -> Result<BuildReport, Failure> {
     let index = bundle.index();
-    BuildReport {
+    Ok(BuildReport {
         schema: 1,
         path: target.display().to_string(),
         name: index.name.clone(),
@@ -254,5 +267,6 @@ fn report(target: &Path, bundle: &VerifiedBundle, unchanged: bool) -> BuildRepor
         bytes: index.volumes.iter().map(|volume| volume.size).sum(),
         signers: bundle.signers().iter().map(|by| by.key_id.clone()).collect(),
         unchanged,
-    }
+        upstream_signatures: bundle.upstream_signatures()?.map_or_else(Vec::new, |evidence| evidence.images),
+    })
 }

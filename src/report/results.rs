@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::trust::SignedBy;
+use crate::{cosign::ImageEvidence, trust::SignedBy};
 
 /// Result of `lock`.
 #[derive(Debug, Clone, Serialize)]
@@ -21,6 +21,8 @@ pub struct LockReport {
     pub bytes: u64,
     /// What changed against the lock before.
     pub changes: Vec<Change>,
+    /// What became of the upstream signatures of each image.
+    pub upstream_signatures: Vec<ImageEvidence>,
 }
 
 /// Something that is new, gone or different.
@@ -100,6 +102,8 @@ pub struct BuildReport {
     pub signers: Vec<String>,
     /// The bundle stood there already, whole and with the same content.
     pub unchanged: bool,
+    /// What became of the upstream signatures of each image; empty where the bundle does not tell.
+    pub upstream_signatures: Vec<ImageEvidence>,
 }
 
 /// A volume.
@@ -154,6 +158,8 @@ pub struct VerifyReport {
     pub volumes: usize,
     /// Bytes of content checked.
     pub bytes: u64,
+    /// What became of the upstream signatures of each image; empty where the bundle does not tell.
+    pub upstream_signatures: Vec<ImageEvidence>,
 }
 
 /// Result of `inspect`. Nothing in it is authenticated.
@@ -206,6 +212,8 @@ pub struct InspectReport {
     pub blobs: usize,
     /// Bytes of content.
     pub bytes: u64,
+    /// What became of the upstream signatures of each image; empty where the bundle does not tell.
+    pub upstream_signatures: Vec<ImageEvidence>,
 }
 
 /// One artifact of a bundle.

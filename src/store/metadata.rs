@@ -1,6 +1,6 @@
 //! What is published: repositories, tags, manifests and their edges, in one SQLite file.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -112,11 +112,21 @@ pub(super) fn open(home: &Path) -> Result<Connection> {
 
 fn open_alone(path: &Path) -> Result<Connection> {
     let at = |error: rusqlite::Error| failure(path, &error);
+    let log = path.with_extension("db-wal").metadata().is_ok_and(|log| log.len() > 0);
     let database = Connection::open(path).map_err(at)?;
     database.busy_timeout(std::time::Duration::from_secs(30)).map_err(at)?;
-    database
-        .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
-        .map_err(at)?;
+    let journal = journal_mode(&database).map_err(at)?;
+    if journal != "wal" {
+        let message = format!("the database cannot be put into WAL mode, it stays in mode {journal}");
+        return Err(Failure::new(Reason::Database, path.display(), message)
+            .hint("use a disk of this machine, no network file system, and run the command again"));
+    }
+    if log {
+        // Left by a process that ended early, or shared with one at work. If a sync of it failed, the system
+        // shows what the disk does not have, and no later sync mends that (C04): bring it over, begin anew.
+        database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_busy| Ok(())).map_err(at)?;
+    }
+    database.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;").map_err(at)?;
     let version =
         |database: &Connection| database.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
     if version(&database).map_err(at)? == 0 {
@@ -137,6 +147,15 @@ fn open_alone(path: &Path) -> Result<Connection> {
     Ok(database)
 }
 
+/// Asks for the write-ahead log, and tells which mode there is then: that the disk refused is no error to
+/// SQLite. In any other mode a commit ends with the removal of a file, which a power cut can undo (P8).
+fn journal_mode(database: &Connection) -> rusqlite::Result<String> {
+    // The mode changes with the end of the statement, not with its first row.
+    let mut statement = database.prepare("PRAGMA journal_mode = WAL")?;
+    let modes = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
+    Ok(modes.into_iter().next_back().unwrap_or_default())
+}
+
 fn failure(path: &Path, error: &rusqlite::Error) -> Failure {
     let reason = match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::DiskFull) => Reason::DiskFull,
@@ -148,7 +167,7 @@ fn failure(path: &Path, error: &rusqlite::Error) -> Failure {
     };
     let hint = match reason {
         Reason::LockHeld => "another sealift is at work in this home: wait for it, then run again",
-        _ => "check disk space, owner and mode of the home folder",
+        _ => "check disk space, owner and mode of the home folder, then run the command again",
     };
     Failure::new(reason, path.display(), error).hint(hint)
 }
@@ -159,17 +178,39 @@ impl Store {
         work(&mut database).map_err(|error| failure(&self.home().join(FILE), &error))
     }
 
-    /// Publishes all or nothing. Fails with [`Reason::BlobMissing`] before any change when a manifest's
+    /// Publishes all or nothing, durably. Fails with [`Reason::BlobMissing`] before any change when a manifest's
     /// closure is not whole.
     pub fn publish(&self, publication: &Publication) -> Result<()> {
         for manifest in &publication.manifests {
-            for blob in std::iter::once(&manifest.root).chain(&manifest.blobs) {
+            for blob in contents(manifest) {
                 if self.size_of(&blob.digest)? != Some(blob.size) {
                     let message = format!("{} needs it, the store does not have it", manifest.root.digest);
                     return Err(Failure::new(Reason::BlobMissing, &blob.digest, message));
                 }
             }
         }
+        self.settle(publication)?;
+        self.record(publication)?;
+        // SQLite ignores it when the folder of its log cannot be synced.
+        fs::sync_dir(self.home())
+    }
+
+    /// Makes durable that the contents are there under their names. Whoever brought them may have been killed
+    /// between the rename and the sync of the folder; what is published already is durable.
+    fn settle(&self, publication: &Publication) -> Result<()> {
+        let mut folders = BTreeSet::new();
+        for manifest in &publication.manifests {
+            for blob in contents(manifest) {
+                if !self.blob_in(&manifest.repository, &blob.digest)? {
+                    let path = self.blob_path(&blob.digest);
+                    folders.extend(path.ancestors().skip(1).take(3).map(Path::to_owned));
+                }
+            }
+        }
+        folders.iter().try_for_each(|folder| fs::sync_dir(folder))
+    }
+
+    fn record(&self, publication: &Publication) -> Result<()> {
         let missing_child = self.database(|database| {
             let transaction = database.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
             for manifest in &publication.manifests {
@@ -319,6 +360,11 @@ pub enum Target {
     Tag(String),
     /// By digest.
     Digest(Digest),
+}
+
+/// The manifest itself, its config and its layers.
+fn contents(manifest: &PublishedManifest) -> impl Iterator<Item = &Descriptor> {
+    std::iter::once(&manifest.root).chain(&manifest.blobs)
 }
 
 fn insert_manifest(database: &Connection, manifest: &PublishedManifest) -> rusqlite::Result<()> {

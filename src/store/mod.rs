@@ -39,15 +39,8 @@ struct Inner {
 impl Store {
     /// Opens `home`, making it (mode 0700) when it is not there. Several processes may have it open.
     pub fn open(home: &Path) -> Result<Self> {
-        let blobs = home.join("blobs");
-        let is_new = !blobs.is_dir();
-        fs::create_dir(home, true)?;
-        fs::create_dir(&blobs, true)?;
-        fs::create_dir(&home.join("staging"), true)?;
-        if is_new {
-            // What will be synced below must not hang on a folder that was not.
-            fs::sync_dir(home)?;
-            fs::sync_dir(&home.join(".."))?;
+        for folder in [home, &home.join("blobs"), &home.join("staging")] {
+            fs::create_dir(folder, true)?;
         }
         let database = metadata::open(home)?;
         let store = Self { inner: Arc::new(Inner { home: home.to_owned(), database: Mutex::new(database) }) };

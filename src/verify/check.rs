@@ -20,15 +20,18 @@ use std::{
 use super::{VerifiedBundle, damage};
 use crate::{
     base::{
+        digest::Digest,
         failure::{Failure, Failures, Reason, Result},
         limits,
         progress::{Progress, Silent},
+        text,
     },
     bundle::{
-        ArtifactKind, Blob, Reader,
+        Artifact, ArtifactKind, Blob, Reader,
         closure::{Graph, Reach},
         layout,
     },
+    cosign::Evidence,
 };
 
 /// Compressed bytes of the members that a thread takes at a time.
@@ -124,7 +127,26 @@ pub fn check_documents(bundle: &VerifiedBundle) -> Result<Report, Failures> {
             Vec::new()
         }
     };
+    if let Some(evidence) = bundle.upstream_signatures()? {
+        check_evidence(&evidence, &index.artifacts)?;
+    }
     Ok(report(reader, &reaches))
+}
+
+/// Evidence about other images than those of the bundle would be read as if it were about these (N15).
+fn check_evidence(evidence: &Evidence, artifacts: &[Artifact]) -> Result<()> {
+    let images = artifacts.iter().filter(|artifact| artifact.kind == ArtifactKind::Image);
+    let carried: BTreeSet<(&str, &Digest)> =
+        images.map(|image| (image.name.as_str(), &image.root.digest)).collect();
+    let told: BTreeSet<(&str, &Digest)> =
+        evidence.images.iter().map(|image| (image.name.as_str(), &image.digest)).collect();
+    if carried == told && told.len() == evidence.images.len() {
+        return Ok(());
+    }
+    let other = carried.symmetric_difference(&told).next().map_or("an image", |(name, _)| name);
+    let message = format!("it is not about the images of the bundle: {}", text::escaped(other, 300));
+    Err(Failure::new(Reason::EvidenceMalformed, "evidence/signatures.json", message)
+        .hint("do not use the bundle; ask its sender to build it again"))
 }
 
 fn report(reader: &Reader, reaches: &[Reach]) -> Report {

@@ -26,6 +26,7 @@ use crate::{
         limits,
     },
     bundle::{BundleIndex, Reader, Sums, SumsHeader, position, sums::evidence_path},
+    cosign::Evidence,
     oci::Descriptor,
     trust::{Chain, SignedBy},
 };
@@ -84,6 +85,14 @@ impl VerifiedBundle {
     /// Paths and digests of the evidence and the trust documents that it carries, sorted by path.
     pub fn beside(&self) -> impl Iterator<Item = (&String, &Digest)> {
         self.sums.beside()
+    }
+
+    /// What the builder found out about the signatures of the images; absent where the bundle does not tell.
+    ///
+    /// # Errors
+    /// [`Reason::EvidenceMalformed`], [`Reason::FormatVersion`], and those of [`evidence`](Self::evidence).
+    pub fn upstream_signatures(&self) -> Result<Option<Evidence>> {
+        self.evidence(Evidence::NAME)?.map(|bytes| Evidence::parse(&bytes)).transpose()
     }
 
     /// Ids of signature files that prove nothing: by keys that are not pinned, or broken.

@@ -11,8 +11,9 @@ use crate::{
     },
     bundle::{
         BundleIndex, Reader, Sums, SumsHeader,
-        sums::{CHUNKS, INDEX, INVENTORY, RECIPE, SUMS, trust_path},
+        sums::{CHUNKS, EVIDENCE, INDEX, INVENTORY, RECIPE, SUMS, trust_path},
     },
+    cosign::Evidence,
     trust::{Authority, Chain, Quorum},
 };
 
@@ -79,6 +80,8 @@ pub struct Glance {
     pub sums_digest: Digest,
     /// Key ids that the signature files carry in their names. Whether any of them holds is not known.
     pub signatures: Vec<String>,
+    /// What it says about the signatures of its images.
+    pub upstream_signatures: Option<Evidence>,
 }
 
 /// Reads the metadata of the bundle in `dir` without checking who made it: fit to be shown, with the words
@@ -92,7 +95,18 @@ pub fn glance(dir: &Path) -> Result<Glance> {
     let sums = Sums::parse(&bytes)?;
     let index = read_index(dir, &sums)?;
     let signatures = files::read_signatures(dir)?.into_iter().map(|file| file.key_id).collect();
-    Ok(Glance { header: sums.header, index, sums_digest: Digest::of(&bytes), signatures })
+    let path = format!("{EVIDENCE}/{}", Evidence::NAME);
+    let upstream_signatures = match sums.digest_of(&path) {
+        Some(_) => Some(Evidence::parse(&read_listed(dir, &sums, &path, limits::SIDE_FILE_BYTES)?)?),
+        None => None,
+    };
+    Ok(Glance {
+        header: sums.header,
+        index,
+        sums_digest: Digest::of(&bytes),
+        signatures,
+        upstream_signatures,
+    })
 }
 
 /// Everything after the signature; `sums` is authentic.

@@ -12,7 +12,9 @@ source "$(dirname "$0")/lib.sh"
 
 here=$RUN/90-docs
 mkdir -p "$here"
-PATH=$(dirname "$SEALIFT"):$PATH
+mkdir -p "$here/bin"
+ln -sfn "$(command -v cosign3)" "$here/bin/cosign" # the one that people have today
+PATH=$(dirname "$SEALIFT"):$here/bin:$PATH
 
 # what a person would have set up: containerd running, storage for podman
 socket=$(mktemp -d)/sock

@@ -7,7 +7,7 @@ use sealift::base::failure::Reason;
 const FLOORS: &[&[&str]] = &[
     &["base"],
     &["oci"],
-    &["manifest", "lock", "trust", "report", "chart"],
+    &["manifest", "lock", "trust", "report", "chart", "cosign"],
     &["store"],
     &["remote", "bundle", "layout", "trust_folder"],
     &["source"],
@@ -19,6 +19,11 @@ const FLOORS: &[&[&str]] = &[
 /// Who may use a module of the same floor, and why.
 const STAIRS: &[(&str, &str, &str)] = &[
     ("lock", "manifest", "a lock answers the requests of a manifest"),
+    ("cosign", "trust", "keys and who signs with them stand once"),
+    ("manifest", "cosign", "`verify` names who must have signed an image"),
+    ("manifest", "trust", "and by which keys"),
+    ("lock", "cosign", "which referrers are signatures is cosign's matter"),
+    ("report", "cosign", "a result shows what became of the signatures as the evidence has it"),
     ("report", "trust", "reports name who signed"),
 ];
 

@@ -26,3 +26,4 @@ mod support;
 mod tampering;
 mod threats;
 mod trust_documents;
+mod upstream_signatures;

@@ -92,6 +92,11 @@ pub(in crate::cli) struct Import {
     /// Also write the carried files into this folder
     #[arg(long, value_name = "DIR")]
     pub(in crate::cli) files_to: Option<PathBuf>,
+    /// Sign every image with this ECDSA P-256 key, so that cosign, podman and admission controllers can check it
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) sign_key: Option<PathBuf>,
+    #[command(flatten)]
+    pub(in crate::cli) passphrase: Passphrase,
     /// Show what would be done; change nothing
     #[arg(long)]
     pub(in crate::cli) dry_run: bool,

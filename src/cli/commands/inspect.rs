@@ -42,6 +42,7 @@ pub(super) fn run(args: &args::Inspect, out: &Out) -> Result<(), Failures> {
         volumes: volumes.collect(),
         blobs: index.blobs.len(),
         bytes: index.blobs.iter().map(|blob| blob.size).sum(),
+        upstream_signatures: glance.upstream_signatures.map_or_else(Vec::new, |evidence| evidence.images),
     });
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::{
     base::text::{bytes, count, escaped},
+    cosign::{ImageEvidence, Outcome},
     report::{
         BuildReport, Change, DiffReport, InitReport, InspectReport, KeyReport, LockReport, PlanReport,
         Receipt, VerifyReport,
@@ -23,6 +24,26 @@ pub(super) struct Page(pub(super) String);
 impl Page {
     pub(super) fn line(&mut self, line: impl std::fmt::Display) {
         let _infallible = writeln!(self.0, "{line}");
+    }
+
+    /// Who signed which image; those that nobody asked about in one line.
+    fn signatures(&mut self, images: &[ImageEvidence]) {
+        let is_verified = |image: &&ImageEvidence| image.outcome == Outcome::Verified;
+        let rows: Vec<Vec<String>> = images
+            .iter()
+            .filter(is_verified)
+            .map(|image| vec![name(&image.name), name(&image.words())])
+            .collect();
+        let of = |outcome: Outcome| images.iter().filter(|image| image.outcome == outcome).count();
+        let (unchecked, unsigned) = (of(Outcome::NotChecked), of(Outcome::Unsigned));
+        if images.is_empty() {
+            return;
+        }
+        self.line(format!(
+            "upstream signatures: {} verified, {unchecked} not checked, {unsigned} unsigned",
+            rows.len()
+        ));
+        self.table(&rows);
     }
 
     /// A table with columns as wide as their widest cell, two spaces between.
@@ -84,6 +105,7 @@ impl Human for LockReport {
             page.line("nothing changed");
         }
         page.table(&change_rows(&self.changes));
+        page.signatures(&self.upstream_signatures);
         page.0
     }
 }
@@ -126,6 +148,7 @@ impl Human for BuildReport {
         ));
         page.line(format!("  SHA256SUMS {}", self.sums_digest));
         page.line(format!("  signed by  {}", self.signers.join(", ")));
+        page.signatures(&self.upstream_signatures);
         page.0
     }
 }
@@ -162,6 +185,7 @@ impl Human for VerifyReport {
             count(self.volumes, "volume"),
             bytes(self.bytes)
         ));
+        page.signatures(&self.upstream_signatures);
         page.0
     }
 }
@@ -220,6 +244,7 @@ impl Human for InspectReport {
             })
             .collect();
         page.table(&rows);
+        page.signatures(&self.upstream_signatures);
         page.0
     }
 }
@@ -270,6 +295,10 @@ impl Human for Receipt {
             })
             .collect();
         page.table(&rows);
+        if let Some(key) = &self.sign_key {
+            let signed = self.artifacts.iter().filter(|artifact| !artifact.signatures.is_empty()).count();
+            page.line(format!("{} signed by {key}", count(signed, "image")));
+        }
         page.line(format!(
             "{}; {} written, {} there already",
             count(self.artifacts.len(), "artifact"),

@@ -158,6 +158,7 @@ fn import(bundle: &Path, store: &Store) -> Result<(), Failures> {
         names: Vec::new(),
         mapping: import::Mapping::default(),
         files_to: None,
+        sign_key: None,
         dry_run: false,
         workers: 2,
         now: Timestamp::from_seconds(0).unwrap(),
