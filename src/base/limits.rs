@@ -95,3 +95,9 @@ pub const TRUST_VERSIONS: usize = 256;
 pub const EVIDENCE_FILES: usize = 10_000;
 /// Bytes of a beacon: it must fit into one printed QR code.
 pub const BEACON_BYTES: u64 = 2 << 10;
+/// Bytes of a signed receipt: it must fit into printed QR codes (H10).
+pub const RECEIPT_BYTES: usize = 4 << 10;
+/// Bytes of one record of a ledger (R21).
+pub const LEDGER_LINE_BYTES: usize = 32 << 10;
+/// Bytes of a ledger that is read from a file: some hundred thousand records.
+pub const LEDGER_BYTES: u64 = 256 << 20;

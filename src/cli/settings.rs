@@ -61,6 +61,11 @@ impl Settings {
     pub(super) fn now(&self) -> Timestamp {
         self.source_date.unwrap_or_else(Timestamp::now)
     }
+
+    /// What the clock says, for what expires: a fixed time for documents can only make it later.
+    pub(super) fn clock(&self) -> Timestamp {
+        self.now().max(Timestamp::now())
+    }
 }
 
 /// The platform's data folder (XDG base directory specification; Application Support on macOS).

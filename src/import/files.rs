@@ -13,7 +13,7 @@ use crate::{
         fs, stream, text,
     },
     oci::artifact::CarriedFile,
-    report::receipt::File,
+    report::import::File,
 };
 
 /// Looks what stands in `folder` before anything is written: the same file is left alone, another one under

@@ -1,4 +1,4 @@
-//! Into the home store: contents straight from the media, then everything visible in one transaction.
+//! Into the home store: contents straight from the media. The site makes them visible.
 
 use std::sync::{
     Mutex, PoisonError,
@@ -13,39 +13,30 @@ use crate::{
         progress::Progress,
     },
     oci::Descriptor,
-    report::Receipt,
-    store::{Publication, Store},
+    report::import::Counts,
+    store::Store,
 };
 
 /// Room for database pages and folders beside the contents.
 const MARGIN: u64 = 8 << 20;
 
-/// Imports the plan; `receipt` is completed with the counts and kept with what it tells of.
+/// Brings every content of the plan; nobody sees any of it yet.
 pub(super) fn import(
     source: &dyn Source,
     plan: &Plan,
-    store: &Store,
     options: &Options,
     progress: &dyn Progress,
-    receipt: &mut Receipt,
-) -> Result<(), Failures> {
+) -> Result<Counts, Failures> {
+    let store = options.site.store();
     let work = Work::of(plan, |blob| store.has(blob))?;
-    receipt.counts = work.counts;
     fs::require_space(store.home(), work.counts.bytes_written.saturating_add(MARGIN), "the import")?;
-    if options.dry_run {
-        return Ok(());
+    if !options.dry_run {
+        progress.start("importing", work.counts.bytes_written);
+        let brought = bring(source, &work.missing, store, options.workers, progress);
+        progress.finish();
+        brought?;
     }
-    progress.start("importing", work.counts.bytes_written);
-    let brought = bring(source, &work.missing, store, options.workers, progress);
-    progress.finish();
-    brought?;
-    store.publish(&Publication {
-        manifests: plan.manifests.clone(),
-        tags: plan.tags.clone(),
-        bundle: receipt.bundle.sums.hex().to_owned(),
-        receipt: receipt.to_json()?,
-    })?;
-    Ok(())
+    Ok(work.counts)
 }
 
 /// Streams every blob into the store, several at once, in the order of the media.

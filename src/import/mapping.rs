@@ -9,7 +9,7 @@ use crate::{
     },
     bundle::{Artifact, Place},
     oci::reference,
-    report::receipt::Renaming,
+    report::import::Renaming,
 };
 
 /// A table of changed prefixes: repositories below `from` stand below `to`. The longest `from` that fits

@@ -1,16 +1,17 @@
 //! From a verified bundle into a home store or a registry, in one pass.
 //!
-//! 1. `filter.rs` selects artifacts by name and children by platform;
-//! 2. `plan.rs` works out every manifest, tag and content and where it goes (`mapping.rs`), and checks the
-//!    closure of everything: nothing is written for a bundle that cannot be imported whole; `sign.rs` adds the
-//!    site's signatures of images;
-//! 3. `home.rs` streams what is missing from the media into the store and publishes all of it in one
-//!    transaction; or `push.rs` sends it to a registry, children before parents and tags last;
-//! 4. `files.rs` writes carried files out, if asked;
-//! 5. the result is a [`Receipt`].
+//! 1. the site judges the bundle: whether it may come after what came before ([`crate::site`]);
+//! 2. `filter.rs` selects artifacts by name and children by platform; `plan.rs` works out every manifest, tag and
+//!    content and where it goes (`mapping.rs`), and checks the closure of everything: nothing is written for a
+//!    bundle that cannot be imported whole; `sign.rs` adds the site's signatures of images;
+//! 3. `home.rs` streams what is missing from the media into the store; or `push.rs` sends it to a registry,
+//!    children before parents and tags last;
+//! 4. one transaction makes it true: judged again, published, the channel moved, ledger and receipt written;
+//! 5. `files.rs` writes carried files out, if asked.
 //!
 //! Killed anywhere, the destination is what it was or what it was asked to become, and running again
-//! finishes: contents that are there are skipped, and what is visible changes last.
+//! finishes: contents that are there are skipped, and what is visible changes last. What is refused leaves nothing
+//! but a record and a signed receipt of the refusal.
 
 mod files;
 mod filter;
@@ -20,14 +21,13 @@ mod plan;
 mod push;
 mod sign;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use mapping::Mapping;
 
 use self::plan::Plan;
 use crate::{
     base::{
-        clock::Timestamp,
         digest::Digest,
         failure::{Failure, Failures, Reason, Result},
         progress::Progress,
@@ -35,9 +35,10 @@ use crate::{
     bundle::BundleIndex,
     oci::{Descriptor, Platform, reference},
     remote::Client,
-    report::receipt::{Counts, Origin, Receipt},
-    store::Store,
-    trust::Signer,
+    report::import::{Counts, ImportReport, Origin},
+    site::{self, Admission, Admitted, Arrival, Refused, Site, Verdict},
+    store::{Publication, SignedReceipt},
+    trust::{Authority, Chain, PublicKey, Signer},
     verify::{self, VerifiedBundle},
 };
 
@@ -45,7 +46,7 @@ use crate::{
 #[derive(Debug)]
 pub enum Destination {
     /// The store of this site.
-    Home(Store),
+    Home,
     /// Any OCI registry.
     Registry {
         /// Speaks to it.
@@ -71,15 +72,15 @@ impl Destination {
 
     fn prefix(&self) -> &str {
         match self {
-            Self::Home(_) => "",
+            Self::Home => "",
             Self::Registry { prefix, .. } => prefix,
         }
     }
 
-    /// As the receipt names it.
+    /// As the report names it.
     fn name(&self) -> String {
         match self {
-            Self::Home(_) => "home".to_owned(),
+            Self::Home => "home".to_owned(),
             Self::Registry { host, prefix, .. } if prefix.is_empty() => host.clone(),
             Self::Registry { host, prefix, .. } => format!("{host}/{prefix}"),
         }
@@ -89,6 +90,8 @@ impl Destination {
 /// What to import, and how.
 #[derive(Debug)]
 pub struct Options {
+    /// Who imports: what it believes and remembers decides, and it keeps what happened.
+    pub site: Site,
     /// Where to.
     pub destination: Destination,
     /// Platforms wanted; empty means all.
@@ -105,8 +108,6 @@ pub struct Options {
     pub dry_run: bool,
     /// Contents under way at once, at least 1.
     pub workers: usize,
-    /// Time for the receipt.
-    pub now: Timestamp,
 }
 
 /// What an import reads from: a verified bundle, and in tests of this module something simpler.
@@ -128,40 +129,117 @@ impl Source for VerifiedBundle {
     }
 }
 
+/// An import that is done, or would be.
+#[derive(Debug)]
+pub struct Done {
+    /// What is reported.
+    pub report: ImportReport,
+    /// What the site decided.
+    pub verdict: Verdict,
+    /// The signed receipt; none of a dry run.
+    pub receipt: Option<SignedReceipt>,
+}
+
+/// A refusal, and the signed receipt of it where one could be made.
+#[derive(Debug)]
+pub struct Refusal {
+    /// Why.
+    pub failures: Failures,
+    /// The signed receipt.
+    pub receipt: Option<SignedReceipt>,
+}
+
+impl From<Failures> for Refusal {
+    fn from(failures: Failures) -> Self {
+        Self { failures, receipt: None }
+    }
+}
+
+/// Opens the bundle in `dir` and imports it. The site's pinned trust document decides who must have signed it; only
+/// where there is none, single `keys` do.
+///
+/// # Errors
+/// Those of [`verify::open`] and [`run`]; [`Reason::TrustPinned`] for keys where a document is pinned.
+pub fn from_media(
+    dir: &Path,
+    keys: &[PublicKey],
+    options: &Options,
+    progress: &dyn Progress,
+) -> Result<Done, Refusal> {
+    let authority = match options.site.chain().map_err(Failures::from)? {
+        Some(_) if !keys.is_empty() => return Err(Failures::from(site::judge::only_the_chain()).into()),
+        Some(chain) => Authority::Chain(chain),
+        None => Authority::Keys(keys.to_vec()),
+    };
+    match verify::open(dir, &authority) {
+        Ok(bundle) => run(&bundle, options, progress),
+        // Nobody to believe: that is not the bundle's fault.
+        Err(failures) if failures.list().iter().any(|failure| failure.reason == Reason::NoKey) => {
+            Err(failures.into())
+        }
+        Err(failures) => Err(refused(options, verify::identity(dir).ok().as_ref(), None, failures)),
+    }
+}
+
 /// Imports `bundle`: everything that the options select, or nothing that anybody could see.
 ///
 /// The bundle need not have been through [`verify::check`]: its documents and the edges of its volumes are
 /// checked first, and its contents while they flow, so that the media are read once. Blocks; for a registry it runs its own executor, so it must not be called
 /// from one.
-pub fn run(bundle: &VerifiedBundle, options: &Options, progress: &dyn Progress) -> Result<Receipt, Failures> {
-    verify::check_documents(bundle)?;
-    verify::check_edges(bundle)?;
-    let origin = Origin {
-        name: bundle.index().name.clone(),
-        version: bundle.index().version.clone(),
-        channel: bundle.index().channel.clone(),
-        epoch: bundle.index().epoch,
-        sequence: bundle.index().sequence,
-        sums: bundle.sums_digest().clone(),
-        signers: bundle.signers().to_vec(),
+///
+/// # Errors
+/// Those of [`Site::judge`], [`verify::check`], and of the destination.
+pub fn run(bundle: &VerifiedBundle, options: &Options, progress: &dyn Progress) -> Result<Done, Refusal> {
+    let arrival = Arrival {
+        header: bundle.header(),
+        sums: bundle.sums_digest(),
+        signers: bundle.signers(),
+        chain: bundle.chain(),
     };
-    import(bundle, origin, options, progress)
+    let checked = || {
+        let verdict = options.site.judge(&arrival)?;
+        verify::check_documents(bundle)?;
+        verify::check_edges(bundle)?;
+        import(bundle, &arrival, verdict, options, progress)
+    };
+    checked().map_err(|failures: Failures| refused(options, Some(arrival.sums), Some(arrival), failures))
+}
+
+/// Keeps a refusal. Where that fails, both are told.
+fn refused(
+    options: &Options,
+    sums: Option<&Digest>,
+    arrival: Option<Arrival<'_>>,
+    failures: Failures,
+) -> Refusal {
+    if options.dry_run {
+        return failures.into();
+    }
+    match options.site.refuse(&Refused { action: "import", sums, arrival, failures: &failures }) {
+        Ok(receipt) => Refusal { failures, receipt },
+        Err(failure) => failures.and(failure).into(),
+    }
 }
 
 fn import(
     source: &dyn Source,
-    origin: Origin,
+    arrival: &Arrival<'_>,
+    verdict: Verdict,
     options: &Options,
     progress: &dyn Progress,
-) -> Result<Receipt, Failures> {
+) -> Result<Done, Failures> {
     let plan = Plan::make(source, options)?;
     let source = &sign::WithMade { source, made: &plan.made };
     let files = options.files_to.as_deref().map(|folder| files::check(&plan, folder)).transpose()?;
-    let mut receipt = Receipt {
+    let mut report = ImportReport {
         schema: 1,
-        time: options.now.to_string(),
+        time: options.site.now().to_string(),
         dry_run: options.dry_run,
-        bundle: origin,
+        site: verdict.site.clone(),
+        trust_version: arrival.chain.map(Chain::version),
+        again: verdict.judgement.again,
+        warnings: verdict.judgement.warnings.clone(),
+        bundle: origin(arrival),
         destination: options.destination.name(),
         names: options.names.clone(),
         platforms: options.platforms.iter().map(ToString::to_string).collect(),
@@ -172,16 +250,36 @@ fn import(
         files: files.clone().unwrap_or_default(),
         counts: Counts::default(),
     };
-    match &options.destination {
-        Destination::Home(store) => home::import(source, &plan, store, options, progress, &mut receipt)?,
+    report.counts = match &options.destination {
+        Destination::Home => home::import(source, &plan, options, progress)?,
         Destination::Registry { client, host, .. } => {
-            receipt.counts = push::import(source, &plan, client, host, options, progress)?;
+            push::import(source, &plan, client, host, options, progress)?
         }
+    };
+    if options.dry_run {
+        return Ok(Done { report, verdict, receipt: None });
     }
-    if let (Some(folder), Some(files), false) = (&options.files_to, files, options.dry_run) {
+    let publication = Publication { manifests: plan.manifests.clone(), tags: plan.tags.clone() };
+    let publication = matches!(options.destination, Destination::Home).then_some(&publication);
+    let admitted = options.site.admit(&Admission { arrival: *arrival, publication, report })?;
+    if let (Some(folder), Some(files)) = (&options.files_to, files) {
         files::write(source, &plan, folder, &files)?;
     }
-    Ok(receipt)
+    let Admitted { report, receipt, verdict } = admitted;
+    Ok(Done { report, verdict, receipt: Some(receipt) })
+}
+
+fn origin(arrival: &Arrival<'_>) -> Origin {
+    let header = arrival.header;
+    Origin {
+        name: header.name.clone(),
+        version: header.version.clone(),
+        channel: header.channel.clone(),
+        epoch: header.epoch,
+        sequence: header.sequence,
+        sums: arrival.sums.clone(),
+        signers: arrival.signers.to_vec(),
+    }
 }
 
 /// What is there already and what is not.

@@ -22,14 +22,14 @@ use crate::{
         graph::Graph,
         media_type, reference,
     },
-    report::receipt::Entry,
+    report::import::Entry,
     store::{PublishedManifest, PublishedTag},
 };
 
 /// The whole plan.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    /// For the receipt.
+    /// For the report.
     pub(super) entries: Vec<Entry>,
     /// Names of artifacts that the filters left out.
     pub(super) not_selected: Vec<String>,
@@ -156,7 +156,7 @@ impl Planner<'_> {
             signatures: Vec::new(),
         });
         if self.signatures.is_some() && artifact.kind == ArtifactKind::Image {
-            self.to_sign(artifact, &target.repository, &own, &graph)?;
+            self.note_unsigned(artifact, &target.repository, &own, &graph)?;
         }
         self.place(graph, &target.repository, &absent)
     }

@@ -24,7 +24,7 @@ use crate::{
     },
     oci::{Descriptor, Reference, media_type},
     remote::Client,
-    report::receipt::Counts,
+    report::import::Counts,
     store::{PublishedManifest, PublishedTag},
 };
 

@@ -29,7 +29,7 @@ pub(super) struct Unsigned {
 
 impl Planner<'_> {
     /// Notes the manifests `own` of the artifact that was planned last.
-    pub(super) fn to_sign(
+    pub(super) fn note_unsigned(
         &mut self,
         artifact: &Artifact,
         repository: &str,
@@ -39,7 +39,7 @@ impl Planner<'_> {
         let entry = self.plan.entries.len().saturating_sub(1);
         let name = match &self.options.destination {
             // Inside, clients still ask for the original name; where they are sent is the mirror's matter.
-            Destination::Home(_) => Reference::parse(&artifact.name)?.name(),
+            Destination::Home => Reference::parse(&artifact.name)?.name(),
             Destination::Registry { host, .. } => format!("{host}/{repository}"),
         };
         for (subject, _) in own.iter().filter_map(|digest| graph.manifests.get(digest)) {

@@ -9,10 +9,10 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    base::progress::Silent,
-    bundle::{Artifact, ArtifactKind, Blob, Encoding, Referrer},
+    base::{clock::Timestamp, progress::Silent},
+    bundle::{Artifact, ArtifactKind, Blob, Encoding, Referrer, SumsHeader},
     oci::{Document, media_type},
-    store::Target,
+    store::{Store, Target},
     trust::{Algorithm, PrivateKey},
 };
 
@@ -128,7 +128,8 @@ impl Memory {
 
 fn options(store: &Store) -> Options {
     Options {
-        destination: Destination::Home(store.clone()),
+        site: Site::new(store.clone(), Timestamp::from_seconds(0).unwrap()),
+        destination: Destination::Home,
         platforms: vec![],
         names: vec![],
         mapping: Mapping::default(),
@@ -136,7 +137,6 @@ fn options(store: &Store) -> Options {
         sign_key: None,
         dry_run: false,
         workers: 3,
-        now: Timestamp::from_seconds(0).unwrap(),
     }
 }
 
@@ -146,20 +146,26 @@ fn home() -> (tempfile::TempDir, Store) {
     (dir, store)
 }
 
-fn go(bundle: &Memory, options: &Options) -> Result<Receipt, Failures> {
-    let origin = Origin {
+fn go(bundle: &Memory, options: &Options) -> Result<ImportReport, Failures> {
+    let header = SumsHeader {
         name: "edge".into(),
         version: "1".into(),
         channel: "c".into(),
         epoch: 1,
         sequence: 1,
-        sums: Digest::of(b"sums"),
-        signers: Vec::new(),
+        created: Timestamp::from_seconds(0).unwrap(),
+        previous: None,
+        site: None,
+        trust: 0,
+        expires: None,
     };
-    import(bundle, origin, options, &Silent)
+    let sums = Digest::of(b"sums");
+    let arrival = Arrival { header: &header, sums: &sums, signers: &[], chain: None };
+    let verdict = options.site.judge(&arrival)?;
+    import(bundle, &arrival, verdict, options, &Silent).map(|done| done.report)
 }
 
-fn reason(result: Result<Receipt, Failures>) -> Reason {
+fn reason(result: Result<ImportReport, Failures>) -> Reason {
     result.unwrap_err().list()[0].reason
 }
 
@@ -167,7 +173,7 @@ fn reason(result: Result<Receipt, Failures>) -> Reason {
 fn everything_arrives_and_a_second_run_brings_nothing() {
     let (_dir, store) = home();
     let (bundle, [index, amd, arm, signature]) = Memory::usual();
-    let receipt = go(&bundle, &options(&store)).unwrap();
+    let report = go(&bundle, &options(&store)).unwrap();
     let repository = "docker.io/library/nginx";
     for target in [Target::Tag("1.27".into()), Target::Digest(index.clone())] {
         assert_eq!(store.manifest(repository, &target).unwrap().unwrap().digest, index);
@@ -180,17 +186,17 @@ fn everything_arrives_and_a_second_run_brings_nothing() {
     assert_eq!(referrers[0].descriptor.digest, signature);
     assert_eq!(store.repositories(None, 9).unwrap().len(), 3);
     assert!(store.tags("files/tool", None, 9).unwrap().unwrap().contains(&"2.0".to_owned()));
-    assert_eq!(receipt.counts.blobs_skipped, 0);
-    assert_eq!(receipt.counts.blobs_written, bundle.blobs.len());
-    assert_eq!(receipt.artifacts[0].referrers, [signature]);
-    assert_eq!(store.receipts().unwrap(), [receipt.to_json().unwrap()]);
+    assert_eq!(report.counts.blobs_skipped, 0);
+    assert_eq!(report.counts.blobs_written, bundle.blobs.len());
+    assert_eq!(report.artifacts[0].referrers, [signature]);
+    assert_eq!(store.reports().unwrap(), [report.to_json().unwrap()]);
 
     bundle.streamed.store(0, Ordering::Relaxed);
     let again = go(&bundle, &options(&store)).unwrap();
     assert_eq!((again.counts.blobs_written, again.counts.bytes_written), (0, 0));
-    assert_eq!(again.counts.bytes_skipped, receipt.counts.bytes_written);
+    assert_eq!(again.counts.bytes_skipped, report.counts.bytes_written);
     assert_eq!(bundle.streamed.load(Ordering::Relaxed), 0);
-    assert_eq!(again.artifacts, receipt.artifacts);
+    assert_eq!(again.artifacts, report.artifacts);
 }
 
 #[test]
@@ -199,10 +205,10 @@ fn a_dry_run_counts_and_touches_nothing() {
     let (bundle, _) = Memory::usual();
     let files = dir.path().join("out");
     let dry = Options { dry_run: true, files_to: Some(files.clone()), ..options(&store) };
-    let receipt = go(&bundle, &dry).unwrap();
-    assert_eq!(receipt.counts.blobs_written, bundle.blobs.len());
-    assert!(receipt.dry_run && receipt.files.len() == 1);
-    assert!(store.repositories(None, 9).unwrap().is_empty() && store.receipts().unwrap().is_empty());
+    let report = go(&bundle, &dry).unwrap();
+    assert_eq!(report.counts.blobs_written, bundle.blobs.len());
+    assert!(report.dry_run && report.files.len() == 1);
+    assert!(store.repositories(None, 9).unwrap().is_empty() && store.reports().unwrap().is_empty());
     assert!(!files.exists());
 }
 
@@ -211,8 +217,8 @@ fn platforms_leave_the_index_as_it_is_and_say_what_is_absent() {
     let (_dir, store) = home();
     let (bundle, [index, amd, arm, signature]) = Memory::usual();
     let narrowed = Options { platforms: vec![Platform::parse("linux/amd64").unwrap()], ..options(&store) };
-    let receipt = go(&bundle, &narrowed).unwrap();
-    let entry = &receipt.artifacts[0];
+    let report = go(&bundle, &narrowed).unwrap();
+    let entry = &report.artifacts[0];
     assert_eq!((entry.digest.clone(), entry.platforms.join(",")), (index.clone(), "linux/amd64".to_owned()));
     assert_eq!((&entry.absent, &entry.dropped_referrers), (&vec![arm.clone()], &vec![signature]));
     let repository = "docker.io/library/nginx";
@@ -232,9 +238,9 @@ fn filters_that_select_nothing_are_mistakes() {
         names: names.iter().map(|&name| name.to_owned()).collect(),
         ..options(&store)
     };
-    let receipt = go(&bundle, &named(&["*/web:*", "files/*"])).unwrap();
-    assert_eq!(receipt.artifacts.len(), 2);
-    assert_eq!(receipt.not_selected, ["docker.io/library/nginx:1.27"]);
+    let report = go(&bundle, &named(&["*/web:*", "files/*"])).unwrap();
+    assert_eq!(report.artifacts.len(), 2);
+    assert_eq!(report.not_selected, ["docker.io/library/nginx:1.27"]);
     assert_eq!(reason(go(&bundle, &named(&["files/*", "nginx"]))), Reason::FilterMatchesNothing);
     let platforms = ["linux/amd64", "linux/s390x"].iter().filter_map(|one| Platform::parse(one)).collect();
     let unmet = Options { platforms, ..options(&store) };
@@ -246,8 +252,8 @@ fn mapped_names_may_not_meet() {
     let (_dir, store) = home();
     let (mut bundle, [index, ..]) = Memory::usual();
     let mapping = |table: &[&str]| Options { mapping: Mapping::parse(table).unwrap(), ..options(&store) };
-    let receipt = go(&bundle, &mapping(&["docker.io/library=base"])).unwrap();
-    assert_eq!(receipt.artifacts[0].target, "base/nginx:1.27");
+    let report = go(&bundle, &mapping(&["docker.io/library=base"])).unwrap();
+    assert_eq!(report.artifacts[0].target, "base/nginx:1.27");
     assert_eq!(store.manifest("base/nginx", &Target::Tag("1.27".into())).unwrap().unwrap().digest, index);
     let other = bundle.image(b"other", None, None);
     bundle.artifact(ArtifactKind::Image, "quay.io/nginx:1.27", &other);
@@ -288,7 +294,7 @@ fn what_is_not_whole_publishes_nothing() {
     let (mut bundle, _) = Memory::usual();
     bundle.index.blobs.iter_mut().find(|blob| blob.digest == layer).unwrap().size += 1;
     assert_eq!(reason(go(&bundle, &options(&store))), Reason::SizeMismatch);
-    assert!(store.repositories(None, 9).unwrap().is_empty() && store.receipts().unwrap().is_empty());
+    assert!(store.repositories(None, 9).unwrap().is_empty() && store.reports().unwrap().is_empty());
     // The rerun with a good copy finishes.
     let (bundle, _) = Memory::usual();
     go(&bundle, &options(&store)).unwrap();

@@ -1,14 +1,19 @@
 //! What commands say and documents for people, as plain data; how results are shown is `cli::ui`'s business.
 
+pub mod custody;
+pub mod import;
 pub mod inventory;
 pub mod receipt;
 pub mod recipe;
 mod results;
+pub mod site;
 pub mod trust;
 
+pub use import::ImportReport;
 pub use receipt::Receipt;
 pub use results::{
-    ArtifactLine, BuildReport, Change, DiffReport, InitReport, InspectReport, KeyReport, LockReport,
-    PlanLine, PlanReport, VerifyReport, VolumeLine,
+    ArtifactLine, BuildReport, Change, CheckLine, DiffReport, DoctorReport, Here, InitReport, InspectReport,
+    KeyReport, LastSigned, LockReport, PlanLine, PlanReport, SignKeyLine, SignReport, VerifyReport,
+    VolumeLine,
 };
 pub use trust::TrustReport;

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::Path};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::Store;
+use super::{Change, Store};
 use crate::{
     base::{
         digest::Digest,
@@ -14,10 +14,8 @@ use crate::{
     oci::Descriptor,
 };
 
-/// Version of the schema, kept in SQLite's `user_version`.
-const SCHEMA_VERSION: i64 = 1;
-
-const SCHEMA: &str = "
+/// Repositories, tags, manifests and their edges, and what was reported of each import.
+pub(super) const SCHEMA: &str = "
     CREATE TABLE manifests (
         repository    TEXT NOT NULL,
         digest        TEXT NOT NULL,
@@ -48,17 +46,13 @@ const SCHEMA: &str = "
     ) STRICT;
 ";
 
-/// Everything that one import makes visible, in one transaction.
+/// What one import makes visible.
 #[derive(Debug, Clone, Default)]
 pub struct Publication {
     /// Manifests with what they need.
     pub manifests: Vec<PublishedManifest>,
     /// Tags; an existing tag moves.
     pub tags: Vec<PublishedTag>,
-    /// Digest of the bundle's `SHA256SUMS`.
-    pub bundle: String,
-    /// The receipt, as JSON.
-    pub receipt: String,
 }
 
 /// A manifest in a repository.
@@ -98,101 +92,35 @@ pub struct ReferrerRow {
     pub descriptor: Descriptor,
 }
 
-/// The name of the database in the home.
-const FILE: &str = "sealift.db";
-
-/// Opens the database of `home`. One process at a time: the change of a new database to its journal mode
-/// does not wait for others, it fails.
-pub(super) fn open(home: &Path) -> Result<Connection> {
-    let cannot_lock = |error: std::io::Error| fs::failure(home, "lock", &error);
-    let turn = std::fs::File::open(home).map_err(cannot_lock)?;
-    turn.lock().map_err(cannot_lock)?;
-    open_alone(&home.join(FILE))
-}
-
-fn open_alone(path: &Path) -> Result<Connection> {
-    let at = |error: rusqlite::Error| failure(path, &error);
-    let log = path.with_extension("db-wal").metadata().is_ok_and(|log| log.len() > 0);
-    let database = Connection::open(path).map_err(at)?;
-    database.busy_timeout(std::time::Duration::from_secs(30)).map_err(at)?;
-    let journal = journal_mode(&database).map_err(at)?;
-    if journal != "wal" {
-        let message = format!("the database cannot be put into WAL mode, it stays in mode {journal}");
-        return Err(Failure::new(Reason::Database, path.display(), message)
-            .hint("use a disk of this machine, no network file system, and run the command again"));
-    }
-    if log {
-        // Left by a process that ended early, or shared with one at work. If a sync of it failed, the system
-        // shows what the disk does not have, and no later sync mends that (C04): bring it over, begin anew.
-        database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_busy| Ok(())).map_err(at)?;
-    }
-    database.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;").map_err(at)?;
-    let version =
-        |database: &Connection| database.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
-    if version(&database).map_err(at)? == 0 {
-        // Another process may be doing the same: look again under the write lock.
-        database.execute_batch("BEGIN IMMEDIATE").map_err(at)?;
-        if version(&database).map_err(at)? == 0 {
-            database.execute_batch(SCHEMA).map_err(at)?;
-            database.execute_batch(&format!("PRAGMA user_version = {SCHEMA_VERSION}")).map_err(at)?;
-        }
-        database.execute_batch("COMMIT").map_err(at)?;
-    }
-    let found = version(&database).map_err(at)?;
-    if found != SCHEMA_VERSION {
-        let message = format!("the database has schema {found}, this sealift knows {SCHEMA_VERSION}");
-        return Err(Failure::new(Reason::FormatVersion, path.display(), message)
-            .hint("use the sealift version that wrote it, or a newer one"));
-    }
-    Ok(database)
-}
-
-/// Asks for the write-ahead log, and tells which mode there is then: that the disk refused is no error to
-/// SQLite. In any other mode a commit ends with the removal of a file, which a power cut can undo (P8).
-fn journal_mode(database: &Connection) -> rusqlite::Result<String> {
-    // The mode changes with the end of the statement, not with its first row.
-    let mut statement = database.prepare("PRAGMA journal_mode = WAL")?;
-    let modes = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
-    Ok(modes.into_iter().next_back().unwrap_or_default())
-}
-
-fn failure(path: &Path, error: &rusqlite::Error) -> Failure {
-    let reason = match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::DiskFull) => Reason::DiskFull,
-        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => Reason::LockHeld,
-        Some(rusqlite::ErrorCode::PermissionDenied | rusqlite::ErrorCode::ReadOnly) => {
-            Reason::PermissionDenied
-        }
-        _ => Reason::Database,
-    };
-    let hint = match reason {
-        Reason::LockHeld => "another sealift is at work in this home: wait for it, then run again",
-        _ => "check disk space, owner and mode of the home folder, then run the command again",
-    };
-    Failure::new(reason, path.display(), error).hint(hint)
-}
-
-impl Store {
-    fn database<T>(&self, work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Result<T> {
-        let mut database = self.inner.database.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        work(&mut database).map_err(|error| failure(&self.home().join(FILE), &error))
-    }
-
-    /// Publishes all or nothing, durably. Fails with [`Reason::BlobMissing`] before any change when a manifest's
-    /// closure is not whole.
+impl Change<'_> {
+    /// Publishes all of it. Fails with [`Reason::BlobMissing`] when a manifest's closure is not whole.
     pub fn publish(&self, publication: &Publication) -> Result<()> {
         for manifest in &publication.manifests {
             for blob in contents(manifest) {
-                if self.size_of(&blob.digest)? != Some(blob.size) {
+                if self.store.size_of(&blob.digest)? != Some(blob.size) {
                     let message = format!("{} needs it, the store does not have it", manifest.root.digest);
                     return Err(Failure::new(Reason::BlobMissing, &blob.digest, message));
                 }
             }
         }
         self.settle(publication)?;
-        self.record(publication)?;
-        // SQLite ignores it when the folder of its log cannot be synced.
-        fs::sync_dir(self.home())
+        self.query(|database| {
+            publication.manifests.iter().try_for_each(|manifest| insert_manifest(database, manifest))
+        })?;
+        if let Some(child) = self.query(|database| missing_child(database, publication))? {
+            let message = "an index lists it, but it is neither present nor recorded as absent";
+            return Err(Failure::new(Reason::BlobMissing, child, message));
+        }
+        self.query(|database| {
+            for tag in &publication.tags {
+                database
+                    .prepare_cached(
+                        "INSERT OR REPLACE INTO tags (repository, tag, digest) VALUES (?1, ?2, ?3)",
+                    )?
+                    .execute(params![tag.repository, tag.tag, tag.digest.to_string()])?;
+            }
+            Ok(())
+        })
     }
 
     /// Makes durable that the contents are there under their names. Whoever brought them may have been killed
@@ -201,8 +129,8 @@ impl Store {
         let mut folders = BTreeSet::new();
         for manifest in &publication.manifests {
             for blob in contents(manifest) {
-                if !self.blob_in(&manifest.repository, &blob.digest)? {
-                    let path = self.blob_path(&blob.digest);
+                if !self.query(|database| blob_in(database, &manifest.repository, &blob.digest))? {
+                    let path = self.store.blob_path(&blob.digest);
                     folders.extend(path.ancestors().skip(1).take(3).map(Path::to_owned));
                 }
             }
@@ -210,43 +138,19 @@ impl Store {
         folders.iter().try_for_each(|folder| fs::sync_dir(folder))
     }
 
-    fn record(&self, publication: &Publication) -> Result<()> {
-        let missing_child = self.database(|database| {
-            let transaction = database.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-            for manifest in &publication.manifests {
-                insert_manifest(&transaction, manifest)?;
-            }
-            for manifest in &publication.manifests {
-                for child in &manifest.children {
-                    let known = transaction
-                        .prepare_cached("SELECT 1 FROM manifests WHERE repository = ?1 AND digest = ?2")?
-                        .exists(params![manifest.repository, child.to_string()])?;
-                    if !known {
-                        return Ok(Some(child.clone()));
-                    }
-                }
-            }
-            for tag in &publication.tags {
-                transaction
-                    .prepare_cached(
-                        "INSERT OR REPLACE INTO tags (repository, tag, digest) VALUES (?1, ?2, ?3)",
-                    )?
-                    .execute(params![tag.repository, tag.tag, tag.digest.to_string()])?;
-            }
-            transaction.execute(
-                "INSERT INTO receipts (bundle, receipt) VALUES (?1, ?2)",
-                params![publication.bundle, publication.receipt],
-            )?;
-            transaction.commit()?;
-            Ok(None)
-        })?;
-        missing_child.map_or(Ok(()), |child| {
-            Err(Failure::new(
-                Reason::BlobMissing,
-                child,
-                "an index lists it, but it is neither present nor recorded as absent",
-            ))
+    /// Keeps what was reported of an import.
+    pub fn report(&self, bundle: &Digest, report: &str) -> Result<()> {
+        self.query(|database| {
+            let insert = "INSERT INTO receipts (bundle, receipt) VALUES (?1, ?2)";
+            database.execute(insert, params![bundle.hex(), report]).map(drop)
         })
+    }
+}
+
+impl Store {
+    /// Publishes all or nothing, and nothing else; see [`Change::publish`].
+    pub fn publish(&self, publication: &Publication) -> Result<()> {
+        self.change(|change| change.publish(publication))
     }
 
     /// The manifest that a tag or digest leads to in a repository.
@@ -262,26 +166,19 @@ impl Store {
                 digest.to_string(),
             ),
         };
-        self.database(|database| {
+        self.query(|database| {
             database.prepare_cached(sql)?.query_row(params![repository, value], descriptor_row).optional()
         })
     }
 
     /// Whether a repository publishes this blob (config, layer or manifest).
     pub fn blob_in(&self, repository: &str, digest: &Digest) -> Result<bool> {
-        self.database(|database| {
-            database
-                .prepare_cached(
-                    "SELECT 1 FROM blobs WHERE repository = ?1 AND digest = ?2
-                     UNION ALL SELECT 1 FROM manifests WHERE repository = ?1 AND digest = ?2",
-                )?
-                .exists(params![repository, digest.to_string()])
-        })
+        self.query(|database| blob_in(database, repository, digest))
     }
 
     /// Tags of a repository in byte order, after `last`, at most `limit`; `None` for an unknown repository.
     pub fn tags(&self, repository: &str, last: Option<&str>, limit: usize) -> Result<Option<Vec<String>>> {
-        self.database(|database| {
+        self.query(|database| {
             let known = database
                 .prepare_cached("SELECT 1 FROM manifests WHERE repository = ?1")?
                 .exists([repository])?;
@@ -300,7 +197,7 @@ impl Store {
 
     /// Repositories in byte order, after `last`, at most `limit`.
     pub fn repositories(&self, last: Option<&str>, limit: usize) -> Result<Vec<String>> {
-        self.database(|database| {
+        self.query(|database| {
             database
                 .prepare_cached(
                     "SELECT DISTINCT repository FROM manifests WHERE repository > ?1 ORDER BY repository LIMIT ?2",
@@ -321,7 +218,7 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<ReferrerRow>> {
         let last = last.map_or_else(String::new, ToString::to_string);
-        self.database(|database| {
+        self.query(|database| {
             database
                 .prepare_cached(
                     "SELECT media_type, digest, size, artifact_type, annotations FROM manifests
@@ -342,9 +239,9 @@ impl Store {
         })
     }
 
-    /// The receipts of every import, oldest first.
-    pub fn receipts(&self) -> Result<Vec<String>> {
-        self.database(|database| {
+    /// What was reported of every import, oldest first.
+    pub fn reports(&self) -> Result<Vec<String>> {
+        self.query(|database| {
             database
                 .prepare_cached("SELECT receipt FROM receipts ORDER BY number")?
                 .query_map([], |row| row.get(0))?
@@ -365,6 +262,30 @@ pub enum Target {
 /// The manifest itself, its config and its layers.
 fn contents(manifest: &PublishedManifest) -> impl Iterator<Item = &Descriptor> {
     std::iter::once(&manifest.root).chain(&manifest.blobs)
+}
+
+fn blob_in(database: &Connection, repository: &str, digest: &Digest) -> rusqlite::Result<bool> {
+    database
+        .prepare_cached(
+            "SELECT 1 FROM blobs WHERE repository = ?1 AND digest = ?2
+             UNION ALL SELECT 1 FROM manifests WHERE repository = ?1 AND digest = ?2",
+        )?
+        .exists(params![repository, digest.to_string()])
+}
+
+/// A child that an index of `publication` needs and that its repository does not have.
+fn missing_child(database: &Connection, publication: &Publication) -> rusqlite::Result<Option<Digest>> {
+    for manifest in &publication.manifests {
+        for child in &manifest.children {
+            let known = database
+                .prepare_cached("SELECT 1 FROM manifests WHERE repository = ?1 AND digest = ?2")?
+                .exists(params![manifest.repository, child.to_string()])?;
+            if !known {
+                return Ok(Some(child.clone()));
+            }
+        }
+    }
+    Ok(None)
 }
 
 fn insert_manifest(database: &Connection, manifest: &PublishedManifest) -> rusqlite::Result<()> {
@@ -401,7 +322,7 @@ fn descriptor_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Descriptor> {
     Ok(Descriptor::new(row.get::<_, String>(0)?, digest, u64::try_from(size).unwrap_or_default()))
 }
 
-fn as_sql(limit: usize) -> i64 {
+pub(super) fn as_sql(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
@@ -425,7 +346,7 @@ mod tests {
             children: vec![],
         };
         let tags = vec![PublishedTag { repository: manifest.repository.clone(), tag: tag.into(), digest }];
-        Publication { manifests: vec![manifest], tags, bundle: "b".into(), receipt: "{}".into() }
+        Publication { manifests: vec![manifest], tags }
     }
 
     #[test]
@@ -451,7 +372,6 @@ mod tests {
         assert_eq!((of_type("type"), of_type("other")), (1, 0));
         let last = Some(&referrers[0].descriptor.digest);
         assert!(store.referrers(repository, &Digest::of(b"subject"), None, last, 9).unwrap().is_empty());
-        assert_eq!(store.receipts().unwrap().len(), 3);
     }
 
     #[test]
@@ -465,6 +385,5 @@ mod tests {
         blob_gone.manifests[0].children.push(Digest::of(b"child"));
         assert_eq!(store.publish(&blob_gone).unwrap_err().reason, Reason::BlobMissing);
         assert!(store.repositories(None, 9).unwrap().is_empty());
-        assert!(store.receipts().unwrap().is_empty());
     }
 }

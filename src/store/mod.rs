@@ -2,17 +2,29 @@
 //!
 //! ```text
 //! HOME/
-//!   sealift.db                 SQLite: tags, manifests, edges, receipts            (metadata.rs)
+//!   sealift.db                 SQLite                                              (database.rs)
+//!                                what is published: tags, manifests, edges         (metadata.rs)
+//!                                what the site knows: trust, channels, overrides   (site.rs)
+//!                                what happened: the ledger, signed receipts        (ledger.rs, receipts.rs)
+//!                                what each key signed last                         (signed.rs)
+//!   keys/importer.pem          the key that signs receipts; `crate::site` makes it
 //!   blobs/sha256/ab/<hex>      content, complete and synced, never changed         (blobs.rs)
 //!   staging/<alg>-<hex>.part   content under way; kept for the next run            (blobs.rs)
 //! ```
 //!
 //! Invariants: a file under `blobs/` is whole and matched its digest when it was put there; a manifest is
-//! published only in a transaction that found its whole closure. The connected side uses the same folder
+//! published only in a transaction that found its whole closure; what one command changes, one [`Change`]
+//! makes true together, with the lines of the ledger that tell of it. The connected side uses the same folder
 //! as its cache and publishes nothing.
 
 mod blobs;
+mod database;
+pub mod examine;
+mod ledger;
 mod metadata;
+mod receipts;
+mod signed;
+mod site;
 
 use std::{
     path::{Path, PathBuf},
@@ -20,7 +32,11 @@ use std::{
 };
 
 pub use blobs::BlobWriter;
+pub use database::{Change, State};
 pub use metadata::{Publication, PublishedManifest, PublishedTag, ReferrerRow, Target};
+pub use receipts::SignedReceipt;
+pub use signed::Signed;
+pub use site::{Channel, HeldOverride, Imported, Settings, SiteRow};
 
 use crate::base::{failure::Result, fs};
 
@@ -42,7 +58,7 @@ impl Store {
         for folder in [home, &home.join("blobs"), &home.join("staging")] {
             fs::create_dir(folder, true)?;
         }
-        let database = metadata::open(home)?;
+        let database = database::open(home)?;
         let store = Self { inner: Arc::new(Inner { home: home.to_owned(), database: Mutex::new(database) }) };
         store.sweep_staging();
         Ok(store)

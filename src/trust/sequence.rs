@@ -41,6 +41,29 @@ pub struct Memory {
     pub beacon: Option<Position>,
     /// Two bundles of one sequence that were seen; nothing is imported until an override says which is right.
     pub frozen: Option<(Digest, Digest)>,
+    /// Epoch and sequence before which nothing is taken: told by people whose site lost its memory.
+    pub at_least: Option<(u64, u64)>,
+}
+
+impl Memory {
+    /// Another bundle that is known at this very place: somebody signed two (T14).
+    pub fn contradiction(&self, here: &Position) -> Option<&Position> {
+        let place = |other: &&Position| (other.epoch, other.sequence) == (here.epoch, here.sequence);
+        let known = self.last.iter().chain(&self.history).chain(&self.beacon);
+        known.filter(place).find(|other| other.bundle != here.bundle)
+    }
+
+    /// Whether `newest` is newer than everything that was imported.
+    pub fn is_behind(&self, newest: &Position) -> bool {
+        let place = |position: &Position| (position.epoch, position.sequence);
+        self.last.as_ref().is_none_or(|last| place(last) < place(newest))
+    }
+
+    /// The last sequence of an epoch, as far as it is known.
+    fn newest_of(&self, epoch: u64) -> Option<u64> {
+        let told = self.at_least.filter(|told| told.0 == epoch).map(|told| told.1);
+        self.last.as_ref().filter(|last| last.epoch == epoch).map(|last| last.sequence).max(told)
+    }
 }
 
 /// A bundle that asks to be imported. Its signatures hold.
@@ -196,26 +219,24 @@ impl Judge<'_> {
     /// T13, T14: never back, and one sequence is one bundle.
     fn sequence(&mut self, memory: &Memory) -> Result<()> {
         let here = &self.candidate.position;
-        let known = memory.last.iter().chain(&memory.history).chain(&memory.beacon);
-        let known: Vec<&Position> = known.filter(|other| other.epoch == here.epoch).collect();
         if memory.last.as_ref() == Some(here) {
             self.judgement.again = true;
             return Ok(());
         }
-        if let Some(other) =
-            known.iter().find(|other| other.sequence == here.sequence && other.bundle != here.bundle)
-        {
+        if let Some(other) = memory.contradiction(here) {
             let message = format!(
-                "sequence {} is known here as {}, this bundle is {}: the channel is frozen now",
+                "sequence {} is known here as {}, this bundle is {}",
                 here.sequence, other.bundle, here.bundle
             );
-            let hint = "somebody signed two bundles of one sequence: tell the sender by another way, with both digests";
+            let hint = "somebody signed two bundles of one sequence, and the channel is frozen until an override says which is right: tell the sender by another way, with both digests";
             self.refuse(Effect::Equivocation, Reason::Equivocation, &message, hint)?;
         }
-        let Some(last) = memory.last.as_ref().filter(|last| last.epoch == here.epoch) else { return Ok(()) };
-        if here.sequence < last.sequence {
+        let newest = memory.newest_of(here.epoch);
+        let before = memory.at_least.is_some_and(|least| (here.epoch, here.sequence) < least);
+        if before || newest.is_some_and(|newest| here.sequence < newest) {
+            let newest = newest.map_or_else(|| "what".to_owned(), |newest| newest.to_string());
             let message =
-                format!("sequence {} is older than {}, which this site has", here.sequence, last.sequence);
+                format!("sequence {} is older than {newest}, which this site has had", here.sequence);
             let hint = "import the newest bundle; to go back on purpose, two holders sign an override (`sealift trust override`)";
             return self.refuse(Effect::Rollback, Reason::Rollback, &message, hint);
         }
@@ -225,18 +246,19 @@ impl Judge<'_> {
     /// T15.
     fn jump(&mut self, memory: &Memory, limit: u64) -> Result<()> {
         let here = &self.candidate.position;
-        let Some(last) = memory.last.as_ref().filter(|last| last.epoch == here.epoch) else { return Ok(()) };
-        let ahead = here.sequence.saturating_sub(last.sequence);
+        let Some(newest) = memory.newest_of(here.epoch) else { return Ok(()) };
+        let ahead = here.sequence.saturating_sub(newest);
         if ahead > limit {
             let message = format!(
-                "sequence {} is {ahead} ahead of {}, this site takes at most {limit}",
-                here.sequence, last.sequence
+                "sequence {} is {ahead} ahead of {newest}, this site takes at most {limit}",
+                here.sequence
             );
             let hint = "ask the sender whether the number is right; import those between, or have an override signed";
             self.refuse(Effect::SequenceJump, Reason::SequenceJump, &message, hint)?;
         }
-        if ahead > 1 && self.candidate.previous != Some(&last.bundle) {
-            let (from, to) = (last.sequence, here.sequence);
+        let follows = memory.last.as_ref().is_some_and(|last| self.candidate.previous == Some(&last.bundle));
+        if ahead > 1 && !follows {
+            let (from, to) = (newest, here.sequence);
             self.judgement.warnings.push(Warning::Gap { from, to });
         }
         Ok(())

@@ -85,7 +85,9 @@ fn same(said: &[String], shown: &[String], hangs_on_keys: bool) -> bool {
 }
 
 fn is_progress(line: &str) -> bool {
-    ["fetching: ", "sealing: ", "verifying: ", "importing: "].iter().any(|phase| line.starts_with(phase))
+    ["fetching: ", "sealing: ", "verifying: ", "hashing: ", "importing: "]
+        .iter()
+        .any(|phase| line.starts_with(phase))
 }
 
 /// Every Markdown page for users.

@@ -13,7 +13,8 @@ use sealift::{
     import::{self, Destination, Mapping, Options},
     oci::{Descriptor, Platform, media_type, reference::referrers_tag},
     remote::{Client, ClientSettings, Retries},
-    report::Receipt,
+    report::ImportReport,
+    site::Site,
     store::{Store, Target},
     verify::{self, VerifiedBundle},
 };
@@ -84,13 +85,16 @@ impl Scene {
         Store::open(&self.workshop.dir.path().join("site")).unwrap()
     }
 
-    fn run(&self, options: &Options) -> Result<Receipt, Failures> {
+    fn run(&self, options: &Options) -> Result<ImportReport, Failures> {
         import::run(&self.open(), options, &Silent)
+            .map(|done| done.report)
+            .map_err(|refusal| refusal.failures)
     }
 }
 
-fn into(destination: Destination) -> Options {
+fn into(store: &Store, destination: Destination) -> Options {
     Options {
+        site: Site::new(store.clone(), Timestamp::from_seconds(0).unwrap()),
         destination,
         platforms: Vec::new(),
         names: Vec::new(),
@@ -99,22 +103,21 @@ fn into(destination: Destination) -> Options {
         sign_key: None,
         dry_run: false,
         workers: 4,
-        now: Timestamp::from_seconds(0).unwrap(),
     }
 }
 
 fn home(store: &Store) -> Options {
-    into(Destination::Home(store.clone()))
+    into(store, Destination::Home)
 }
 
-fn registry(sink: &Sink, prefix: &str) -> Options {
+fn registry(store: &Store, sink: &Sink, prefix: &str) -> Options {
     let retries = Retries { tries: 1, ..Retries::default() };
     let settings = ClientSettings { retries, ..ClientSettings::default() };
     let client = Client::new(settings, Arc::new(Silent)).unwrap();
-    into(Destination::registry(&format!("{}{prefix}", sink.host()), client).unwrap())
+    into(store, Destination::registry(&format!("{}{prefix}", sink.host()), client).unwrap())
 }
 
-fn reason(result: Result<Receipt, Failures>) -> Reason {
+fn reason(result: Result<ImportReport, Failures>) -> Reason {
     result.unwrap_err().list()[0].reason
 }
 
@@ -122,7 +125,7 @@ fn reason(result: Result<Receipt, Failures>) -> Reason {
 fn everything_arrives_at_home_byte_for_byte() {
     let scene = Scene::new();
     let site = scene.site();
-    let receipt = scene.run(&home(&site)).unwrap();
+    let report = scene.run(&home(&site)).unwrap();
     for blob in &scene.workshop.contents.blobs {
         let bytes = scene.workshop.store.read_blob(blob).unwrap();
         assert!(site.read_blob(blob).unwrap() == bytes, "{}", blob.digest);
@@ -140,13 +143,13 @@ fn everything_arrives_at_home_byte_for_byte() {
     }
     let referrers = site.referrers(NGINX, &scene.arm.digest, None, None, 9).unwrap();
     assert_eq!(referrers.len(), 1);
-    assert_eq!(receipt.bundle.signers[0].key_id, key().public().key_id());
-    assert_eq!((receipt.bundle.sequence, receipt.destination.as_str()), (42, "home"));
-    assert_eq!(site.receipts().unwrap(), [receipt.to_json().unwrap()]);
+    assert_eq!(report.bundle.signers[0].key_id, key().public().key_id());
+    assert_eq!((report.bundle.sequence, report.destination.as_str()), (42, "home"));
+    assert_eq!(site.reports().unwrap(), [report.to_json().unwrap()]);
 
     let again = scene.run(&home(&site)).unwrap();
     assert_eq!((again.counts.blobs_written, again.counts.bytes_written), (0, 0));
-    assert_eq!(again.counts.bytes_skipped, receipt.counts.bytes_written);
+    assert_eq!(again.counts.bytes_skipped, report.counts.bytes_written);
 }
 
 #[test]
@@ -158,12 +161,12 @@ fn a_narrowed_import_keeps_the_index_and_names_what_is_absent() {
         names: vec!["*/nginx:1.27".into()],
         ..home(&site)
     };
-    let receipt = scene.run(&options).unwrap();
-    let entry = &receipt.artifacts[0];
-    assert_eq!((receipt.artifacts.len(), &entry.digest), (1, &scene.index.digest));
+    let report = scene.run(&options).unwrap();
+    let entry = &report.artifacts[0];
+    assert_eq!((report.artifacts.len(), &entry.digest), (1, &scene.index.digest));
     assert_eq!(entry.absent, std::slice::from_ref(&scene.arm.digest));
     assert_eq!(entry.dropped_referrers, std::slice::from_ref(&scene.signature.digest));
-    assert_eq!(receipt.not_selected.len(), 4);
+    assert_eq!(report.not_selected.len(), 4);
     let there = |digest: &Digest| site.manifest(NGINX, &Target::Digest(digest.clone())).unwrap().is_some();
     assert!(there(&scene.amd.digest) && !there(&scene.arm.digest));
     assert_eq!(site.tags(NGINX, None, 9).unwrap().unwrap(), ["1.27"]);
@@ -200,7 +203,7 @@ fn a_damaged_bundle_publishes_nothing_and_a_good_copy_finishes() {
         bad[at] ^= 1;
         std::fs::write(&volume, &bad).unwrap();
         assert_eq!(reason(scene.run(&home(&site))), Reason::ChunkDamaged, "{at}");
-        assert!(site.repositories(None, 9).unwrap().is_empty() && site.receipts().unwrap().is_empty());
+        assert!(site.repositories(None, 9).unwrap().is_empty() && site.reports().unwrap().is_empty());
     }
     std::fs::write(&volume, &good).unwrap();
     scene.run(&home(&site)).unwrap();
@@ -224,7 +227,7 @@ fn imports_at_the_same_time_lose_nothing() {
     let site = scene.site();
     assert_eq!(site.repositories(None, 9).unwrap().len(), 4);
     assert_eq!(site.tags(NGINX, None, 9).unwrap().unwrap(), ["1.27", "sig", "stable"]);
-    assert_eq!(site.receipts().unwrap().len(), names.len());
+    assert_eq!(site.reports().unwrap().len(), names.len());
     for blob in &scene.workshop.contents.blobs {
         site.read_blob(blob).unwrap();
     }
@@ -250,8 +253,8 @@ fn files_come_out_executable_and_whole() {
 fn a_registry_gets_children_before_parents_and_tags_last() {
     let scene = Scene::new();
     let sink = Sink::start(Manner { referrers: true, ..Manner::default() });
-    let receipt = scene.run(&registry(&sink, "/mirror")).unwrap();
-    assert_eq!(receipt.destination, format!("{}/mirror", sink.host()));
+    let report = scene.run(&registry(&scene.site(), &sink, "/mirror")).unwrap();
+    assert_eq!(report.destination, format!("{}/mirror", sink.host()));
     sink.with(|content| {
         let nginx = &content.repositories[&format!("mirror/{NGINX}")];
         assert_eq!(nginx.tags["1.27"], scene.index.digest);
@@ -262,7 +265,7 @@ fn a_registry_gets_children_before_parents_and_tags_last() {
         // The sink refuses parents before children; tags must come after every manifest of everything.
         let is_tag = |line: &String| line.contains("/manifests/") && !line.contains("/manifests/sha256:");
         let first_tag = content.log.iter().position(is_tag).unwrap();
-        assert_eq!(content.log.len() - first_tag, receipt.counts.tags);
+        assert_eq!(content.log.len() - first_tag, report.counts.tags);
         assert!(content.log[first_tag..].iter().all(is_tag));
         // Each content went over the wire once; other repositories mounted it.
         let uploads = content.log.iter().filter(|line| line.contains("/blobs/")).count();
@@ -276,7 +279,7 @@ fn a_registry_gets_children_before_parents_and_tags_last() {
         assert!(content.log.iter().any(|line| line.contains("/mount/")));
         content.log.clear();
     });
-    let again = scene.run(&registry(&sink, "/mirror")).unwrap();
+    let again = scene.run(&registry(&scene.site(), &sink, "/mirror")).unwrap();
     assert_eq!((again.counts.blobs_written, again.counts.bytes_written), (0, 0));
     sink.with(|content| assert!(content.log.is_empty(), "{:?}", content.log));
 }
@@ -291,7 +294,7 @@ fn the_tag_of_an_index_waits_for_those_of_its_children() {
     }
     scene.bundle = scene.workshop.write("tagged", None, 2);
     let sink = Sink::start(Manner { referrers: true, blinks: true, ..Manner::default() });
-    let options = Options { workers: 16, ..registry(&sink, "") };
+    let options = Options { workers: 16, ..registry(&scene.site(), &sink, "") };
     scene.run(&options).unwrap();
 }
 
@@ -299,7 +302,7 @@ fn the_tag_of_an_index_waits_for_those_of_its_children() {
 fn without_the_referrers_api_the_fallback_tag_is_kept() {
     let scene = Scene::new();
     let sink = Sink::start(Manner::default());
-    scene.run(&registry(&sink, "")).unwrap();
+    scene.run(&registry(&scene.site(), &sink, "")).unwrap();
     let tag = referrers_tag(&scene.arm.digest);
     let list = |content: &mut crate::support::sink::Content| {
         let nginx = &content.repositories[NGINX];
@@ -311,7 +314,7 @@ fn without_the_referrers_api_the_fallback_tag_is_kept() {
     assert_eq!(listed[0]["artifactType"], media_type::CONFIG);
     // Cut between the manifest and the list: the next run finds that it is not listed.
     sink.with(|content| content.repositories.get_mut(NGINX).unwrap().tags.remove(&tag));
-    scene.run(&registry(&sink, "")).unwrap();
+    scene.run(&registry(&scene.site(), &sink, "")).unwrap();
     assert_eq!(sink.with(list), listed);
 }
 
@@ -319,13 +322,13 @@ fn without_the_referrers_api_the_fallback_tag_is_kept() {
 fn a_cut_push_goes_on_where_it_ended() {
     let scene = Scene::new();
     let sink = Sink::start(Manner { referrers: true, breaks_after: Some(3), ..Manner::default() });
-    assert_eq!(scene.run(&registry(&sink, "")).unwrap_err().code(), 9);
+    assert_eq!(scene.run(&registry(&scene.site(), &sink, "")).unwrap_err().code(), 9);
     sink.with(|content| {
         assert_eq!(content.log.len(), 3);
         assert!(content.repositories.values().all(|repository| repository.tags.is_empty()));
     });
     sink.mend();
-    scene.run(&registry(&sink, "")).unwrap();
+    scene.run(&registry(&scene.site(), &sink, "")).unwrap();
     sink.with(|content| {
         let uploads: Vec<_> = content.log.iter().filter(|line| line.contains("/blobs/")).collect();
         let distinct: std::collections::BTreeSet<_> =
@@ -342,7 +345,7 @@ fn a_dry_run_asks_and_changes_nothing() {
     let options = Options {
         mapping: Mapping::parse(&["docker.io/library=base", "files=tools"]).unwrap(),
         dry_run: true,
-        ..registry(&sink, "/p")
+        ..registry(&scene.site(), &sink, "/p")
     };
     let planned = scene.run(&options).unwrap();
     assert!(planned.dry_run && planned.counts.bytes_written > 300_000);
@@ -359,6 +362,8 @@ fn a_registry_that_is_not_there_is_upstream_trouble() {
     let settings =
         ClientSettings { retries: Retries { tries: 1, ..Retries::default() }, ..ClientSettings::default() };
     let client = Client::new(settings, Arc::new(Silent)).unwrap();
-    let failures = scene.run(&into(Destination::registry(&nobody.to_string(), client).unwrap())).unwrap_err();
+    let failures = scene
+        .run(&into(&scene.site(), Destination::registry(&nobody.to_string(), client).unwrap()))
+        .unwrap_err();
     assert_eq!((failures.code(), failures.list()[0].reason), (9, Reason::Network));
 }

@@ -173,7 +173,7 @@ fn publish(store: &Store, layer: &[u8]) -> (Vec<u8>, Vec<u8>) {
         digest: index_root.digest.clone(),
     };
     let tags = ["1.27", "1.28", "latest", "1.26"].map(tag).to_vec();
-    let publication = Publication { manifests, tags, bundle: "b".into(), receipt: "{}".into() };
+    let publication = Publication { manifests, tags };
     store.publish(&publication).unwrap();
     (image, index)
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Subcommand};
+use clap::{ArgGroup, Subcommand, ValueEnum};
 
 use super::{BundleName, Passphrase};
 
@@ -36,6 +36,12 @@ pub(in crate::cli) enum TrustCommand {
     Override(TrustOverride),
     /// Make a document that tells sites which bundle of a channel is the newest
     Beacon(TrustBeacon),
+    /// At a site: take newer trust documents, beacons and overrides
+    Accept(TrustAccept),
+    /// At a site: show whom it believes, where each channel stands, and what somebody should look at
+    Status(TrustStatus),
+    /// At a site: change what it decides for itself
+    Settings(TrustSettings),
 }
 
 #[derive(Debug, clap::Args)]
@@ -77,6 +83,9 @@ pub(in crate::cli) struct TrustPin {
     /// A receipt of this site from before its state was lost; several allowed
     #[arg(long, value_name = "FILE", requires = "site")]
     pub(in crate::cli) receipt: Vec<PathBuf>,
+    /// Public key that signed those receipts, where the trust document does not name it; several allowed
+    #[arg(long, value_name = "FILE", requires = "receipt")]
+    pub(in crate::cli) receipt_key: Vec<PathBuf>,
     /// Take no bundle of the channel before this one; several allowed
     #[arg(long, value_name = "CHANNEL=EPOCH.SEQUENCE", requires = "site")]
     pub(in crate::cli) at_least: Vec<String>,
@@ -271,4 +280,39 @@ pub(in crate::cli) struct TrustBeacon {
     /// Also write it as a QR code to this SVG file; `terminal` draws it here
     #[arg(long, value_name = "FILE", requires = "key")]
     pub(in crate::cli) qr: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct TrustAccept {
+    /// The documents, taken in this order, all or none; - is standard input
+    #[arg(value_name = "FILE|-", required = true)]
+    pub(in crate::cli) documents: Vec<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct TrustStatus {
+    /// End with code 6 when there is something to look at, for monitoring
+    #[arg(long)]
+    pub(in crate::cli) check: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct TrustSettings {
+    /// What becomes of a bundle past its time: told of, or refused
+    #[arg(long, value_enum)]
+    pub(in crate::cli) expiry: Option<Expiry>,
+    /// Days without a new bundle or beacon after which a channel is in alarm; 0 for never
+    #[arg(long, value_name = "DAYS")]
+    pub(in crate::cli) max_silence: Option<u64>,
+    /// How far ahead of the last bundle the next may be
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(in crate::cli) jump_limit: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum Expiry {
+    /// A bundle past its time is refused, by the later of the system's clock and what signed documents prove
+    Strict,
+    /// A bundle past its time is imported, with a warning
+    Advisory,
 }

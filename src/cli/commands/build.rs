@@ -28,7 +28,7 @@ use crate::{
 
 pub(super) fn run(args: &args::Build, settings: &Settings, out: &Out) -> Result<(), Failures> {
     let project = Project::open(&args.manifest.path)?;
-    let keys = key::private_keys(&args.key, &args.passphrase, settings)?;
+    let keys = key::signers(&args.key, &args.passphrase, settings)?;
     if !args.dry_run {
         build::require_keys(&keys)?;
     }

@@ -2,32 +2,36 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use super::key;
+use super::{key, trust};
 use crate::{
     base::{
         failure::{Failure, Failures, Reason, Result},
         fs,
     },
-    cli::{args, settings::Settings, ui::Out},
+    cli::{
+        args,
+        settings::Settings,
+        ui::{self, Out},
+    },
     import::{self, Destination, Mapping, Options},
     manifest::RegistrySettings,
     oci::{Platform, reference},
     remote::{Client, ClientSettings, Credentials},
-    store::Store,
-    verify,
+    store::SignedReceipt,
 };
 
 pub(super) fn run(args: &args::Import, settings: &Settings, out: &Out) -> Result<(), Failures> {
-    let authority = key::authority(&args.keys)?;
+    let keys = key::public_keys(&args.keys.key)?;
     let platforms = args.platform.iter().map(|text| platform(text)).collect::<Result<_>>()?;
     let mapping = Mapping::parse(&args.map)?;
     if let Some(folder) = args.receipt.as_ref().and_then(|path| path.parent()) {
         // Not after an hour of work.
         writable(folder)?;
     }
-    let sign_key = key::private_keys(args.sign_key.as_slice(), &args.passphrase, settings)?.pop();
-    let bundle = verify::open(&args.bundle, &authority)?;
+    let sign_key =
+        args.sign_key.as_ref().map(|key| key::signer(key, &args.passphrase, settings)).transpose()?;
     let options = Options {
+        site: trust::open_site(settings)?,
         destination: destination(args, settings, out)?,
         platforms,
         names: args.name.clone(),
@@ -36,16 +40,35 @@ pub(super) fn run(args: &args::Import, settings: &Settings, out: &Out) -> Result
         sign_key,
         dry_run: args.dry_run,
         workers: if args.to.is_some() { settings.transfers } else { settings.workers },
-        now: settings.now(),
     };
     let progress = out.progress();
-    let receipt = import::run(&bundle, &options, progress.as_ref())?;
-    if let Some(path) = &args.receipt {
-        fs::write_atomic(path, receipt.to_json()?.as_bytes(), 0o644)?;
+    let keep = |receipt: Option<&SignedReceipt>| match (&args.receipt, receipt) {
+        (Some(path), Some(receipt)) => fs::write_atomic(path, receipt.text.as_bytes(), 0o644),
+        _ => Ok(()),
+    };
+    match import::from_media(&args.bundle, &keys, &options, progress.as_ref()) {
+        Ok(done) => {
+            keep(done.receipt.as_ref())?;
+            for warning in &done.verdict.judgement.warnings {
+                out.note(&format!("note: {}", ui::warning(warning)));
+            }
+            if done.verdict.site.is_none() {
+                out.note(UNPINNED);
+            }
+            out.report(&done.report);
+            Ok(())
+        }
+        Err(refusal) => {
+            // The refusal is what matters: a receipt that cannot be written is told after it.
+            let kept = keep(refusal.receipt.as_ref());
+            Err(kept.err().into_iter().fold(refusal.failures, Failures::and))
+        }
     }
-    out.report(&receipt);
-    Ok(())
 }
+
+/// What a home without a root of trust does not know.
+const UNPINNED: &str = "note: the signature holds, but no trust document is pinned here: nothing protects against an \
+    older bundle (`sealift trust init --site`)";
 
 /// Fails unless `folder` is there.
 fn writable(folder: &Path) -> Result<()> {
@@ -66,7 +89,7 @@ fn platform(text: &str) -> Result<Platform> {
 }
 
 fn destination(args: &args::Import, settings: &Settings, out: &Out) -> Result<Destination> {
-    let Some(to) = &args.to else { return Ok(Destination::Home(Store::open(&settings.home)?)) };
+    let Some(to) = &args.to else { return Ok(Destination::Home) };
     let (host, prefix) = to.trim_end_matches('/').split_once('/').unwrap_or((to.trim_end_matches('/'), ""));
     if !reference::is_registry(host) || !(prefix.is_empty() || reference::is_repository(prefix)) {
         return Err(Failure::new(Reason::BadArgument, "--to", format!("`{to}` is no registry"))

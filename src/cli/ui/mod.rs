@@ -1,8 +1,10 @@
 //! Output: data to stdout, talk to stderr. The only place that prints.
 
+mod custody;
 mod human;
 mod progress;
 pub(super) mod qr;
+mod site;
 mod trust;
 
 use std::{
@@ -15,6 +17,7 @@ use std::{
 use serde::Serialize;
 
 pub(super) use human::Human;
+pub(super) use site::warning;
 
 use super::args::Form;
 use crate::base::{

@@ -10,16 +10,17 @@ use std::{collections::BTreeSet, fs, path::Path};
 use sealift::{
     base::{
         clock::Timestamp,
-        failure::{Failures, Reason},
+        failure::{Class, Failures, Reason},
         progress::Silent,
     },
     import,
+    site::Site,
     store::Store,
     verify,
 };
 
 use crate::{
-    bundle::{files, known, root},
+    bundle::{files, key, known, root},
     forge::{Files, Forge, lay_out},
 };
 
@@ -144,16 +145,36 @@ fn every_attack_ends_as_expected() {
     assert_eq!(names.len(), all().count(), "two attacks have one name");
 }
 
+/// H07: nobody is brought to sign what nobody would take in. A signature alone may be missing or wrong.
+#[test]
+fn sign_refuses_what_verify_refuses() {
+    let mut wrong = Vec::new();
+    for attack in all() {
+        let bundle = root().join("testdata/attacks").join(attack.name).join("bundle");
+        let examined = verify::examine(&bundle, 2, &Silent);
+        // Without its signatures a bundle may be good or worse than that.
+        if attack.reason.is_some_and(|reason| reason.class() == Class::Untrusted) {
+            continue;
+        }
+        let found = examined.map_or_else(|failures| failures.code(), |_| 0);
+        if found != code(attack) {
+            wrong.push(format!("{}: verify gives {}, sign {found}", attack.name, code(attack)));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// What a site shows and keeps: names, receipts, contents, and what is left under way.
 fn site(store: &Store) -> (Vec<String>, Vec<String>, Files) {
     let mut kept = files(store.home());
-    kept.retain(|path, _| !path.starts_with("sealift.db"));
-    (store.repositories(None, 99).unwrap(), store.receipts().unwrap(), kept)
+    kept.retain(|path, _| !path.starts_with("sealift.db") && !path.starts_with("keys/"));
+    (store.repositories(None, 99).unwrap(), store.reports().unwrap(), kept)
 }
 
 fn import(bundle: &Path, store: &Store) -> Result<(), Failures> {
     let options = import::Options {
-        destination: import::Destination::Home(store.clone()),
+        site: Site::new(store.clone(), Timestamp::from_seconds(0).unwrap()),
+        destination: import::Destination::Home,
         platforms: Vec::new(),
         names: Vec::new(),
         mapping: import::Mapping::default(),
@@ -161,9 +182,9 @@ fn import(bundle: &Path, store: &Store) -> Result<(), Failures> {
         sign_key: None,
         dry_run: false,
         workers: 2,
-        now: Timestamp::from_seconds(0).unwrap(),
     };
-    import::run(&verify::open(bundle, &known())?, &options, &Silent).map(drop)
+    let keys = [key().public().clone()];
+    import::from_media(bundle, &keys, &options, &Silent).map(drop).map_err(|refusal| refusal.failures)
 }
 
 /// The code that `verify` gives for an attack.
@@ -202,7 +223,7 @@ fn no_attack_takes_anything_from_a_site() {
     import(&folder.join("good/bundle"), &store).unwrap();
     let (shown, _, kept) = site(&store);
     for attack in all().filter(|attack| attack.reason.is_some()) {
-        let receipts = store.receipts().unwrap().len();
+        let receipts = store.reports().unwrap().len();
         let found = import(&folder.join(attack.name).join("bundle"), &store);
         // Content that the site has is not read again, so damage to it alone goes unnoticed.
         let found = found.map_or_else(|failures| failures.code(), |()| 0);

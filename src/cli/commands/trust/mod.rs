@@ -1,13 +1,16 @@
 //! `sealift trust`: making documents (document.rs), orders to a site (order.rs), signing (sign.rs), looking at
-//! them (show.rs).
+//! them (show.rs), and what a site does with them (site.rs).
 
 mod document;
 mod grammar;
 mod order;
 mod show;
 mod sign;
+mod site;
 
 use std::path::Path;
+
+pub(super) use site::{nothing_pinned, open_site, read_elsewhere};
 
 use crate::{
     base::{
@@ -21,6 +24,10 @@ use crate::{
 
 pub(super) fn run(command: TrustCommand, settings: &Settings, out: &Out) -> Result<(), Failures> {
     let report = match command {
+        TrustCommand::Init(args) if args.pin.site.is_some() => return site::init(&args.pin, settings, out),
+        TrustCommand::Accept(args) => return site::accept(&args, settings, out),
+        TrustCommand::Status(args) => return site::status(&args, settings, out),
+        TrustCommand::Settings(args) => return site::settings(&args, settings, out),
         TrustCommand::Init(args) => document::init(&args)?,
         TrustCommand::Add(args) => document::add(&args)?,
         TrustCommand::Remove(args) => document::remove(&args)?,

@@ -80,7 +80,7 @@ fn chain(order: &OrderArgs) -> Result<Chain> {
 }
 
 fn signed(mut draft: Draft, order: &OrderArgs, settings: &Settings) -> Result<Draft> {
-    for signer in key::private_keys(order.key.as_slice(), &order.passphrase, settings)? {
+    for signer in key::signers(order.key.as_slice(), &order.passphrase, settings)? {
         draft.sign(signer.as_ref())?;
     }
     Ok(draft)

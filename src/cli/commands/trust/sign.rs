@@ -17,7 +17,7 @@ pub(super) fn run(args: &TrustSign, settings: &Settings, out: &Out) -> Result<()
     let file = file(args)?;
     let copies = args.add.iter().map(|copy| Ok(fs::read_user_text(copy)?.into_bytes()));
     let copies = copies.collect::<Result<Vec<_>>>()?;
-    let signers = key::private_keys(args.key.as_slice(), &args.passphrase, settings)?;
+    let signers = key::signers(args.key.as_slice(), &args.passphrase, settings)?;
     let (draft, unconfirmed) = trust_folder::change_document(&file, args.trust.as_deref(), |draft| {
         for (copy, bytes) in args.add.iter().zip(&copies) {
             draft.take_over(bytes).map_err(|failure| failure.of(copy.display()))?;

@@ -4,7 +4,7 @@ set -euo pipefail
 # shellcheck source=tests/interop/lib.sh
 source "$(dirname "$0")/lib.sh"
 
-here=$RUN/55-trust
+here=$RUN/56-trust
 mkdir -p "$here"
 cp "$ROOT"/testdata/demo/* "$here"
 cd "$here"

@@ -1,0 +1,275 @@
+//! Whether a ledger is whole, and if not, where.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{Event, Head, KeyAction, Record, checkpoint::holds, place};
+use crate::{
+    base::{
+        clock::Timestamp,
+        digest::Digest,
+        failure::{Failure, Failures, Reason, Result},
+    },
+    trust::PublicKey,
+};
+
+/// What is known of a ledger elsewhere: the only thing that shows a cut tail, or a whole other ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OffHost {
+    /// Where it is known from, for messages.
+    pub from: String,
+    /// Where the ledger ended then.
+    pub head: Head,
+    /// The receipt that said so: one of the records after the head names it.
+    pub receipt: Option<Digest>,
+}
+
+/// A ledger that is whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Audit {
+    /// Where it ends: keep this elsewhere, and a later audit finds what is cut.
+    pub head: Head,
+    /// Time of the first record, by the clock of the site.
+    pub first: Option<Timestamp>,
+    /// Time of the last record.
+    pub last: Option<Timestamp>,
+    /// How many records of each kind there are.
+    pub events: BTreeMap<String, u64>,
+    /// Sites that its checkpoints name.
+    pub sites: Vec<String>,
+    /// The last record that a checkpoint by a trusted key covers; 0 if none does. What follows is proven only
+    /// against heads from elsewhere.
+    pub sealed: u64,
+    /// Ids of the keys whose checkpoints were believed.
+    pub keys: Vec<String>,
+    /// Heads from elsewhere that it was compared with.
+    pub heads: usize,
+}
+
+/// Proves a ledger whole: its chain; its checkpoints, by `keys`, which come from elsewhere than the ledger, and
+/// those that they handed over to; and that it goes on from `heads`.
+///
+/// # Errors
+/// The first record that was edited, inserted, deleted, reordered or is none
+/// ([`Reason::LedgerEdited`] …); then, with a whole chain, [`Reason::LedgerCheckpoint`] for one that was made anew,
+/// [`Reason::LedgerCut`] and [`Reason::LedgerFork`].
+pub fn audit<L: AsRef<str>>(lines: &[L], keys: &[PublicKey], heads: &[OffHost]) -> Result<Audit, Failures> {
+    let mut head = Head::start()?;
+    let mut records = Vec::with_capacity(lines.len());
+    for line in lines {
+        let line = line.as_ref();
+        let record = Record::parse(line).ok();
+        let next = record.filter(|record| record.number == head.number + 1 && record.previous == head.hash);
+        let Some(record) = next else {
+            return Err(place::name(lines, records.len(), heads).into());
+        };
+        head = Head::of(record.number, line);
+        records.push(record);
+    }
+    let mut seals = Seals::new(keys);
+    let sealed = records.iter().try_for_each(|record| seals.see(record)).and_then(|()| seals.end());
+    let mut failures: Vec<Failure> = sealed.err().into_iter().collect();
+    failures.extend(heads.iter().filter_map(|known| known.compare(&records, &head).err()));
+    Failures::check(failures)?;
+    let mut events = BTreeMap::new();
+    for record in &records {
+        *events.entry(record.event.name().to_owned()).or_insert(0) += 1;
+    }
+    Ok(Audit {
+        head,
+        first: records.first().map(|record| record.time),
+        last: records.last().map(|record| record.time),
+        events,
+        sites: seals.sites,
+        sealed: seals.sealed,
+        keys: seals.believed,
+        heads: heads.len(),
+    })
+}
+
+impl Event {
+    /// As records name it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Import { .. } => "import",
+            Self::Refusal { .. } => "refusal",
+            Self::Trust { .. } => "trust",
+            Self::Reseeded { .. } => "reseeded",
+            Self::Override { .. } => "override",
+            Self::Beacon { .. } => "beacon",
+            Self::Frozen { .. } => "frozen",
+            Self::Settings { .. } => "settings",
+            Self::Key { .. } => "key",
+            Self::Checkpoint { .. } => "checkpoint",
+        }
+    }
+
+    /// Digest of the receipt that tells of it.
+    pub fn receipt(&self) -> Option<&Digest> {
+        match self {
+            Self::Import { receipt, .. } | Self::Refusal { receipt, .. } => receipt.as_ref(),
+            _ => None,
+        }
+    }
+}
+
+impl OffHost {
+    fn compare(&self, records: &[Record], head: &Head) -> Result<()> {
+        let Head { number, hash } = &self.head;
+        let cut = |gone: u64| {
+            let message = format!(
+                "it ends with record {}, {} knows record {gone}: the tail was cut",
+                head.number, self.from
+            );
+            Failure::new(Reason::LedgerCut, format!("record {}", head.number.saturating_add(1)), message)
+                .hint("the records after are gone, or an old copy was put back; keep this state, and ask who had access")
+        };
+        let fork = |at: u64, message: &str| {
+            Failure::new(Reason::LedgerFork, format!("record {at}"), format!("{} {message}", self.from))
+                .hint("this is another ledger from some record on, or that is not of this site; compare the receipts before it one by one")
+        };
+        if *number > head.number {
+            return Err(cut(*number));
+        }
+        // The hash of a record stands in the one after it.
+        let after = usize::try_from(*number).map_err(Failure::internal)?;
+        let here = records.get(after).map_or(&head.hash, |next| &next.previous);
+        if here != hash {
+            return Err(fork(*number, &format!("knows it as {}, here it is {}", hash.hex(), here.hex())));
+        }
+        let Some(receipt) = &self.receipt else { return Ok(()) };
+        let mut later = records.iter().skip(after);
+        if later.any(|record| record.event.receipt() == Some(receipt)) {
+            return Ok(());
+        }
+        if *number == head.number {
+            return Err(cut(number.saturating_add(1)));
+        }
+        Err(fork(number.saturating_add(1), "was written here, and no record tells of it"))
+    }
+}
+
+/// Goes along the checkpoints of a whole chain.
+struct Seals {
+    /// Whether there is anybody to believe.
+    any: bool,
+    /// Keys whose checkpoints count now.
+    accepted: BTreeMap<String, PublicKey>,
+    /// Keys that the ledger itself names: what they sign counts once an accepted key covers it.
+    named: BTreeMap<String, PublicKey>,
+    /// Keys that take over from another, not yet sealed by it.
+    successors: Vec<(String, PublicKey)>,
+    /// The first checkpoint since the last accepted one that nobody trusted has covered.
+    open: Option<(u64, String)>,
+    last: u64,
+    sealed: u64,
+    sites: Vec<String>,
+    believed: Vec<String>,
+}
+
+impl Seals {
+    fn new(keys: &[PublicKey]) -> Self {
+        Self {
+            any: !keys.is_empty(),
+            accepted: keys.iter().map(|key| (key.key_id().to_owned(), key.clone())).collect(),
+            named: BTreeMap::new(),
+            successors: Vec::new(),
+            open: None,
+            last: 0,
+            sealed: 0,
+            sites: Vec::new(),
+            believed: Vec::new(),
+        }
+    }
+
+    fn see(&mut self, record: &Record) -> Result<()> {
+        match &record.event {
+            Event::Key { key_id, action, public_key: Some(pem), replaces, .. } => {
+                let key = PublicKey::from_pem(pem).ok().filter(|key| key_id.is(key.key_id()));
+                let Some(key) = key else {
+                    let message = format!("key {} is not the public key beside it", key_id.get());
+                    return Err(broken(record.number, message));
+                };
+                if let (KeyAction::Replaced, Some(old)) = (action, replaces) {
+                    self.successors.push((old.get().to_owned(), key.clone()));
+                }
+                self.named.insert(key.key_id().to_owned(), key);
+                Ok(())
+            }
+            Event::Checkpoint { site, signed, hash, key_id, signature } => {
+                let head = Head { number: record.number.saturating_sub(1), hash: record.previous.clone() };
+                let (accepted, named) = (self.accepted.get(key_id.get()), self.named.get(key_id.get()));
+                let holds = |key: &PublicKey| holds(site.get(), &head, signature, key);
+                if (*signed, hash) != (head.number, &head.hash)
+                    || accepted.or(named).is_some_and(|key| !holds(key))
+                {
+                    return Err(self.rewritten(record.number));
+                }
+                if accepted.is_none() && named.is_none() && self.any {
+                    return Err(self.stranger(record.number, key_id.get()));
+                }
+                if accepted.is_some() {
+                    self.seal(record.number, key_id.get(), site.get());
+                } else {
+                    self.open.get_or_insert((record.number, key_id.get().to_owned()));
+                }
+                self.last = record.number;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A checkpoint by an accepted key: everything before it holds, also whom that key hands over to.
+    fn seal(&mut self, number: u64, key_id: &str, site: &str) {
+        self.open = None;
+        self.sealed = number.saturating_sub(1);
+        for (list, item) in [(&mut self.sites, site), (&mut self.believed, key_id)] {
+            if list.iter().all(|known| known != item) {
+                list.push(item.to_owned());
+            }
+        }
+        let (successors, others) = self.successors.drain(..).partition(|(old, _)| old == key_id);
+        self.successors = others;
+        let successors: Vec<(String, PublicKey)> = successors;
+        for (old, key) in successors {
+            self.accepted.remove(&old);
+            self.accepted.insert(key.key_id().to_owned(), key);
+        }
+    }
+
+    fn end(&self) -> Result<()> {
+        match &self.open {
+            Some((number, key_id)) if self.any => Err(self.stranger(*number, key_id)),
+            _ => Ok(()),
+        }
+    }
+
+    fn rewritten(&self, number: u64) -> Failure {
+        let from = match self.last {
+            0 => "the beginning".to_owned(),
+            last => format!("checkpoint {last}"),
+        };
+        broken(
+            number,
+            format!(
+                "its signature does not hold: records were rewritten between {from} and checkpoint {number}"
+            ),
+        )
+    }
+
+    fn stranger(&self, number: u64, key_id: &str) -> Failure {
+        let from = match self.sealed {
+            0 => "nothing".to_owned(),
+            sealed => format!("everything up to record {sealed}"),
+        };
+        broken(number, format!("it is signed by key {key_id}, which no trusted key handed over to; {from} is sealed by trusted keys"))
+            .hint("give the public key of the site from elsewhere with --key; if that is this key, ask why another signed the ledger")
+    }
+}
+
+fn broken(number: u64, message: String) -> Failure {
+    Failure::new(Reason::LedgerCheckpoint, format!("record {number}"), message)
+        .hint("compare the records before it with a copy of the ledger, and ask who had access to the site's database")
+}

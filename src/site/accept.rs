@@ -1,0 +1,200 @@
+//! Newer trust documents, beacons and overrides, handed to a site by another way than a bundle.
+
+use super::{Site, pinned};
+use crate::{
+    base::{
+        clock::Timestamp,
+        failure::{Failure, Reason, Result},
+    },
+    ledger::{Event, OverrideAction, TrustAction},
+    report::site::{Accepted, InDoubt},
+    store::Change,
+    trust::{Beacon, Chain, Document, Note, Override, Quorum, document, order, sequence::Position},
+};
+
+impl Site {
+    /// Takes documents, in this order, all or none. What each is, its first line says; who must have signed it,
+    /// the trust documents that the site has by then.
+    ///
+    /// # Errors
+    /// [`Reason::TrustMissing`] where nothing is pinned; those of [`Chain::extend`], [`Beacon::open`],
+    /// [`Override::open`]; [`Reason::WrongType`] for another kind; [`Reason::BeaconStale`];
+    /// [`Reason::OverrideRefused`]; [`Reason::Equivocation`] for a beacon that names another bundle than the one
+    /// that is known; that channel freezes.
+    pub fn accept(&self, documents: &[Vec<u8>]) -> Result<Vec<Accepted>> {
+        self.store.state(pinned)?;
+        let mut contradiction = None;
+        let accepted = self.change(|change, _| {
+            let one = |bytes: &Vec<u8>| self.accept_one(change, bytes, &mut contradiction);
+            documents.iter().map(one).collect()
+        });
+        if let Some((channel, newest)) = contradiction {
+            self.change(|change, _| self.freeze(change, &channel, &newest))?;
+        }
+        accepted
+    }
+
+    fn accept_one(
+        &self,
+        change: &Change<'_>,
+        bytes: &[u8],
+        contradiction: &mut Option<(String, Position)>,
+    ) -> Result<Accepted> {
+        let (site, mut chain) = pinned(change)?;
+        let note = Note::parse(bytes)?;
+        match note.kind() {
+            Some(document::KIND) => self.accept_trust(change, &mut chain, &note),
+            Some(order::BEACON) => self.accept_beacon(change, &chain, &note, contradiction),
+            Some(order::OVERRIDE) => self.accept_override(change, &chain, &site, &note),
+            other => {
+                let found = other.unwrap_or("something else");
+                let message = format!("expected a trust document, a beacon or an override, found `{found}`");
+                Err(Failure::new(Reason::WrongType, "signed document", message)
+                    .hint("give the file as it was handed out"))
+            }
+        }
+    }
+
+    fn accept_trust(&self, change: &Change<'_>, chain: &mut Chain, note: &Note) -> Result<Accepted> {
+        let fingerprint = note.fingerprint();
+        if chain.notes().any(|(_, known)| known.fingerprint() == fingerprint) {
+            return Ok(Accepted::Known { fingerprint: fingerprint.hex().to_owned() });
+        }
+        chain.extend(&note.to_bytes())?;
+        let in_doubt = learn(change, self.now, note, chain.latest())?;
+        Ok(Accepted::Trust { version: chain.version(), fingerprint: fingerprint.hex().to_owned(), in_doubt })
+    }
+
+    fn accept_beacon(
+        &self,
+        change: &Change<'_>,
+        chain: &Chain,
+        note: &Note,
+        contradiction: &mut Option<(String, Position)>,
+    ) -> Result<Accepted> {
+        let (beacon, _) = Beacon::open(note, chain)?;
+        let (channel, newest) = (&beacon.channel, &beacon.newest);
+        let stale = |message: String| {
+            Err(Failure::new(Reason::BeaconStale, format!("beacon of {channel}"), message)
+                .hint("ask the sender for a newer one"))
+        };
+        let epoch = chain.latest().channel(channel)?.epoch;
+        if newest.epoch != epoch {
+            return stale(format!("expected epoch {epoch}, found {}", newest.epoch));
+        }
+        let memory = change.memory(channel)?;
+        if let Some(known) = memory.contradiction(newest) {
+            let message = format!(
+                "sequence {} is known here as {}, the beacon says {}",
+                newest.sequence, known.bundle, newest.bundle
+            );
+            *contradiction = Some((channel.clone(), newest.clone()));
+            return Err(Failure::new(Reason::Equivocation, format!("beacon of {channel}"), message).hint(
+                "somebody signed two bundles of one sequence, and the channel is frozen until an override says which is right: tell the sender by another way, with both digests",
+            ));
+        }
+        if let Some(known) = change.beacon(channel)?.filter(|known| known.newest.epoch == epoch) {
+            if known == beacon {
+                return Ok(Accepted::Known { fingerprint: note.fingerprint().hex().to_owned() });
+            }
+            if (known.newest.sequence, known.created) >= (newest.sequence, beacon.created) {
+                let (found, made) = (newest.sequence, beacon.created);
+                let message = format!(
+                    "it tells of sequence {found} and was made at {made}; the site has one of sequence {} from {}",
+                    known.newest.sequence, known.created
+                );
+                return stale(message);
+            }
+        }
+        let clocks = self.clocks(&change.site()?);
+        change.raise_floor(clocks.raised(beacon.created))?;
+        change.set_beacon(&beacon, &note.to_bytes(), clocks.best())?;
+        let event = Event::Beacon {
+            channel: channel.as_str().into(),
+            epoch,
+            sequence: newest.sequence,
+            bundle: newest.bundle.clone(),
+        };
+        change.append(self.now, &event)?;
+        Ok(Accepted::Beacon {
+            channel: channel.clone(),
+            newest: newest.clone(),
+            behind: memory.is_behind(newest),
+            trust_missing: (beacon.trust > chain.version()).then_some(beacon.trust),
+        })
+    }
+
+    fn accept_override(
+        &self,
+        change: &Change<'_>,
+        chain: &Chain,
+        site: &str,
+        note: &Note,
+    ) -> Result<Accepted> {
+        let (order, Quorum { .. }) = Override::open(note, chain)?;
+        let id = note.fingerprint();
+        let refused = |message: String, hint: &str| {
+            Err(Failure::new(Reason::OverrideRefused, format!("override {}", id.hex()), message).hint(hint))
+        };
+        if order.site != site {
+            let message = format!("it is for the site {}, this site is {site}", order.site);
+            return refused(message, "ask for one for this site");
+        }
+        let known = change.overrides(&order.channel, &order.bundle)?;
+        match known.iter().find(|known| known.id == id).map(|known| known.used_by.is_some()) {
+            Some(true) => return refused("it was used up already".to_owned(), "ask for a new one"),
+            Some(false) => return Ok(Accepted::Known { fingerprint: id.hex().to_owned() }),
+            None => {}
+        }
+        let clocks = self.clocks(&change.site()?);
+        change.raise_floor(clocks.raised(order.created))?;
+        change.add_override(&id, &note.to_bytes(), &order, self.now)?;
+        let event = Event::Override {
+            id: id.clone(),
+            bundle: order.bundle.clone(),
+            effect: order.effect,
+            action: OverrideAction::Accepted,
+        };
+        change.append(self.now, &event)?;
+        Ok(Accepted::Override {
+            id: id.hex().to_owned(),
+            bundle: order.bundle.to_string(),
+            effect: order.effect.name(),
+        })
+    }
+}
+
+/// Keeps a trust document that follows the ones that are known, and finds the imports of before that it puts in
+/// doubt: those that a key signed which it revokes, from the sequence on that it says.
+pub(super) fn learn(
+    change: &Change<'_>,
+    now: Timestamp,
+    note: &Note,
+    document: &Document,
+) -> Result<Vec<InDoubt>> {
+    change.add_trust(document.version(), &note.to_bytes())?;
+    let imported = change.imported()?;
+    let mut in_doubt = Vec::new();
+    for revoked in &document.text().revoked {
+        let Some(since) = revoked.since_sequence else { continue };
+        let signed = imported.iter().filter(|import| {
+            import.position.sequence >= since && import.signers.iter().any(|by| by.key_id == revoked.id)
+        });
+        in_doubt.extend(signed.map(|import| InDoubt {
+            channel: import.channel.clone(),
+            position: import.position.clone(),
+            key_id: revoked.id.clone(),
+            holder: revoked.holder.clone(),
+        }));
+    }
+    let mut keys: Vec<&str> = in_doubt.iter().map(|doubt| doubt.key_id.as_str()).collect();
+    keys.dedup();
+    let event = Event::Trust {
+        version: document.version(),
+        fingerprint: note.fingerprint(),
+        action: TrustAction::Accepted,
+        in_doubt: keys.into_iter().map(Into::into).collect(),
+    };
+    change.append(now, &event)?;
+    Ok(in_doubt)
+}

@@ -1,0 +1,137 @@
+//! The one transaction of an import: judged again, published, and the channel moved.
+
+use super::{Arrival, Site, Verdict, accept::learn, judge};
+use crate::{
+    base::{clock::Clocks, digest::Digest, failure::Result},
+    ledger::{Event, OverrideAction, Text},
+    report::ImportReport,
+    store::{Change, Imported, Publication, SignedReceipt},
+    trust::Chain,
+};
+
+/// What an import brought, complete where it goes to and not yet visible.
+#[derive(Debug)]
+pub struct Admission<'a> {
+    /// The bundle.
+    pub arrival: Arrival<'a>,
+    /// What becomes visible at home; nothing for an import into a registry.
+    pub publication: Option<&'a Publication>,
+    /// What is reported. The judgement is filled in.
+    pub report: ImportReport,
+}
+
+/// An import that is done.
+#[derive(Debug)]
+pub struct Admitted {
+    /// What is reported.
+    pub report: ImportReport,
+    /// The signed receipt.
+    pub receipt: SignedReceipt,
+    /// What was decided.
+    pub verdict: Verdict,
+}
+
+impl Site {
+    /// Judges a bundle before anything is written for it.
+    ///
+    /// # Errors
+    /// Those of [`judge`].
+    pub fn judge(&self, arrival: &Arrival<'_>) -> Result<Verdict> {
+        self.store.state(|state| judge(state, arrival, Some(self.system)))
+    }
+
+    /// Makes an import true: everything visible, the place in the channel, what the media taught about trust,
+    /// overrides used up, ledger and receipt, or nothing of it. The bundle is judged once more, by the state as
+    /// it is then (threats R04).
+    ///
+    /// The very bundle that is here already is published again, which repairs what was lost, and leaves a receipt;
+    /// its channel does not move.
+    ///
+    /// # Errors
+    /// Those of [`judge`] and [`Change::publish`], and of the database: then nothing happened.
+    pub fn admit(&self, admission: &Admission<'_>) -> Result<Admitted> {
+        let Admission { arrival, publication, .. } = admission;
+        let mut report = admission.report.clone();
+        self.change(|change, importer| {
+            let verdict = judge(change, &arrival, Some(self.system))?;
+            publication.map_or(Ok(()), |publication| change.publish(publication))?;
+            if let Some(chain) = arrival.chain {
+                self.catch_up(change, chain)?;
+            }
+            report.site.clone_from(&verdict.site);
+            report.trust_version = arrival.chain.map(Chain::version);
+            report.again = verdict.judgement.again;
+            report.warnings.clone_from(&verdict.judgement.warnings);
+            let text = report.to_json()?;
+            let receipt = self.passed_receipt(change, (admission, &verdict), (&report, &text), importer)?;
+            change.add_receipt(&receipt)?;
+            change.report(arrival.sums, &text)?;
+            self.move_channel(change, &arrival, &verdict, &receipt.digest)?;
+            change.append(self.now, &imported(&arrival, &verdict, &report, &text, &receipt.digest))?;
+            Ok(Admitted { report, receipt, verdict })
+        })
+    }
+
+    /// Takes over what the media brought of the trust chain.
+    fn catch_up(&self, change: &Change<'_>, chain: &Chain) -> Result<()> {
+        let known = change.trust()?.len();
+        chain
+            .notes()
+            .skip(known)
+            .zip(chain.documents().skip(known))
+            .try_for_each(|((_, note), document)| learn(change, self.now, note, document).map(drop))
+    }
+
+    fn move_channel(
+        &self,
+        change: &Change<'_>,
+        arrival: &Arrival<'_>,
+        verdict: &Verdict,
+        receipt: &Digest,
+    ) -> Result<()> {
+        let channel = &arrival.header.channel;
+        let clocks = Clocks { system: self.system, floor: verdict.floor };
+        for (id, effect) in &verdict.overrides {
+            change.use_override(id, receipt)?;
+            let (id, bundle) = (id.clone(), arrival.sums.clone());
+            let event = Event::Override { id, bundle, effect: *effect, action: OverrideAction::Used };
+            change.append(self.now, &event)?;
+        }
+        if verdict.site.is_none() {
+            return Ok(());
+        }
+        change.raise_floor(clocks.raised(arrival.header.created))?;
+        if verdict.judgement.again {
+            return if verdict.judgement.lifted.is_empty() { Ok(()) } else { change.thaw(channel) };
+        }
+        let imported = Imported {
+            channel: channel.clone(),
+            position: arrival.position(),
+            receipt: receipt.clone(),
+            signers: arrival.signers.to_vec(),
+        };
+        change.advance(&imported, clocks.best())
+    }
+}
+
+fn imported(
+    arrival: &Arrival<'_>,
+    verdict: &Verdict,
+    report: &ImportReport,
+    text: &str,
+    receipt: &Digest,
+) -> Event {
+    let at = arrival.position();
+    Event::Import {
+        bundle: at.bundle,
+        channel: Text::new(&arrival.header.channel),
+        epoch: at.epoch,
+        sequence: at.sequence,
+        destination: Text::new(&report.destination),
+        report: Digest::of(text.as_bytes()),
+        receipt: Some(receipt.clone()),
+        signers: arrival.signers.to_vec(),
+        warnings: verdict.judgement.warnings.clone(),
+        overrides: verdict.overrides.iter().map(|(id, _)| id.clone()).collect(),
+    }
+}

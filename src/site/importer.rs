@@ -1,0 +1,100 @@
+//! The key that signs receipts and the ledger: a file of the home, made when it is first needed.
+
+use std::path::PathBuf;
+
+use super::Site;
+use crate::{
+    base::{
+        failure::{Failure, Reason, Result},
+        fs, limits,
+    },
+    ledger::{Event, KeyAction},
+    store::Change,
+    trust::{Algorithm, PrivateKey, PublicKey},
+};
+
+impl Site {
+    /// Whose signatures below ledger and receipts of this home can be believed: its own key, and those that the
+    /// trust document names for it.
+    pub fn importer_keys(&self) -> Result<Vec<PublicKey>> {
+        let mut keys: Vec<PublicKey> =
+            self.known_importer()?.iter().map(|key| key.public().clone()).collect();
+        if let Some(chain) = self.chain()? {
+            keys.extend(chain.latest().importer_rule().keys.iter().map(|(key, _)| (*key).clone()));
+        }
+        Ok(keys)
+    }
+
+    fn importer_path(&self) -> PathBuf {
+        self.store.home().join("keys").join("importer.pem")
+    }
+
+    /// The importer key that is there; `None` before the first.
+    ///
+    /// # Errors
+    /// [`Reason::KeyPermissions`] where others can read it, and those of the file.
+    pub(super) fn known_importer(&self) -> Result<Option<PrivateKey>> {
+        let path = self.importer_path();
+        let pem = match fs::read_limited(&path, limits::USER_FILE_BYTES, Reason::KeyFormat) {
+            Ok(pem) => pem,
+            Err(failure) if failure.reason == Reason::NotFound => return Ok(None),
+            Err(failure) => return Err(failure),
+        };
+        let mode = fs::mode(&path)?;
+        if mode & 0o077 != 0 {
+            let message = format!("mode {mode:04o} lets others read it");
+            return Err(Failure::new(Reason::KeyPermissions, path.display(), message).hint(format!(
+                "run `chmod 600 {0}`; if others may have read it, move it away: the next import makes a new one",
+                path.display()
+            )));
+        }
+        let key = PrivateKey::from_pem(&String::from_utf8_lossy(&pem), None);
+        key.map(Some).map_err(|failure| failure.of(path.display()))
+    }
+
+    /// The importer key, made where there is none. The ledger tells of each key before anything that it signs.
+    /// In a change only one process makes one.
+    pub(super) fn importer(&self, change: &Change<'_>) -> Result<PrivateKey> {
+        let key = match self.known_importer()? {
+            Some(key) => key,
+            None => self.keep_importer(PrivateKey::generate(Algorithm::Ed25519)?)?,
+        };
+        let id = key.public().key_id();
+        let before = change.site()?.importer;
+        if before.as_deref() == Some(id) {
+            return Ok(key);
+        }
+        change.set_importer(id)?;
+        let event = Event::Key {
+            key_id: id.into(),
+            purpose: "importer".into(),
+            action: if before.is_some() { KeyAction::Replaced } else { KeyAction::Created },
+            public_key: Some(key.public().to_pem()?),
+            replaces: before.as_deref().map(Into::into),
+        };
+        change.append(self.now, &event)?;
+        Ok(key)
+    }
+
+    /// Writes the importer key.
+    ///
+    /// # Errors
+    /// [`Reason::KeyExists`] where another one is there.
+    pub(super) fn keep_importer(&self, key: PrivateKey) -> Result<PrivateKey> {
+        let path = self.importer_path();
+        match self.known_importer()? {
+            Some(known) if known.public() == key.public() => return Ok(key),
+            Some(_) => {
+                return Err(Failure::new(Reason::KeyExists, path.display(), "the home has an importer key")
+                    .hint("move it away first; receipts that it signed still need its public key"));
+            }
+            None => {}
+        }
+        if let Some(folder) = path.parent() {
+            fs::create_dir(folder, true)?;
+            fs::sync_dir(self.store.home())?;
+        }
+        fs::write_atomic(&path, key.to_pem(None)?.reveal().as_bytes(), 0o600)?;
+        Ok(key)
+    }
+}

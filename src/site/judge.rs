@@ -1,0 +1,137 @@
+//! Whether a bundle may be imported here: what the site remembers, and the rules of its channel.
+
+use crate::{
+    base::{
+        clock::{Clocks, Timestamp},
+        digest::Digest,
+        failure::{Failure, Reason, Result},
+    },
+    bundle::SumsHeader,
+    store::State,
+    trust::{
+        Chain, Effect, Note, Override, SignedBy,
+        sequence::{self, Candidate, Judgement, Memory, Policy, Position},
+    },
+};
+
+/// A bundle that asks to be imported. Its signatures hold.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival<'a> {
+    /// What the comment lines of its `SHA256SUMS` say.
+    pub header: &'a SumsHeader,
+    /// Digest of its `SHA256SUMS`.
+    pub sums: &'a Digest,
+    /// Whose signatures count.
+    pub signers: &'a [SignedBy],
+    /// The chain by which they count, with what the media brought; absent where single keys were given.
+    pub chain: Option<&'a Chain>,
+}
+
+impl Arrival<'_> {
+    /// Where it stands.
+    pub fn position(&self) -> Position {
+        let SumsHeader { epoch, sequence, .. } = *self.header;
+        Position { epoch, sequence, bundle: self.sums.clone() }
+    }
+}
+
+/// A bundle that may be imported, and why.
+#[derive(Debug, Clone)]
+pub struct Verdict {
+    /// By the rules of its channel.
+    pub judgement: Judgement,
+    /// What the site remembered.
+    pub memory: Memory,
+    /// Name of the site; `None` where no trust document is pinned, and nothing protects against replay.
+    pub site: Option<String>,
+    /// Overrides that it takes, with the rules that they lift.
+    pub overrides: Vec<(Digest, Effect)>,
+    /// The least that the time can be.
+    pub floor: Timestamp,
+}
+
+/// Judges a bundle by what the site knows, and by the system's clock. Without one, time is what signed documents
+/// prove, and expiry no reason to refuse: so a verdict is the same at any time. Changes nothing.
+///
+/// # Errors
+/// Those of [`sequence::judge`]; [`Reason::TrustPinned`] for one that was checked by single keys where a trust
+/// document is pinned; [`Reason::LockHeld`] where the site learned of a newer trust document meanwhile.
+pub fn judge(state: &State<'_>, arrival: &Arrival<'_>, system: Option<Timestamp>) -> Result<Verdict> {
+    let row = state.site()?;
+    let channel = &arrival.header.channel;
+    let epoch = match arrival.chain {
+        Some(chain) => {
+            still_holds(state, chain)?;
+            Some(chain.latest().channel(channel)?.epoch)
+        }
+        None if row.name.is_some() => return Err(only_the_chain()),
+        None => None,
+    };
+    let is_pinned = row.name.is_some();
+    let memory = if is_pinned { state.memory(channel)? } else { Memory::default() };
+    let held = match (&row.name, arrival.chain) {
+        (Some(site), Some(chain)) => held(state, arrival, site, chain)?,
+        _ => Vec::new(),
+    };
+    let candidate = Candidate {
+        channel,
+        position: arrival.position(),
+        previous: arrival.header.previous.as_ref(),
+        site: arrival.header.site.as_deref(),
+        expires: arrival.header.expires,
+    };
+    let policy = Policy {
+        site: row.name.as_deref(),
+        epoch,
+        jump_limit: row.settings.jump_limit,
+        strict_expiry: row.settings.strict_expiry && system.is_some(),
+    };
+    let clocks = Clocks { system: system.unwrap_or(row.floor), floor: row.floor };
+    let effects: Vec<Effect> = held.iter().map(|(_, effect)| *effect).collect();
+    let mut judgement = sequence::judge(&candidate, &memory, &policy, clocks, &effects)?;
+    judgement.lifted.sort();
+    judgement.lifted.dedup();
+    // One of each kind is used up, the one that came first.
+    let used = |effect: &Effect| held.iter().find(|(_, other)| other == effect).cloned();
+    let overrides = judgement.lifted.iter().filter_map(used).collect();
+    Ok(Verdict { judgement, memory, site: row.name, overrides, floor: row.floor })
+}
+
+/// Why a single key is not enough at a site with a pinned root.
+pub fn only_the_chain() -> Failure {
+    let message =
+        "this home has a pinned trust document, which says who must sign; a single key does not replace it";
+    Failure::new(Reason::TrustPinned, "--key", message)
+        .hint("leave --key away; if other keys are to count, the root holders make a newer trust document")
+}
+
+/// The chain that the bundle was checked by must be the site's, not shorter and nowhere other: another command
+/// may have accepted a revocation since.
+fn still_holds(state: &State<'_>, chain: &Chain) -> Result<()> {
+    for note in state.trust()? {
+        let known = Note::parse(&note)?.fingerprint();
+        if chain.notes().all(|(_, other)| other.fingerprint() != known) {
+            let message = "the site's trust documents changed while the bundle was looked at";
+            return Err(Failure::new(Reason::LockHeld, "trust", message).hint("run the command again"));
+        }
+    }
+    Ok(())
+}
+
+/// Overrides that wait for this bundle, and that those signed who must by what is known today.
+fn held(
+    state: &State<'_>,
+    arrival: &Arrival<'_>,
+    site: &str,
+    chain: &Chain,
+) -> Result<Vec<(Digest, Effect)>> {
+    let mut held = Vec::new();
+    let waiting = state.overrides(&arrival.header.channel, arrival.sums)?;
+    for waiting in waiting.into_iter().filter(|one| one.used_by.is_none()) {
+        let Ok((order, _)) = Override::open(&Note::parse(&waiting.note)?, chain) else { continue };
+        if order.site == site {
+            held.push((waiting.id, waiting.effect));
+        }
+    }
+    Ok(held)
+}

@@ -1,0 +1,110 @@
+//! A site: what a home believes and remembers, and every change of that.
+//!
+//! - [`pin`](mod@pin) gives a home its name and its root of trust, also after its state was lost;
+//! - [`judge`](mod@judge) says whether a bundle may be imported; [`Site::admit`] asks again in the transaction
+//!   that publishes it, and moves the channel there and nowhere else (admit.rs);
+//! - [`Site::refuse`] keeps what was refused (refuse.rs), [`Site::accept`] takes newer trust documents, beacons
+//!   and overrides (accept.rs), [`Site::set`] what people decide (settings.rs);
+//! - [`status`](mod@status) shows all of it.
+//!
+//! Each of these changes is one transaction that ends with a checkpoint of the ledger: where the ledger cannot be
+//! written, nothing happens (threats R22). What only looks needs nothing but a [`State`], and writes nothing.
+
+mod accept;
+mod admit;
+mod importer;
+pub mod judge;
+pub mod pin;
+mod receipt;
+mod refuse;
+mod settings;
+pub mod status;
+
+pub use admit::{Admission, Admitted};
+pub use judge::{Arrival, Verdict, judge};
+pub use pin::{Pin, Pinned};
+pub use refuse::Refused;
+pub use status::status;
+
+use crate::{
+    base::{
+        clock::{Clocks, Timestamp},
+        failure::{Failure, Reason, Result},
+    },
+    store::{Change, SiteRow, State, Store},
+    trust::{Chain, PrivateKey},
+};
+
+/// A home with the time at which something happens to it.
+#[derive(Debug, Clone)]
+pub struct Site {
+    store: Store,
+    now: Timestamp,
+    system: Timestamp,
+}
+
+impl Site {
+    /// The site of a home. `now` is the time that records get, and what the system's clock says.
+    pub fn new(store: Store, now: Timestamp) -> Self {
+        Self { store, now, system: now }
+    }
+
+    /// With another clock than that of the records: they may get a fixed time, expiry may not.
+    #[must_use]
+    pub fn with_clock(self, system: Timestamp) -> Self {
+        Self { system, ..self }
+    }
+
+    /// The home.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The time that records get.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Whom it believes; `None` while no trust document is pinned.
+    pub fn chain(&self) -> Result<Option<Chain>> {
+        self.store.state(chain)
+    }
+
+    /// Its two clocks.
+    fn clocks(&self, row: &SiteRow) -> Clocks {
+        Clocks { system: self.system, floor: row.floor }
+    }
+
+    /// Changes the state and signs the ledger with the importer key, all or nothing.
+    fn change<T>(&self, work: impl FnOnce(&Change<'_>, &PrivateKey) -> Result<T>) -> Result<T> {
+        self.store.change(|change| {
+            let importer = self.importer(change)?;
+            let done = work(change, &importer)?;
+            change.checkpoint(self.now, &importer)?;
+            Ok(done)
+        })
+    }
+}
+
+/// The chain of trust documents of a home, each checked once more; `None` while none is pinned.
+///
+/// # Errors
+/// Those of [`Chain::extend`], for a database that somebody changed.
+pub fn chain(state: &State<'_>) -> Result<Option<Chain>> {
+    let notes = state.trust()?;
+    let Some((first, later)) = notes.split_first() else { return Ok(None) };
+    let mut chain = Chain::begin(first)?;
+    later.iter().try_for_each(|note| chain.extend(note))?;
+    Ok(Some(chain))
+}
+
+/// The chain of a home that must have one.
+fn pinned(state: &State<'_>) -> Result<(String, Chain)> {
+    state.site()?.name.zip(chain(state)?).ok_or_else(nothing_pinned)
+}
+
+/// The failure for a home that pins nothing.
+pub fn nothing_pinned() -> Failure {
+    Failure::new(Reason::TrustMissing, "site", "the home has no name and no pinned trust document")
+        .hint("pin one: `sealift trust init --site NAME --root FILE`, the file by another way than the media")
+}

@@ -1,0 +1,119 @@
+//! All that a site knows, and what of it somebody should look at.
+
+use super::chain;
+use crate::{
+    base::{
+        clock::{Clocks, Timestamp},
+        failure::{Failure, Reason, Result},
+    },
+    report::site::{ChannelLine, Place, SettingsLine, SiteReport, TrustLine},
+    store::{Channel, Settings, State},
+    trust::Chain,
+};
+
+/// What a site knows, with its alarms: by the later of the two clocks, for a clock that stands still is none.
+///
+/// # Errors
+/// Those of the database.
+pub fn status(state: &State<'_>, home: &str, system: Timestamp) -> Result<(SiteReport, Vec<Failure>)> {
+    let row = state.site()?;
+    let chain = chain(state)?;
+    let clocks = Clocks { system, floor: row.floor };
+    let channels = state.channels()?;
+    let mut alarms = Vec::new();
+    for channel in &channels {
+        alarms.extend(channel_alarms(channel, &row.settings, clocks));
+    }
+    if let Some(chain) = &chain {
+        for channel in &channels {
+            let told = state.beacon(&channel.name)?.map_or(0, |beacon| beacon.trust);
+            if told > chain.version() {
+                let message =
+                    format!("a beacon tells of trust version {told}, this site knows {}", chain.version());
+                let hint =
+                    "ask the sender for the newer trust documents; take them with `sealift trust accept`";
+                alarms.push(alarm(Reason::TrustBehind, &channel.name, message, hint));
+            }
+        }
+    }
+    let head = state.ledger_head()?;
+    let report = SiteReport {
+        schema: 1,
+        home: home.to_owned(),
+        site: row.name,
+        trust: chain.as_ref().map(trust_line),
+        importer: row.importer,
+        settings: settings_line(&row.settings),
+        clock_floor: row.floor.to_string(),
+        channels: channels.into_iter().map(channel_line).collect(),
+        ledger_records: head.number,
+        ledger_head: head.hash.hex().to_owned(),
+        alarms: alarms.iter().map(shown).collect(),
+    };
+    Ok((report, alarms))
+}
+
+fn channel_alarms(channel: &Channel, settings: &Settings, clocks: Clocks) -> Vec<Failure> {
+    let (name, memory) = (&channel.name, &channel.memory);
+    let mut alarms = Vec::new();
+    if let Some((one, other)) = &memory.frozen {
+        let message = format!("two bundles of one sequence were seen here: {one} and {other}");
+        let hint = "ask the sender by another way which one is right; two holders sign an override for it";
+        alarms.push(alarm(Reason::ChannelFrozen, name, message, hint));
+    }
+    if let Some(newest) = memory.beacon.as_ref().filter(|newest| memory.is_behind(newest)) {
+        let here = memory.last.as_ref().map_or_else(|| "none".to_owned(), |last| last.sequence.to_string());
+        let message = format!("a beacon tells of sequence {}, this site has {here}", newest.sequence);
+        alarms.push(alarm(Reason::ChannelBehind, name, message, "ask where the newer bundle is"));
+    }
+    let days = clocks.best().seconds().saturating_sub(channel.heard.seconds()) / 86_400;
+    if settings.max_silence > 0 && days > settings.max_silence {
+        let message = format!("nothing new for {days} days, since {}", channel.heard);
+        let hint = "ask the sender for a beacon: somebody may hold bundles back";
+        alarms.push(alarm(Reason::ChannelSilent, name, message, hint));
+    }
+    alarms
+}
+
+fn alarm(reason: Reason, channel: &str, message: String, hint: &str) -> Failure {
+    Failure::new(reason, format!("channel {channel}"), message).hint(hint)
+}
+
+fn shown(alarm: &Failure) -> crate::report::site::Alarm {
+    crate::report::site::Alarm {
+        reason: alarm.reason.text(),
+        object: alarm.object.clone(),
+        message: alarm.message.clone(),
+    }
+}
+
+/// The newest document of a chain, and where it began.
+pub fn trust_line(chain: &Chain) -> TrustLine {
+    let newest = chain.notes().last().map(|(_, note)| note.fingerprint());
+    TrustLine {
+        version: chain.version(),
+        fingerprint: newest.unwrap_or_else(|| chain.fingerprint()).hex().to_owned(),
+        pinned: chain.fingerprint().hex().to_owned(),
+    }
+}
+
+/// Settings for people.
+pub fn settings_line(settings: &Settings) -> SettingsLine {
+    SettingsLine {
+        expiry: if settings.strict_expiry { "strict" } else { "advisory" },
+        max_silence: settings.max_silence,
+        jump_limit: settings.jump_limit,
+    }
+}
+
+fn channel_line(channel: Channel) -> ChannelLine {
+    let memory = channel.memory;
+    ChannelLine {
+        channel: channel.name,
+        last: memory.last,
+        at_least: memory.at_least.map(|(epoch, sequence)| Place { epoch, sequence }),
+        beacon: memory.beacon,
+        heard: channel.heard.to_string(),
+        frozen: memory.frozen.map(|(one, other)| [one.to_string(), other.to_string()]),
+    }
+}

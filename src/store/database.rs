@@ -1,0 +1,272 @@
+//! The SQLite file: opened, brought to the schema of today, read at one moment, changed as one.
+
+use std::{
+    ops::Deref,
+    path::{Path, PathBuf},
+    sync::PoisonError,
+    time::Duration,
+};
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::Store;
+use crate::base::{
+    failure::{Failure, Reason, Result},
+    fs,
+};
+
+/// The steps from one version of the schema to the next; their number is the version, kept in SQLite's
+/// `user_version`. A released step is never changed.
+const STEPS: [&[&str]; 2] = [
+    &[super::metadata::SCHEMA],
+    &[super::site::SCHEMA, super::ledger::SCHEMA, super::receipts::SCHEMA, super::signed::SCHEMA],
+];
+
+/// The name of the database in the home.
+pub(super) const FILE: &str = "sealift.db";
+
+/// How long one waits for another process that changes something.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Opens the database of `home`. One process at a time: the change of a new database to its journal mode
+/// does not wait for others, it fails.
+pub(super) fn open(home: &Path) -> Result<Connection> {
+    let cannot_lock = |error: std::io::Error| fs::failure(home, "lock", &error);
+    let turn = std::fs::File::open(home).map_err(cannot_lock)?;
+    turn.lock().map_err(cannot_lock)?;
+    open_alone(&home.join(FILE))
+}
+
+fn open_alone(path: &Path) -> Result<Connection> {
+    let at = |error: rusqlite::Error| failure(path, &error);
+    let log = has_log(path);
+    let mut database = Connection::open(path).map_err(at)?;
+    database.busy_timeout(PATIENCE).map_err(at)?;
+    let journal = journal_mode(&database).map_err(at)?;
+    if journal != "wal" {
+        let message = format!("the database cannot be put into WAL mode, it stays in mode {journal}");
+        return Err(Failure::new(Reason::Database, path.display(), message)
+            .hint("use a disk of this machine, no network file system, and run the command again"));
+    }
+    if log {
+        // Left by a process that ended early, or shared with one at work. If a sync of it failed, the system
+        // shows what the disk does not have, and no later sync mends that (C04): bring it over, begin anew.
+        database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_busy| Ok(())).map_err(at)?;
+    }
+    database.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;").map_err(at)?;
+    if version(&database).map_err(at)? < STEPS.len() {
+        migrate(&mut database).map_err(at)?;
+    }
+    known(path, version(&database).map_err(at)?)?;
+    Ok(database)
+}
+
+pub(super) fn version(database: &Connection) -> rusqlite::Result<usize> {
+    let version: i64 = database.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    Ok(usize::try_from(version).unwrap_or(usize::MAX))
+}
+
+/// All missing steps in one transaction, counted anew under the write lock: another process may be at it.
+fn migrate(database: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for (step, tables) in STEPS.iter().enumerate().skip(version(&transaction)?) {
+        tables.iter().try_for_each(|tables| transaction.execute_batch(tables))?;
+        transaction.execute_batch(&format!("PRAGMA user_version = {}", step + 1))?;
+    }
+    transaction.commit()
+}
+
+/// Fails for a schema that this sealift does not know.
+pub(super) fn known(path: &Path, version: usize) -> Result<()> {
+    if version <= STEPS.len() {
+        return Ok(());
+    }
+    let message = format!("the database has schema {version}, this sealift knows {}", STEPS.len());
+    Err(Failure::new(Reason::FormatVersion, path.display(), message)
+        .hint("use the sealift version that wrote it, or a newer one"))
+}
+
+/// Whether there is anything that SQLite keeps beside the database, not yet in it.
+pub(super) fn has_log(path: &Path) -> bool {
+    path.with_extension("db-wal").metadata().is_ok_and(|log| log.len() > 0)
+}
+
+/// Asks for the write-ahead log, and tells which mode there is then: that the disk refused is no error to
+/// SQLite. In any other mode a commit ends with the removal of a file, which a power cut can undo (P8).
+fn journal_mode(database: &Connection) -> rusqlite::Result<String> {
+    // The mode changes with the end of the statement, not with its first row.
+    let mut statement = database.prepare("PRAGMA journal_mode = WAL")?;
+    let modes = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
+    Ok(modes.into_iter().next_back().unwrap_or_default())
+}
+
+/// The failure for a database that is none, or no longer.
+pub(super) fn damaged(path: &Path, found: impl std::fmt::Display) -> Failure {
+    Failure::new(Reason::DatabaseDamaged, path.display(), format!("the database is damaged: {found}"))
+        .hint("move the file and those beside it away, begin anew with `sealift trust init --site` and a receipt, and import the bundles again; the contents are kept")
+}
+
+pub(super) fn failure(path: &Path, error: &rusqlite::Error) -> Failure {
+    let reason = match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
+            return damaged(path, error);
+        }
+        Some(rusqlite::ErrorCode::DiskFull) => Reason::DiskFull,
+        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => Reason::LockHeld,
+        Some(
+            rusqlite::ErrorCode::PermissionDenied
+            | rusqlite::ErrorCode::ReadOnly
+            | rusqlite::ErrorCode::CannotOpen,
+        ) => Reason::PermissionDenied,
+        _ => Reason::Database,
+    };
+    let hint = match reason {
+        Reason::LockHeld => "another sealift is at work in this home: wait for it, then run again",
+        _ => "check disk space, owner and mode of the home folder, then run the command again",
+    };
+    Failure::new(reason, path.display(), error).hint(hint)
+}
+
+/// What the database says at one moment.
+#[derive(Debug)]
+pub struct State<'a> {
+    database: &'a Connection,
+    path: &'a Path,
+}
+
+impl State<'_> {
+    /// Runs queries; their errors name the file.
+    pub(super) fn query<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        work(self.database).map_err(|error| failure(self.path, &error))
+    }
+}
+
+/// A change under way: everything that one command changes, seen by others whole or not at all. What it reads
+/// stays so until it is done, for nobody else changes anything meanwhile.
+#[derive(Debug)]
+pub struct Change<'a> {
+    state: State<'a>,
+    pub(super) store: &'a Store,
+}
+
+impl<'a> Deref for Change<'a> {
+    type Target = State<'a>;
+    fn deref(&self) -> &State<'a> {
+        &self.state
+    }
+}
+
+impl Store {
+    /// Runs one query; its errors name the file.
+    pub(super) fn query<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        let database = self.inner.database.lock().unwrap_or_else(PoisonError::into_inner);
+        work(&database).map_err(|error| failure(&self.home().join(FILE), &error))
+    }
+
+    /// Reads what the database says at one moment.
+    pub fn state<T>(&self, work: impl FnOnce(&State<'_>) -> Result<T>) -> Result<T> {
+        let mut database = self.inner.database.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = self.home().join(FILE);
+        let transaction = database.transaction().map_err(|error| failure(&path, &error))?;
+        work(&State { database: &transaction, path: &path })
+    }
+
+    /// Changes the database: all that `work` does, or nothing where it fails. Other changes wait. Do not use
+    /// the store itself inside `work`, only what it is given.
+    ///
+    /// # Errors
+    /// Those of `work`; [`Reason::LockHeld`] after waiting for long; those of the disk.
+    pub fn change<T>(&self, work: impl FnOnce(&Change<'_>) -> Result<T>) -> Result<T> {
+        let mut database = self.inner.database.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = self.home().join(FILE);
+        let at = |error: rusqlite::Error| failure(&path, &error);
+        let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate).map_err(at)?;
+        let done = work(&Change { state: State { database: &transaction, path: &path }, store: self })?;
+        transaction.commit().map_err(at)?;
+        // SQLite ignores it when the folder of its log cannot be synced.
+        fs::sync_dir(self.home())?;
+        Ok(done)
+    }
+
+    /// Reads the state of `home` without changing or making anything, on a read-only disk too. `None` where
+    /// there is no home, or one of before there were sites.
+    ///
+    /// A database that no process has open is one file, and nothing is written beside it to read it. Should a
+    /// process begin to change it meanwhile, it is read once more, together with that process.
+    ///
+    /// # Errors
+    /// Those of `work` and of the disk; [`Reason::PermissionDenied`] for a database that has to be repaired
+    /// after a crash, where this may not be done.
+    pub fn read_only<T>(home: &Path, work: impl Fn(&State<'_>) -> Result<T>) -> Result<Option<T>> {
+        let path = home.join(FILE);
+        let Some(before) = Fingerprint::of(&path)? else { return Ok(None) };
+        if !before.is_open {
+            let read = read_once(&path, "immutable=1", &work);
+            if Fingerprint::of(&path)?.as_ref() == Some(&before) {
+                return read;
+            }
+        }
+        read_once(&path, "mode=ro", &work)
+    }
+}
+
+fn read_once<T>(path: &Path, how: &str, work: impl Fn(&State<'_>) -> Result<T>) -> Result<Option<T>> {
+    let at = |error: rusqlite::Error| failure(path, &error);
+    let mut database = connect(path, how).map_err(at)?;
+    let transaction = database.transaction().map_err(at)?;
+    let version = version(&transaction).map_err(at)?;
+    known(path, version)?;
+    if version < STEPS.len() {
+        return Ok(None);
+    }
+    work(&State { database: &transaction, path }).map(Some)
+}
+
+/// Opens it for reading. With `immutable=1` SQLite needs neither locks nor files of its own: good while no log
+/// stands beside the file, which is all there is then.
+pub(super) fn connect(path: &Path, how: &str) -> rusqlite::Result<Connection> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let database = Connection::open_with_flags(uri(path, how), flags)?;
+    database.busy_timeout(PATIENCE)?;
+    Ok(database)
+}
+
+/// The file as SQLite names it in a URI, where `?`, `#` and `%` mean something.
+fn uri(path: &Path, how: &str) -> PathBuf {
+    use std::{
+        ffi::OsString,
+        os::unix::ffi::{OsStrExt as _, OsStringExt as _},
+    };
+    let mut name = b"file:".to_vec();
+    for &byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'?' | b'#' | b'%' => name.extend(format!("%{byte:02x}").bytes()),
+            _ => name.push(byte),
+        }
+    }
+    name.extend(format!("?{how}").bytes());
+    OsString::from_vec(name).into()
+}
+
+/// What changes when somebody writes to a database.
+#[derive(PartialEq)]
+struct Fingerprint {
+    size: u64,
+    changed: (i64, i64),
+    /// Whether a journal with changes stands beside it.
+    is_open: bool,
+}
+
+impl Fingerprint {
+    fn of(path: &Path) -> Result<Option<Self>> {
+        use std::os::unix::fs::MetadataExt as _;
+        let file = match std::fs::metadata(path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(fs::failure(path, "inspect", &error)),
+        };
+        let changed = (file.mtime(), file.mtime_nsec());
+        Ok(Some(Self { size: file.size(), changed, is_open: has_log(path) }))
+    }
+}

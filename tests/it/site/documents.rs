@@ -1,0 +1,195 @@
+//! Trust documents, beacons and overrides, handed to a site.
+
+use sealift::{report::site::Accepted, site::status, store::Settings};
+
+use super::*;
+
+/// T19, and what was imported before.
+#[test]
+fn a_revoked_key_counts_no_more_and_puts_imports_in_doubt() {
+    let mut world = World::new();
+    let site = world.site();
+    for sequence in [16, 17, 18] {
+        takes(&site, &world.good(sequence));
+    }
+    let by_alice = world.good(19);
+    world.revoke("alice", Some(17));
+    world.grant("eve", &[Role::Release], &["prod"]);
+    let newer = world.publish_trust(|_| {});
+    let accepted = site.accept(&[newer.clone()]).unwrap();
+    let Accepted::Trust { version: 2, in_doubt, .. } = &accepted[0] else { panic!("{accepted:?}") };
+    let places: Vec<u64> = in_doubt.iter().map(|doubt| doubt.position.sequence).collect();
+    assert_eq!((places, in_doubt[0].holder.as_str()), (vec![17, 18], "alice"));
+    refuses(&site, &by_alice, Reason::KeyRevoked);
+    takes(&site, &world.bundle(&Spec { signers: &["eve", "bob"], ..spec(19) }));
+    // Once more is nothing new.
+    assert!(matches!(site.accept(&[newer]).unwrap()[..], [Accepted::Known { .. }]));
+}
+
+/// T17: one version after the other, signed by those of before; all documents of a call, or none.
+#[test]
+fn documents_are_taken_in_order_or_not_at_all() {
+    let mut world = World::new();
+    let site = world.site();
+    let second = world.publish_trust(|_| {});
+    let third = world.publish_trust(|_| {});
+    let forged = world.note(&world.text.clone(), &["alice", "bob"]);
+    for (documents, reason) in [
+        (vec![third.clone()], Reason::TrustGap),
+        (vec![second.clone(), forged], Reason::KeyRole),
+        (vec![second.clone(), b"nonsense".to_vec()], Reason::NoteMalformed),
+    ] {
+        let before = visible(&site);
+        assert_eq!(site.accept(&documents).unwrap_err().reason, reason);
+        assert!(visible(&site) == before);
+    }
+    site.accept(&[second, third]).unwrap();
+    assert_eq!(site.chain().unwrap().unwrap().version(), 3);
+    assert_eq!(names(&site), ["key", "trust", "trust", "trust"]);
+    // T05: a document of another kind, signed by whom you like.
+    #[derive(serde::Serialize)]
+    struct Other {
+        r#type: &'static str,
+    }
+    let other = world.note(&Other { r#type: "sealift wish 1" }, &["root1", "root2"]);
+    assert_eq!(site.accept(&[other]).unwrap_err().reason, Reason::WrongType);
+    let nameless = world.home("nameless");
+    assert_eq!(nameless.accept(&[world.chain[0].clone()]).unwrap_err().reason, Reason::TrustMissing);
+}
+
+/// C4: host with old or new trust, bundle signed by old or new keys, chain on the media whole, with a missing
+/// link, or forked: twelve outcomes.
+#[test]
+fn old_and_new_trust_meet_old_and_new_keys() {
+    let mut world = World::new();
+    world.publish_trust(|_| {});
+    let eve = world.keys["eve"].public().clone();
+    world.revoke("alice", None);
+    world.text.add(KeyRecord::new(&eve, "eve", [Role::Release], ["prod".to_owned()]).unwrap()).unwrap();
+    world.publish_trust(|_| {});
+    // Another version 3: the holders of the root keys signed twice.
+    let mut other = World { shop: Workshop::new(), keys: world.keys.clone(), ..World::new() };
+    other.chain = world.chain[..2].to_vec();
+    other.text = world.text.clone();
+    let forked = other.publish_trust(|text| text.root_threshold = 1);
+
+    let outcome = |host_is_new: bool, by_new: bool, media: &str| {
+        let mut world = World {
+            shop: Workshop::new(),
+            keys: world.keys.clone(),
+            chain: world.chain.clone(),
+            text: world.text.clone(),
+        };
+        let site = world.site_with("berlin", if host_is_new { 3 } else { 1 });
+        let mut trust: &[u64] = &[1, 2, 3];
+        match media {
+            "missing" => trust = &[3],
+            "forked" => world.chain[2] = forked.clone(),
+            _ => {}
+        }
+        let signers: &[&str] = if by_new { &["eve", "bob"] } else { &["alice", "bob"] };
+        let bundle = world.bundle(&Spec { signers, trust, ..spec(1) });
+        let found = import(&site, &bundle).map_err(|refusal| refusal.failures.list()[0].reason);
+        let version = site.chain().unwrap().unwrap().version();
+        found.map(|_| version).inspect_err(|_| assert_eq!(version, if host_is_new { 3 } else { 1 }))
+    };
+    for (host_is_new, by_new, media, expected) in [
+        (false, true, "whole", Ok(3)),
+        (false, false, "whole", Err(Reason::KeyRevoked)),
+        (true, true, "whole", Ok(3)),
+        (true, false, "whole", Err(Reason::KeyRevoked)),
+        (false, true, "missing", Err(Reason::TrustGap)),
+        (false, false, "missing", Err(Reason::TrustGap)),
+        // Who has them all needs none from the media.
+        (true, true, "missing", Ok(3)),
+        (true, false, "missing", Err(Reason::KeyRevoked)),
+        // Who knows neither of the two cannot tell: the chain holds. Who knows one refuses the other.
+        (false, true, "forked", Ok(3)),
+        (false, false, "forked", Err(Reason::KeyRevoked)),
+        (true, true, "forked", Err(Reason::TrustFork)),
+        (true, false, "forked", Err(Reason::TrustFork)),
+    ] {
+        assert_eq!(outcome(host_is_new, by_new, media), expected, "{host_is_new} {by_new} {media}");
+    }
+}
+
+/// T20: the courier takes a revocation off the media. The bundle asks for it.
+#[test]
+fn a_withheld_document_is_missed() {
+    let mut world = World::new();
+    let site = world.site();
+    let second = world.publish_trust(|_| {});
+    let bundle = world.bundle(&Spec { trust: &[1, 2], ..spec(1) });
+    fs::remove_file(bundle.join("trust/0002.trust")).unwrap();
+    refuses(&site, &bundle, Reason::TrustTooOld);
+    site.accept(&[second]).unwrap();
+    // The site knows it now; that the file is gone is damage.
+    refuses(&site, &bundle, Reason::FileMissing);
+}
+
+/// A beacon tells by another way what the courier does not.
+#[test]
+fn beacons_tell_of_what_does_not_come() {
+    let mut world = World::new();
+    let site = world.site();
+    let (one, three) = (world.good(1), world.good(3));
+    takes(&site, &one);
+    let alarms = |site: &Site, clock: &str| {
+        let state = |state: &sealift::store::State<'_>| status(state, "home", time(clock));
+        let (report, alarms) = site.store().state(state).unwrap();
+        assert_eq!(report.alarms.len(), alarms.len());
+        alarms.iter().map(|alarm| alarm.reason).collect::<Vec<_>>()
+    };
+    assert_eq!(alarms(&site, NOW), []);
+    let beacon = world.beacon(3, identity(&three), MADE, 2);
+    let accepted = site.accept(&[beacon.clone()]).unwrap();
+    assert!(matches!(accepted[..], [Accepted::Beacon { behind: true, trust_missing: Some(2), .. }]));
+    assert_eq!(alarms(&site, NOW), [Reason::ChannelBehind, Reason::TrustBehind]);
+    let two = world.good(2);
+    let done = takes(&site, &two);
+    assert_eq!(done.report.warnings, [sealift::trust::sequence::Warning::Behind { newest: 3 }]);
+    // The beacon also knows which bundle 3 is.
+    let other = world.bundle(&Spec { content: "other", ..spec(3) });
+    refuses(&site, &other, Reason::Equivocation);
+    let order = world.override_for("berlin", &three, Effect::Equivocation, &["carol", "dave"]);
+    site.accept(&[order]).unwrap();
+    takes(&site, &three);
+    assert_eq!(alarms(&site, NOW), [Reason::TrustBehind]);
+
+    assert!(matches!(site.accept(&[beacon]).unwrap()[..], [Accepted::Known { .. }]));
+    for stale in [
+        world.beacon(2, identity(&two), MADE, 1),
+        world.beacon(3, identity(&three), "2026-11-24T00:00:00Z", 1),
+    ] {
+        assert_eq!(site.accept(&[stale]).unwrap_err().reason, Reason::BeaconStale);
+    }
+    let mut epoch =
+        Beacon::new("prod", Position { epoch: 2, sequence: 9, bundle: identity(&one) }, 1, time(MADE));
+    assert_eq!(site.accept(&[world.note(&epoch, &["alice"])]).unwrap_err().reason, Reason::BeaconStale);
+    epoch.newest = Position { epoch: 1, sequence: 9, bundle: identity(&one) };
+    assert_eq!(site.accept(&[world.note(&epoch, &["bob"])]).unwrap_err().reason, Reason::SignatureUntrusted);
+    // Silence: a replay of what is here is nothing new.
+    takes(&site, &three);
+    assert_eq!(alarms(&site, "2027-03-01T00:00:00Z"), [Reason::TrustBehind]);
+    assert_eq!(alarms(&site, "2027-03-03T00:00:00Z"), [Reason::ChannelSilent, Reason::TrustBehind]);
+    site.set(|settings| Settings { max_silence: 0, ..settings }).unwrap();
+    assert_eq!(alarms(&site, "2037-03-03T00:00:00Z"), [Reason::TrustBehind]);
+    // T14: a beacon that names another bundle than the one that is here.
+    let lie = world.beacon(3, identity(&other), NOW, 1);
+    assert_eq!(site.accept(&[lie]).unwrap_err().reason, Reason::Equivocation);
+}
+
+/// T14: two signed bundles of one sequence, one of them only told of.
+#[test]
+fn a_contradicting_beacon_freezes_the_channel() {
+    let mut world = World::new();
+    let site = world.site();
+    let one = world.good(1);
+    let other = world.bundle(&Spec { content: "other", ..spec(1) });
+    takes(&site, &one);
+    let lie = world.beacon(1, identity(&other), NOW, 1);
+    assert_eq!(site.accept(&[lie]).unwrap_err().reason, Reason::Equivocation);
+    let frozen = site.store().state(|state| state.memory("prod")).unwrap().frozen;
+    assert_eq!(frozen, Some((identity(&one), identity(&other))));
+    refuses(&site, &world.good(2), Reason::ChannelFrozen);
+}

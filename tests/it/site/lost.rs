@@ -1,0 +1,205 @@
+//! A site that lost its state, or had it put back.
+
+use sealift::report::Receipt;
+
+use super::*;
+
+/// Receipts of a site, as files that were carried off it.
+fn receipts(site: &Site) -> Vec<Vec<u8>> {
+    site.store().signed_receipts().unwrap().into_iter().map(|receipt| receipt.text.into_bytes()).collect()
+}
+
+/// A new home of the same site: the database is gone, the key is there or not.
+fn wiped(site: &Site, keep_key: bool) -> Site {
+    let home = site.store().home().to_owned();
+    let fresh = home.with_extension("fresh");
+    if keep_key {
+        fs::create_dir_all(fresh.join("keys")).unwrap();
+        fs::copy(home.join("keys/importer.pem"), fresh.join("keys/importer.pem")).unwrap();
+    }
+    Site::new(Store::open(&fresh).unwrap(), time(NOW))
+}
+
+/// C7: the site goes on where its receipts say.
+#[test]
+fn a_lost_state_comes_back_from_receipts() {
+    let mut world = World::new();
+    let site = world.site();
+    let (one, two, three) = (world.good(1), world.good(2), world.good(3));
+    takes(&site, &one);
+    takes(&site, &two);
+    let old = receipts(&site);
+    let fresh = wiped(&site, true);
+    let chain = Chain::begin(&world.chain[0]).unwrap();
+    let pinned = fresh.pin(Pin { receipts: old.clone(), ..pin("berlin", chain) }).unwrap();
+    assert_eq!(pinned.receipt, Some(Digest::of(&old[1])));
+    stands_at(&fresh, 2, &two);
+    refuses(&fresh, &one, Reason::Rollback);
+    let twin = world.bundle(&Spec { content: "other", ..spec(2) });
+    refuses(&fresh, &twin, Reason::Equivocation);
+    let order = world.override_for("berlin", &two, Effect::Equivocation, &["carol", "dave"]);
+    fresh.accept(&[order]).unwrap();
+    assert!(takes(&fresh, &two).report.again);
+    takes(&fresh, &three);
+    // One chain of receipts, and a ledger that names the one of before.
+    let all = fresh.store().signed_receipts().unwrap();
+    assert_eq!(all[1].digest, Digest::of(&old[1]));
+    let known = events(&fresh);
+    let named = known.iter().find_map(|event| match event {
+        Event::Reseeded { receipt, ledger } => Some((receipt.clone(), ledger.clone())),
+        _ => None,
+    });
+    let (receipt, ledger) = named.unwrap();
+    assert_eq!(receipt, Digest::of(&old[1]));
+    let lines = site.store().ledger(ledger.number, 1).unwrap();
+    assert_eq!(ledger, sealift::ledger::Head::of(ledger.number, &lines[0]));
+    // Once pinned, nothing begins anew.
+    let chain = Chain::begin(&world.chain[0]).unwrap();
+    assert_eq!(fresh.pin(pin("berlin", chain)).unwrap_err().reason, Reason::TrustPinned);
+}
+
+/// Receipts are believed by who signed them, for this site only, and never below what people remember.
+#[test]
+fn receipts_must_be_of_this_site_and_signed_by_it() {
+    let mut world = World::new();
+    let site = world.site();
+    takes(&site, &world.good(5));
+    let old = receipts(&site);
+    let pem = fs::read_to_string(site.store().home().join("keys/importer.pem")).unwrap();
+    let key = PrivateKey::from_pem(&pem, None).unwrap().public().clone();
+    let chain = || Chain::begin(&world.chain[0]).unwrap();
+    let fresh = wiped(&site, false);
+    let with = |pin: Pin<'_>| fresh.pin(pin).unwrap_err().reason;
+    let stranger = world.keys["eve"].public().clone();
+    assert_eq!(with(Pin { receipts: old.clone(), ..pin("berlin", chain()) }), Reason::SignatureUntrusted);
+    let keys = vec![stranger];
+    assert_eq!(
+        with(Pin { receipts: old.clone(), receipt_keys: keys, ..pin("berlin", chain()) }),
+        Reason::SignatureUntrusted
+    );
+    let keys = vec![key.clone()];
+    assert_eq!(
+        with(Pin { receipts: old.clone(), receipt_keys: keys.clone(), ..pin("paris", chain()) }),
+        Reason::WrongSite
+    );
+    let unknown = vec![("test".to_owned(), 1, 1)];
+    assert_eq!(with(Pin { at_least: unknown, ..pin("berlin", chain()) }), Reason::ChannelUnknown);
+    let epoch = vec![("prod".to_owned(), 2, 1)];
+    assert_eq!(with(Pin { at_least: epoch, ..pin("berlin", chain()) }), Reason::BadArgument);
+    assert_eq!(with(pin("Not a name", chain())), Reason::BadArgument);
+    assert_eq!(fresh.chain().unwrap(), None);
+    // Paper knows more than the receipt.
+    let at_least = vec![("prod".to_owned(), 1, 9)];
+    fresh.pin(Pin { receipts: old, receipt_keys: keys, at_least, ..pin("berlin", chain()) }).unwrap();
+    refuses(&fresh, &world.good(8), Reason::Rollback);
+    refuses(&fresh, &world.good(1010), Reason::SequenceJump);
+    let nine = world.good(9);
+    takes(&fresh, &nine);
+    stands_at(&fresh, 9, &nine);
+}
+
+/// T17: a receipt remembers how far the trust documents were; an older one is not believed again.
+#[test]
+fn a_receipt_keeps_trust_from_going_back() {
+    let mut world = World::new();
+    world.publish_trust(|_| {});
+    let site = world.site();
+    takes(&site, &world.good(1));
+    let fresh = wiped(&site, true);
+    let first = Chain::begin(&world.chain[0]).unwrap();
+    let refused = fresh.pin(Pin { receipts: receipts(&site), ..pin("berlin", first) }).unwrap_err();
+    assert_eq!(refused.reason, Reason::TrustTooOld);
+    let second = Chain::begin(&world.chain[1]).unwrap();
+    fresh.pin(Pin { receipts: receipts(&site), ..pin("berlin", second) }).unwrap();
+    takes(&fresh, &world.good(2));
+}
+
+/// T14: a channel that was frozen when the state was lost is frozen when it comes back.
+#[test]
+fn a_frozen_channel_stays_frozen() {
+    let mut world = World::new();
+    let site = world.site();
+    let one = world.good(1);
+    let twin = world.bundle(&Spec { content: "other", ..spec(1) });
+    takes(&site, &one);
+    refuses(&site, &twin, Reason::Equivocation);
+    let fresh = wiped(&site, true);
+    let chain = Chain::begin(&world.chain[0]).unwrap();
+    fresh.pin(Pin { receipts: receipts(&site), ..pin("berlin", chain) }).unwrap();
+    refuses(&fresh, &world.good(2), Reason::ChannelFrozen);
+}
+
+/// C19: a database from last month knows less. A receipt or a beacon says so, and a ledger that went on does too.
+#[test]
+fn a_backup_that_is_put_back_is_found_out() {
+    let mut world = World::new();
+    let site = world.site();
+    let one = world.good(1);
+    takes(&site, &one);
+    let backup = world.dir().join("backup");
+    fs::create_dir_all(backup.join("keys")).unwrap();
+    let database = rusqlite::Connection::open(site.store().home().join("sealift.db")).unwrap();
+    database.execute_batch(&format!("VACUUM INTO '{}'", backup.join("sealift.db").display())).unwrap();
+    fs::copy(site.store().home().join("keys/importer.pem"), backup.join("keys/importer.pem")).unwrap();
+    let two = world.good(2);
+    let carried = takes(&site, &two).receipt.unwrap();
+    let four = world.good(4);
+    takes(&site, &four);
+
+    let restored = Site::new(Store::open(&backup).unwrap(), time(NOW));
+    stands_at(&restored, 1, &one);
+    // Against the receipt that left the house, the ledger was cut.
+    let pem = fs::read_to_string(backup.join("keys/importer.pem")).unwrap();
+    let key = PrivateKey::from_pem(&pem, None).unwrap();
+    let rule =
+        sealift::trust::Rule { name: "importer".into(), keys: vec![(key.public(), "berlin")], threshold: 1 };
+    let receipt = Receipt::open(carried.text.as_bytes(), &rule).unwrap();
+    let known = sealift::ledger::OffHost {
+        from: "receipt".into(),
+        head: receipt.facts().ledger.clone(),
+        receipt: Some(receipt.digest()),
+    };
+    let lines = restored.store().ledger(1, usize::MAX).unwrap();
+    let found = ledger::audit(&lines, &[key.public().clone()], &[known]).unwrap_err();
+    assert_eq!(found.list()[0].reason, Reason::LedgerCut);
+    // A beacon says what is missing, and the next bundle says that something is.
+    let beacon = world.beacon(4, identity(&four), MADE, 1);
+    restored.accept(&[beacon]).unwrap();
+    let five = world.bundle(&Spec { previous: Some(identity(&four)), ..spec(5) });
+    let done = takes(&restored, &five);
+    assert_eq!(done.report.warnings, [sealift::trust::sequence::Warning::Gap { from: 1, to: 5 }]);
+}
+
+/// C22: a key that others can read signs nothing. A new one is told of.
+#[test]
+fn the_importer_key_is_private_and_named_by_the_ledger() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut world = World::new();
+    let site = world.site();
+    let path = site.store().home().join("keys/importer.pem");
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+    let good = world.good(1);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    let refusal = import(&site, &good).unwrap_err();
+    assert_eq!(refusal.failures.list()[0].reason, Reason::KeyPermissions);
+    assert_eq!(last(&site), None);
+    fs::remove_file(&path).unwrap();
+    takes(&site, &good);
+    let lines = site.store().ledger(1, usize::MAX).unwrap();
+    let replaced = lines.iter().map(|line| Record::parse(line).unwrap().event).any(|event| {
+        matches!(event, Event::Key { action: sealift::ledger::KeyAction::Replaced, replaces: Some(_), .. })
+    });
+    assert!(replaced);
+    // An own key, and none over another.
+    let own = PrivateKey::generate(Algorithm::EcdsaP256).unwrap();
+    let other = world.home("other");
+    let chain = || Chain::begin(&world.chain[0]).unwrap();
+    let pinned = other.pin(Pin { importer: Some(own.clone()), ..pin("other", chain()) }).unwrap();
+    assert_eq!(&pinned.importer, own.public());
+    let third = world.home("third");
+    fs::create_dir_all(third.store().home().join("keys")).unwrap();
+    fs::copy(&path, third.store().home().join("keys/importer.pem")).unwrap();
+    let refused = third.pin(Pin { importer: Some(own), ..pin("third", chain()) }).unwrap_err();
+    assert_eq!(refused.reason, Reason::KeyExists);
+}

@@ -1,0 +1,146 @@
+//! The same through the program: what people type, what they read, which code it ends with.
+
+use super::*;
+use crate::support::sandbox::Sandbox;
+
+/// A sandbox with a world in it.
+fn stage() -> (Sandbox, World) {
+    let (sandbox, world) = (Sandbox::new(), World::new());
+    sandbox.write("root.trust", &world.chain[0]);
+    (sandbox, world)
+}
+
+fn text(path: &Path) -> String {
+    path.to_str().unwrap().to_owned()
+}
+
+fn json(words: &[&str]) -> Vec<String> {
+    words.iter().chain(&["--output", "json"]).map(|&word| word.to_owned()).collect()
+}
+
+fn run(sandbox: &Sandbox, words: &[&str]) -> crate::support::sandbox::Ran {
+    let words = json(words);
+    sandbox.run(&words.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+#[test]
+fn a_site_from_its_first_day_on() {
+    let (sandbox, mut world) = stage();
+    let one = text(&world.good(1));
+    run(&sandbox, &["trust", "status"]).refused(5, "trust-missing");
+    run(&sandbox, &["import", &one]).refused(5, "no-key");
+    let pinned = run(&sandbox, &["trust", "init", "--site", "berlin", "--root", "root.trust"]).ok().json();
+    let fingerprint = Note::parse(&world.chain[0]).unwrap().fingerprint();
+    assert_eq!(pinned["trust"]["fingerprint"], fingerprint.hex());
+    run(&sandbox, &["trust", "init", "--site", "paris", "--root", "root.trust"]).refused(5, "trust-pinned");
+    let verified = run(&sandbox, &["verify", &one]).ok().json();
+    assert_eq!((&verified["here"]["site"], &verified["here"]["again"]), (&"berlin".into(), &false.into()));
+    run(&sandbox, &["import", &one, "--receipt", "receipt"]).ok();
+    assert_eq!(sandbox.read("receipt").lines().count(), 2);
+    assert_eq!(run(&sandbox, &["verify", &one]).ok().json()["here"]["again"], true);
+    let three = text(&world.good(3));
+    run(&sandbox, &["import", &three]).ok();
+    run(&sandbox, &["verify", &one]).refused(6, "rollback");
+    run(&sandbox, &["import", &one, "--receipt", "refusal"]).refused(6, "rollback");
+    assert_eq!(sandbox.read("refusal").lines().count(), 2);
+    // By a key or a document from elsewhere, the home has no say.
+    sandbox.write("alice.pub", world.keys["alice"].public().to_pem().unwrap());
+    assert!(run(&sandbox, &["verify", &one, "--key", "alice.pub"]).ok().json()["here"].is_null());
+    assert_eq!(run(&sandbox, &["verify", &one, "--trust", "root.trust"]).ok().json()["trust_version"], 1);
+    run(&sandbox, &["import", &one, "--key", "alice.pub"]).refused(5, "trust-pinned");
+
+    run(&sandbox, &["trust", "status", "--check"]).ok();
+    let four = world.good(4);
+    sandbox.write("beacon", world.beacon(4, identity(&four), MADE, 1));
+    run(&sandbox, &["trust", "accept", "beacon"]).ok();
+    run(&sandbox, &["trust", "status", "--check"]).refused(6, "channel-behind");
+    let status = run(&sandbox, &["trust", "status"]).ok().json();
+    assert_eq!(status["alarms"][0]["reason"], "channel-behind");
+    assert_eq!(status["channels"][0]["last"]["sequence"], 3);
+    let settings =
+        run(&sandbox, &["trust", "settings", "--jump-limit", "7", "--expiry", "strict"]).ok().json();
+    assert_eq!(
+        (&settings["settings"]["jump_limit"], &settings["settings"]["expiry"]),
+        (&7.into(), &"strict".into())
+    );
+    run(&sandbox, &["trust", "settings", "--jump-limit", "0"]).refused(2, "bad-argument");
+    sandbox.write("nonsense", "nonsense");
+    run(&sandbox, &["trust", "accept", "nonsense"]).refused(7, "note-malformed");
+    for words in [&["trust", "status"][..], &["trust", "settings", "--max-silence", "1"], &["verify", &three]]
+    {
+        let shown = sandbox.run(words).ok().stdout;
+        assert!(!shown.is_empty());
+    }
+}
+
+/// T33: nothing on the media vouches for itself.
+#[test]
+fn a_root_from_the_media_takes_a_fingerprint() {
+    let (sandbox, mut world) = stage();
+    world.publish_trust(|_| {});
+    let bundle = world.bundle(&Spec { trust: &[1, 2], ..spec(1) });
+    let carried = text(&bundle.join("trust/0001.trust"));
+    let init = ["trust", "init", "--site", "berlin"];
+    let with = |more: &[&str]| run(&sandbox, &[&init[..], more].concat());
+    with(&["--root", &carried]).refused(5, "trust-fingerprint");
+    std::os::unix::fs::symlink(&carried, sandbox.path("link")).unwrap();
+    with(&["--root", "link"]).refused(5, "trust-fingerprint");
+    run(&sandbox, &["verify", &text(&bundle), "--trust", &carried]).refused(5, "trust-fingerprint");
+    let media = text(&bundle);
+    let wrong = "0".repeat(64);
+    with(&["--fingerprint", &wrong, "--media", &media]).refused(5, "trust-fingerprint");
+    let plain = text(&world.good(9));
+    with(&["--fingerprint", &wrong, "--media", &plain]).refused(5, "trust-missing");
+    assert_eq!(with(&["--fingerprint", &wrong]).code, 2);
+    assert!(!sandbox.path("home/sealift.db").exists());
+    let right = Note::parse(&world.chain[0]).unwrap().fingerprint().hex().to_owned();
+    let pinned = with(&["--fingerprint", &right, "--media", &media]).ok().json();
+    assert_eq!((&pinned["trust"]["version"], &pinned["trust"]["pinned"]), (&2.into(), &right.into()));
+}
+
+/// P5: `verify` writes nothing, makes nothing, and says the same at any time.
+#[test]
+fn verify_only_looks() {
+    let (sandbox, mut world) = stage();
+    let bundle = world.bundle(&Spec { expires: Some("2026-11-22T00:00:00Z"), ..spec(1) });
+    let next = world.bundle(&Spec { expires: Some("2026-12-22T00:00:00Z"), ..spec(2) });
+    let (bundle, next) = (text(&bundle), text(&next));
+    run(&sandbox, &["verify", &bundle]).refused(5, "no-key");
+    run(&sandbox, &["verify", &bundle, "--trust", "root.trust"]).ok();
+    assert!(!sandbox.path("home").exists());
+    run(&sandbox, &["trust", "init", "--site", "berlin", "--root", "root.trust"]).ok();
+    run(&sandbox, &["import", &bundle]).ok();
+    run(&sandbox, &["trust", "settings", "--expiry", "strict"]).ok();
+    let before = crate::bundle::files(&sandbox.path("home"));
+    let words = json(&["verify", &next]);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let seen = ["0", "1795219200", "4102444800"].map(|now| {
+        let ran = sandbox.run_with(&words, &[("SOURCE_DATE_EPOCH", now)]).ok();
+        (ran.stdout, ran.stderr)
+    });
+    assert!(seen.iter().all(|(stdout, _)| *stdout == seen[0].0));
+    // Only the note differs.
+    assert!(seen[2].1.contains("an import would refuse it now"), "{}", seen[2].1);
+    run(&sandbox, &["trust", "status"]).ok();
+    assert!(crate::bundle::files(&sandbox.path("home")) == before, "something was written");
+}
+
+/// C7: the database is gone, the receipt is not.
+#[test]
+fn a_receipt_brings_a_site_back() {
+    let (sandbox, mut world) = stage();
+    let (one, two) = (text(&world.good(1)), text(&world.good(2)));
+    let init = ["trust", "init", "--site", "berlin", "--root", "root.trust"];
+    let pinned = run(&sandbox, &init).ok().json();
+    sandbox.write("berlin.pub", pinned["importer_public_key"].as_str().unwrap());
+    run(&sandbox, &["import", &two, "--receipt", "receipt"]).ok();
+    fs::remove_dir_all(sandbox.path("home")).unwrap();
+    let with = |more: &[&str]| run(&sandbox, &[&init[..], more].concat());
+    with(&["--receipt", "receipt"]).refused(5, "signature-untrusted");
+    with(&["--at-least", "prod=1"]).refused(2, "bad-argument");
+    let back =
+        with(&["--receipt", "receipt", "--receipt-key", "berlin.pub", "--at-least", "prod=1.2"]).ok().json();
+    assert_eq!(back["channels"][0]["position"]["sequence"], 2);
+    run(&sandbox, &["import", &one]).refused(6, "rollback");
+    run(&sandbox, &["import", &two]).ok();
+}
