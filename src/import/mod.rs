@@ -162,7 +162,7 @@ fn import(
         mapping: options.mapping.entries().to_vec(),
         artifacts: plan.entries.clone(),
         not_selected: plan.not_selected.clone(),
-        files: files.clone().unwrap_or_default(),
+        files: files.unwrap_or_default(),
         counts: Counts::default(),
     };
     match &options.destination {
@@ -171,8 +171,8 @@ fn import(
             receipt.counts = push::import(source, &plan, client, host, options, progress)?;
         }
     }
-    if let (Some(folder), Some(files), false) = (&options.files_to, files, options.dry_run) {
-        files::write(source, &plan, folder, &files)?;
+    if let (Some(folder), false) = (&options.files_to, options.dry_run) {
+        files::write(source, &plan, folder)?;
     }
     Ok(receipt)
 }
