@@ -134,6 +134,17 @@ pub fn is_empty_dir(path: &Path) -> Result<bool> {
     Ok(entries.next().is_none())
 }
 
+/// The names of what a folder holds; a name that is no UTF-8 is none of ours and left out.
+pub fn names(path: &Path) -> Result<Vec<String>> {
+    let entries = fs::read_dir(path).map_err(|error| failure(path, "list", &error))?;
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| failure(path, "list", &error))?;
+        names.extend(entry.file_name().into_string().ok());
+    }
+    Ok(names)
+}
+
 /// Removes a file; a missing one is fine.
 pub fn remove_file(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
@@ -220,6 +231,29 @@ fn temporary_beside(path: &Path) -> PathBuf {
     name.push(path.file_name().unwrap_or_default());
     name.push(format!(".{}-{}.tmp", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
     path.with_file_name(name)
+}
+
+/// Removes what killed runs of [`write_atomic`] left in a folder for the names that `is_ours` accepts. A missing
+/// folder is fine, and so is a medium that cannot be written.
+pub fn remove_temporaries(folder: &Path, is_ours: impl Fn(&str) -> bool) -> Result<()> {
+    if !fs::symlink_metadata(folder).is_ok_and(|found| found.is_dir()) {
+        return Ok(());
+    }
+    let entries = fs::read_dir(folder).map_err(|error| failure(folder, "list", &error))?;
+    for entry in entries {
+        let entry = entry.map_err(|error| failure(folder, "list", &error))?;
+        let name = entry.file_name();
+        let meant = name.to_str().and_then(|name| {
+            let (meant, number) = name.strip_prefix('.')?.strip_suffix(".tmp")?.rsplit_once('.')?;
+            let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+            number.split_once('-').filter(|(process, count)| is_number(process) && is_number(count))?;
+            Some(meant)
+        });
+        if meant.is_some_and(&is_ours) {
+            let _stays_visible = fs::remove_file(entry.path());
+        }
+    }
+    Ok(())
 }
 
 /// Renames a synced file or folder to its final name and syncs the folder that holds it (C01).
@@ -347,6 +381,20 @@ mod tests {
         fs::set_permissions(&deep, fs::Permissions::from_mode(0o300)).unwrap();
         create_dir(&deep.join("d/e"), false).unwrap();
         fs::set_permissions(&deep, fs::Permissions::from_mode(0o700)).unwrap();
+    }
+
+    #[test]
+    fn only_leftovers_of_ours_are_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        remove_temporaries(&dir.path().join("missing"), |_| true).unwrap();
+        let left = temporary_beside(&dir.path().join("a.sig"));
+        let others = ["a.sig", ".a.sig.tmp", ".a.sig.1-x.tmp", ".b.sig.1-2.tmp", "a.sig.1-2.tmp"];
+        for path in others.map(|name| dir.path().join(name)).iter().chain([&left]) {
+            write_atomic(path, b"x", 0o600).unwrap();
+        }
+        remove_temporaries(dir.path(), |name| name == "a.sig").unwrap();
+        assert!(!left.exists());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), others.len());
     }
 
     #[test]

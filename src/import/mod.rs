@@ -2,7 +2,8 @@
 //!
 //! 1. `filter.rs` selects artifacts by name and children by platform;
 //! 2. `plan.rs` works out every manifest, tag and content and where it goes (`mapping.rs`), and checks the
-//!    closure of everything: nothing is written for a bundle that cannot be imported whole;
+//!    closure of everything: nothing is written for a bundle that cannot be imported whole; `sign.rs` adds the
+//!    site's signatures of images;
 //! 3. `home.rs` streams what is missing from the media into the store and publishes all of it in one
 //!    transaction; or `push.rs` sends it to a registry, children before parents and tags last;
 //! 4. `files.rs` writes carried files out, if asked;
@@ -17,6 +18,7 @@ mod home;
 mod mapping;
 mod plan;
 mod push;
+mod sign;
 
 use std::path::PathBuf;
 
@@ -35,6 +37,7 @@ use crate::{
     remote::Client,
     report::receipt::{Counts, Origin, Receipt},
     store::Store,
+    trust::Signer,
     verify::{self, VerifiedBundle},
 };
 
@@ -96,6 +99,8 @@ pub struct Options {
     pub mapping: Mapping,
     /// Folder to write carried files to.
     pub files_to: Option<PathBuf>,
+    /// The site's key: every image gets its signatures, for cosign and the like.
+    pub sign_key: Option<Box<dyn Signer>>,
     /// Only say what would be done.
     pub dry_run: bool,
     /// Contents under way at once, at least 1.
@@ -150,6 +155,7 @@ fn import(
     progress: &dyn Progress,
 ) -> Result<Receipt, Failures> {
     let plan = Plan::make(source, options)?;
+    let source = &sign::WithMade { source, made: &plan.made };
     let files = options.files_to.as_deref().map(|folder| files::check(&plan, folder)).transpose()?;
     let mut receipt = Receipt {
         schema: 1,
@@ -160,6 +166,7 @@ fn import(
         names: options.names.clone(),
         platforms: options.platforms.iter().map(ToString::to_string).collect(),
         mapping: options.mapping.entries().to_vec(),
+        sign_key: options.sign_key.as_ref().map(|key| key.public().key_id().to_owned()),
         artifacts: plan.entries.clone(),
         not_selected: plan.not_selected.clone(),
         files: files.unwrap_or_default(),

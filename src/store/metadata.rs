@@ -137,6 +137,7 @@ fn open_alone(path: &Path) -> Result<Connection> {
         database.execute_batch("BEGIN IMMEDIATE").map_err(at)?;
         if version(&database).map_err(at)? == 0 {
             database.execute_batch(SCHEMA).map_err(at)?;
+            database.execute_batch(super::signed::SCHEMA).map_err(at)?;
             database.execute_batch(&format!("PRAGMA user_version = {SCHEMA_VERSION}")).map_err(at)?;
         }
         database.execute_batch("COMMIT").map_err(at)?;
@@ -198,7 +199,7 @@ pub(super) fn failure(path: &Path, error: &rusqlite::Error) -> Failure {
 }
 
 impl Store {
-    fn database<T>(&self, work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Result<T> {
+    pub(super) fn database<T>(&self, work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Result<T> {
         let mut database = self.inner.database.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         work(&mut database).map_err(|error| failure(&self.home().join(FILE), &error))
     }

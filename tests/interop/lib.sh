@@ -97,6 +97,13 @@ check() {
   rm -f "$log"
 }
 
+# not COMMAND...: succeeds when the command fails by itself, not by a signal or by not being there
+not() {
+  local code=0
+  "$@" || code=$?
+  [ "$code" -gt 0 ] && [ "$code" -lt 126 ]
+}
+
 # refuse NAME CODE REASON ARGUMENT...: sealift ends with this exit code, and its JSON names this reason and no other
 refuse() {
   local name=$1 code=$2 reason=$3 found=0 reasons log

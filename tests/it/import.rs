@@ -96,6 +96,7 @@ fn into(destination: Destination) -> Options {
         names: Vec::new(),
         mapping: Mapping::default(),
         files_to: None,
+        sign_key: None,
         dry_run: false,
         workers: 4,
         now: Timestamp::from_seconds(0).unwrap(),
