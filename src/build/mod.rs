@@ -6,6 +6,10 @@
 //!
 //! Killed at any moment, there is no bundle under the final name, or the whole one.
 
+mod ties;
+
+pub use ties::{Ties, follows};
+
 use std::{
     collections::BTreeMap,
     fs::File,
@@ -15,11 +19,12 @@ use std::{
 use crate::{
     base::{
         clock::Timestamp,
+        digest::Digest,
         failure::{Failure, Failures, Reason},
         fs,
         progress::Progress,
     },
-    bundle::{self, Contents},
+    bundle::{self, Contents, sums},
     cosign::Evidence,
     fetch,
     manifest::Head,
@@ -48,6 +53,7 @@ pub struct Options<'a> {
 pub fn contents(
     head: &Head,
     created: Timestamp,
+    ties: Ties,
     plan: &fetch::Plan,
     evidence: &Evidence,
 ) -> Result<Contents, Failure> {
@@ -71,10 +77,10 @@ pub fn contents(
         description: head.description.clone(),
         artifacts: plan.artifacts.clone(),
         blobs,
-        previous: None,
+        previous: ties.previous,
         site: head.site.clone(),
         expires: head.expires,
-        trust: BTreeMap::new(),
+        trust: ties.trust,
         evidence: about,
     })
 }
@@ -214,7 +220,7 @@ fn existing(
         let why = failures.list().first().map_or_else(String::new, ToString::to_string);
         other(&format!("there is a folder of this name that is not this bundle ({why})"))
     })?;
-    if !holds(&bundle, contents)? || bundle.signers().len() < public.len() {
+    if !holds(&bundle, contents) || bundle.signers().len() < public.len() {
         return Err(other("there is a bundle of this name and version with other content or signers").into());
     }
     verify::check(&bundle, options.workers, progress)?;
@@ -223,23 +229,24 @@ fn existing(
 }
 
 /// Whether a bundle is what `contents` would become, but for where things lie in its volumes.
-fn holds(bundle: &VerifiedBundle, contents: &Contents) -> Result<bool, Failure> {
-    for (name, bytes) in &contents.evidence {
-        if bundle.evidence(name)?.as_ref() != Some(bytes) {
-            return Ok(false);
-        }
-    }
-    let index = bundle.index();
+fn holds(bundle: &VerifiedBundle, contents: &Contents) -> bool {
+    let (index, header) = (bundle.index(), bundle.header());
     let head = index.name == contents.name
         && index.version == contents.version
         && index.channel == contents.channel
         && (index.epoch, index.sequence) == (contents.epoch, contents.sequence)
         && index.created == contents.created.to_string()
-        && index.description == contents.description;
+        && index.description == contents.description
+        && (&header.previous, &header.site) == (&contents.previous, &contents.site)
+        && header.expires == contents.expires;
     let blobs = index.blobs.iter().map(|blob| (&blob.digest, blob.size));
-    Ok(head
-        && index.artifacts == contents.artifacts
-        && blobs.eq(contents.blobs.iter().map(|blob| (&blob.digest, blob.size))))
+    let trust = contents.trust.iter().map(|(version, bytes)| (sums::trust_path(*version), Digest::of(bytes)));
+    let evidence =
+        contents.evidence.iter().map(|(name, bytes)| (sums::evidence_path(name), Digest::of(bytes)));
+    let beside: BTreeMap<String, Digest> = trust.chain(evidence).collect();
+    head && index.artifacts == contents.artifacts
+        && blobs.eq(contents.blobs.iter().map(|blob| (&blob.digest, blob.size)))
+        && beside.iter().eq(bundle.beside())
 }
 
 fn report(target: &Path, bundle: &VerifiedBundle, unchanged: bool) -> Result<BuildReport, Failure> {

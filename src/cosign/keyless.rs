@@ -30,7 +30,7 @@ use crate::{
 pub struct Keyless {
     /// The identity in the certificate: an email address or a URI, compared as it stands.
     pub identity: String,
-    /// The OpenID issuer that vouched for it.
+    /// The issuer that vouched for it.
     pub issuer: String,
     verifier: Arc<Verifier>,
 }

@@ -205,8 +205,9 @@ fn values_at_the_edge_of_the_curve_are_no_signatures() {
     let order: Vec<u8> =
         (0..32).map(|at| u8::from_str_radix(&order[at * 2..at * 2 + 2], 16).unwrap()).collect();
     let der = |r: &[u8], s: &[u8]| {
-        let body = [&[2, r.len() as u8][..], r, &[2, s.len() as u8], s].concat();
-        [&[0x30, body.len() as u8][..], &body].concat()
+        let length = |bytes: &[u8]| u8::try_from(bytes.len()).unwrap();
+        let body = [&[2, length(r)][..], r, &[2, length(s)], s].concat();
+        [&[0x30, length(&body)][..], &body].concat()
     };
     let order = [&[0][..], &order].concat();
     let good = serde_json::from_slice::<Value>(data!("legacy.json")).unwrap();
@@ -328,16 +329,16 @@ fn nothing_of_a_keyless_signature_may_be_missing_or_of_another() {
     let material = "verificationMaterial";
     altered(&|bundle| bundle[material]["tlogEntries"] = json!([]));
     altered(&|bundle| {
-        drop(bundle[material]["tlogEntries"][0].as_object_mut().unwrap().remove("inclusionPromise"))
+        drop(bundle[material]["tlogEntries"][0].as_object_mut().unwrap().remove("inclusionPromise"));
     });
     altered(&|bundle| {
-        drop(bundle[material]["tlogEntries"][0].as_object_mut().unwrap().remove("inclusionProof"))
+        drop(bundle[material]["tlogEntries"][0].as_object_mut().unwrap().remove("inclusionProof"));
     });
     altered(&|bundle| bundle[material]["tlogEntries"][0]["integratedTime"] = "1700000000".into());
     // The entry of the other signature by the same identity, with its promise.
     let other: Value = serde_json::from_slice(data!("keyless/set.json")).unwrap();
     altered(&|bundle| {
-        bundle[material]["tlogEntries"][0]["canonicalizedBody"] = other["Payload"]["body"].clone()
+        bundle[material]["tlogEntries"][0]["canonicalizedBody"] = other["Payload"]["body"].clone();
     });
     // Roots that do not know the authority, the log, or the log of certificates.
     for (member, what) in [("certificateAuthorities", true), ("tlogs", false), ("ctlogs", false)] {

@@ -156,7 +156,7 @@ impl Planner<'_> {
             signatures: Vec::new(),
         });
         if self.signatures.is_some() && artifact.kind == ArtifactKind::Image {
-            self.to_sign(artifact, &target.repository, &own, &graph)?;
+            self.note_unsigned(artifact, &target.repository, &own, &graph)?;
         }
         self.place(graph, &target.repository, &absent)
     }

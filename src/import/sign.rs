@@ -29,7 +29,7 @@ pub(super) struct Unsigned {
 
 impl Planner<'_> {
     /// Notes the manifests `own` of the artifact that was planned last.
-    pub(super) fn to_sign(
+    pub(super) fn note_unsigned(
         &mut self,
         artifact: &Artifact,
         repository: &str,

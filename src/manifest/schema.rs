@@ -173,10 +173,10 @@ table! {
         /// The identity of a keyless signature: an email address or a URI, compared as it stands.
         #[schemars(extend("examples" = ["https://github.com/team/app/.github/workflows/release.yml@refs/tags/v1.0"]))]
         optional identity: At<String>,
-        /// The OpenID issuer that vouched for the identity.
+        /// The issuer of tokens that vouched for the identity.
         #[schemars(extend("examples" = ["https://token.actions.githubusercontent.com"]))]
         optional issuer: At<String>,
-        /// Sigstore's trusted_root.json, relative to this file.
+        /// Sigstore's trusted root in JSON, relative to this file.
         #[schemars(extend("examples" = ["keys/trusted_root.json"]))]
         optional trusted_root: At<String>,
     }

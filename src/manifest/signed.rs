@@ -78,10 +78,10 @@ impl Checker<'_> {
         let issuer = self.read(table.issuer.as_ref(), plain);
         let at = table.trusted_root.as_ref()?;
         let root = self.file_of(at)?;
-        let (identity, issuer) = (identity?, issuer?);
         let hint = "take the trusted_root.json of the Sigstore that signed: `cosign trusted-root create`, or its TUF repository";
-        match Keyless::new(&identity, &issuer, &root) {
-            Ok(keyless) => Some(Policy::Keyless(keyless)),
+        // The root is judged even where nobody is named, so that all faults are listed at once.
+        match Keyless::new(identity.as_deref().unwrap_or(""), issuer.as_deref().unwrap_or(""), &root) {
+            Ok(keyless) => (identity.is_some() && issuer.is_some()).then_some(Policy::Keyless(keyless)),
             Err(why) => {
                 let message = format!("`{}` is no trusted root: {why}", text::escaped(&at.value, 200));
                 self.wrong(at.place, Wrong::value(message, hint))

@@ -4,9 +4,11 @@ pub mod inventory;
 pub mod receipt;
 pub mod recipe;
 mod results;
+pub mod trust;
 
 pub use receipt::Receipt;
 pub use results::{
-    ArtifactLine, BuildReport, Change, DiffReport, InitReport, InspectReport, KeyReport, LockReport,
-    PlanLine, PlanReport, VerifyReport, VolumeLine,
+    ArtifactLine, BuildReport, Change, CheckLine, DiffReport, DoctorReport, InitReport, InspectReport,
+    KeyReport, LastSigned, LockReport, PlanLine, PlanReport, SignKeyLine, SignReport, VerifyReport, VolumeLine,
 };
+pub use trust::TrustReport;

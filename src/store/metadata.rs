@@ -1,6 +1,9 @@
 //! What is published: repositories, tags, manifests and their edges, in one SQLite file.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -99,7 +102,7 @@ pub struct ReferrerRow {
 }
 
 /// The name of the database in the home.
-const FILE: &str = "sealift.db";
+pub(super) const FILE: &str = "sealift.db";
 
 /// Opens the database of `home`. One process at a time: the change of a new database to its journal mode
 /// does not wait for others, it fails.
@@ -112,7 +115,7 @@ pub(super) fn open(home: &Path) -> Result<Connection> {
 
 fn open_alone(path: &Path) -> Result<Connection> {
     let at = |error: rusqlite::Error| failure(path, &error);
-    let log = path.with_extension("db-wal").metadata().is_ok_and(|log| log.len() > 0);
+    let log = log_of(path).metadata().is_ok_and(|log| log.len() > 0);
     let database = Connection::open(path).map_err(at)?;
     database.busy_timeout(std::time::Duration::from_secs(30)).map_err(at)?;
     let journal = journal_mode(&database).map_err(at)?;
@@ -134,17 +137,37 @@ fn open_alone(path: &Path) -> Result<Connection> {
         database.execute_batch("BEGIN IMMEDIATE").map_err(at)?;
         if version(&database).map_err(at)? == 0 {
             database.execute_batch(SCHEMA).map_err(at)?;
+            database.execute_batch(super::signed::SCHEMA).map_err(at)?;
             database.execute_batch(&format!("PRAGMA user_version = {SCHEMA_VERSION}")).map_err(at)?;
         }
         database.execute_batch("COMMIT").map_err(at)?;
     }
-    let found = version(&database).map_err(at)?;
-    if found != SCHEMA_VERSION {
-        let message = format!("the database has schema {found}, this sealift knows {SCHEMA_VERSION}");
-        return Err(Failure::new(Reason::FormatVersion, path.display(), message)
-            .hint("use the sealift version that wrote it, or a newer one"));
-    }
+    require_schema(&database, path)?;
     Ok(database)
+}
+
+/// Where SQLite keeps what is not yet in the database itself.
+pub(super) fn log_of(path: &Path) -> PathBuf {
+    path.with_extension("db-wal")
+}
+
+/// Fails unless the database has the schema that this sealift knows.
+pub(super) fn require_schema(database: &Connection, path: &Path) -> Result<()> {
+    let found: i64 = database
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .map_err(|error| failure(path, &error))?;
+    if found == SCHEMA_VERSION {
+        return Ok(());
+    }
+    let message = format!("the database has schema {found}, this sealift knows {SCHEMA_VERSION}");
+    Err(Failure::new(Reason::FormatVersion, path.display(), message)
+        .hint("use the sealift version that wrote it, or a newer one"))
+}
+
+/// The failure for a database that is none, or no longer.
+pub(super) fn damaged(path: &Path, found: impl std::fmt::Display) -> Failure {
+    Failure::new(Reason::DatabaseDamaged, path.display(), format!("the database is damaged: {found}"))
+        .hint("move the file and those beside it away and import the bundles again; the contents are kept")
 }
 
 /// Asks for the write-ahead log, and tells which mode there is then: that the disk refused is no error to
@@ -156,8 +179,11 @@ fn journal_mode(database: &Connection) -> rusqlite::Result<String> {
     Ok(modes.into_iter().next_back().unwrap_or_default())
 }
 
-fn failure(path: &Path, error: &rusqlite::Error) -> Failure {
+pub(super) fn failure(path: &Path, error: &rusqlite::Error) -> Failure {
     let reason = match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
+            return damaged(path, error);
+        }
         Some(rusqlite::ErrorCode::DiskFull) => Reason::DiskFull,
         Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => Reason::LockHeld,
         Some(rusqlite::ErrorCode::PermissionDenied | rusqlite::ErrorCode::ReadOnly) => {
@@ -173,7 +199,7 @@ fn failure(path: &Path, error: &rusqlite::Error) -> Failure {
 }
 
 impl Store {
-    fn database<T>(&self, work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Result<T> {
+    pub(super) fn database<T>(&self, work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Result<T> {
         let mut database = self.inner.database.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         work(&mut database).map_err(|error| failure(&self.home().join(FILE), &error))
     }

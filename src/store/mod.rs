@@ -3,6 +3,7 @@
 //! ```text
 //! HOME/
 //!   sealift.db                 SQLite: tags, manifests, edges, receipts            (metadata.rs)
+//!                              and what each key signed last                    (signed.rs)
 //!   blobs/sha256/ab/<hex>      content, complete and synced, never changed         (blobs.rs)
 //!   staging/<alg>-<hex>.part   content under way; kept for the next run            (blobs.rs)
 //! ```
@@ -12,7 +13,9 @@
 //! as its cache and publishes nothing.
 
 mod blobs;
+pub mod examine;
 mod metadata;
+mod signed;
 
 use std::{
     path::{Path, PathBuf},
@@ -21,6 +24,7 @@ use std::{
 
 pub use blobs::BlobWriter;
 pub use metadata::{Publication, PublishedManifest, PublishedTag, ReferrerRow, Target};
+pub use signed::Signed;
 
 use crate::base::{failure::Result, fs};
 

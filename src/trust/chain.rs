@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Document, Note, Quorum, Role, Signature,
+    Document, Note, PublicKey, Quorum, Role, Signature,
     document::{KeyRecord, Scope},
     quorum::{self, Excluded, Rule},
 };
@@ -134,8 +134,30 @@ impl Chain {
         Ok(Link { note, document })
     }
 
+    /// The chain as it was when `version` was made: the documents before it. `None` before the first.
+    pub fn before(&self, version: u64) -> Option<Self> {
+        if version <= self.first.document.version() {
+            return None;
+        }
+        let later = self.later.iter().filter(|link| link.document.version() < version).cloned().collect();
+        Some(Self { first: self.first.clone(), later })
+    }
+
+    /// Whether a signature by `key` would count for bundle `sequence` of `channel`: asked before the bundle is
+    /// made.
+    ///
+    /// # Errors
+    /// [`Reason::ChannelUnknown`]; [`Reason::KeyRole`], [`Reason::KeySequence`] or [`Reason::KeyRevoked`] for a
+    /// key that would not.
+    pub fn may_sign_bundle(&self, key: &PublicKey, channel: &str, sequence: u64) -> Result<()> {
+        let rules = self.latest().bundle_rules(channel, sequence)?;
+        let roles = &[Role::Release, Role::Approver];
+        let scope = Scope { roles, channel: Some(channel), sequence: Some(sequence) };
+        may_sign(key, &rules, &self.excluded(scope), &format!("bundle {sequence} of {channel}"))
+    }
+
     /// What may never be taken back, also not by way of a version that leaves a channel out.
-    fn check_step(&self, next: &Document) -> Result<()> {
+    pub(super) fn check_step(&self, next: &Document) -> Result<()> {
         let (old, new) = (self.latest().text(), next.text());
         if let Some(lost) =
             old.revoked.iter().find(|revoked| new.revoked.iter().all(|other| other.id != revoked.id))
@@ -266,6 +288,31 @@ impl Chain {
     pub fn fingerprint(&self) -> Digest {
         self.first.note.fingerprint()
     }
+}
+
+/// Whether a signature by `key` counts for one of `rules`; where not, `excluded` may know why.
+pub(super) fn may_sign(
+    key: &PublicKey,
+    rules: &[Rule<'_>],
+    excluded: &[Excluded<'_>],
+    what: &str,
+) -> Result<()> {
+    if rules.iter().flat_map(|rule| &rule.keys).any(|(known, _)| *known == key) {
+        return Ok(());
+    }
+    let names: Vec<&str> = rules.iter().map(|rule| rule.name.as_str()).collect();
+    let needs = format!("{what} is signed by keys for {}", names.join(" and "));
+    let id = key.key_id();
+    let known = excluded.iter().find(|excluded| excluded.key == key);
+    let (reason, message) = known.map_or_else(
+        || (Reason::KeyRole, format!("{needs}; the trust document does not know this key")),
+        |excluded| (excluded.reason, format!("{needs}; this is {id}, {}", excluded.why)),
+    );
+    Err(Failure::new(reason, format!("key {id}"), message).hint(match reason {
+        Reason::KeySequence => "look at the sequence; the holders of the root keys can change the bounds of the key",
+        Reason::KeyRevoked => "sign with a key that is trusted now: `sealift trust show` lists them",
+        _ => "sign with another key, or have it added with `sealift trust add`: `sealift trust show` lists them",
+    }))
 }
 
 fn malformed(message: String) -> Failure {

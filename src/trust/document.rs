@@ -37,6 +37,17 @@ pub const KIND: &str = "sealift trust 1";
 /// The last version: the four digits of the files that carry them.
 const LAST_VERSION: u64 = 9999;
 
+/// Name of the file of a version, in folders and in bundles.
+pub fn file_name(version: u64) -> String {
+    format!("{version:04}.trust")
+}
+
+/// The version of a file by its name, which must be the one that we give.
+pub fn version_of(name: &str) -> Option<u64> {
+    let version = name.strip_suffix(".trust")?.parse().ok()?;
+    ((1..=LAST_VERSION).contains(&version) && file_name(version) == name).then_some(version)
+}
+
 /// What a key is for. A key has one role, so that one that is stolen opens one door only; but whoever approves
 /// may sign overrides with the same key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -107,12 +107,23 @@ impl Note {
     /// # Errors
     /// [`Reason::NoteMalformed`] for more signatures than a reader takes; those of the signer.
     pub fn sign(&mut self, signer: &dyn Signer) -> Result<()> {
-        let key_id = signer.public().key_id();
-        if self.signatures.len() >= limits::SIGNATURES && !self.signatures.contains_key(key_id) {
-            return Err(too_many());
-        }
-        self.signatures.insert(key_id.to_owned(), signer.sign(&self.body)?);
+        let key_id = signer.public().key_id().to_owned();
+        self.require_room(&key_id)?;
+        self.add(Signature { key_id, bytes: signer.sign(&self.body)? })
+    }
+
+    /// Takes a signature over, as [`sign`](Self::sign) does.
+    pub(super) fn add(&mut self, signature: Signature) -> Result<()> {
+        self.require_room(&signature.key_id)?;
+        self.signatures.insert(signature.key_id, signature.bytes);
         Ok(())
+    }
+
+    fn require_room(&self, key_id: &str) -> Result<()> {
+        if self.signatures.len() < limits::SIGNATURES || self.signatures.contains_key(key_id) {
+            return Ok(());
+        }
+        Err(too_many())
     }
 
     /// What the body says it is, from its first line alone: `sealift trust 1` for instance. Known before any

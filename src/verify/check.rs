@@ -6,7 +6,7 @@
 //! bundle of ours `16 MiB + workers x 8 MiB`.
 //!
 //! The digests of volumes in `SHA256SUMS` are not computed again: `chunks.bin` is signed as well and covers
-//! the same bytes. They are there for `sha256sum`.
+//! the same bytes. They are there for `sha256sum`; who signs a bundle has them computed (examine.rs).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,7 +17,7 @@ use std::{
     },
 };
 
-use super::{VerifiedBundle, damage};
+use super::{VerifiedBundle, damage, open};
 use crate::{
     base::{
         digest::Digest,
@@ -27,7 +27,7 @@ use crate::{
         text,
     },
     bundle::{
-        Artifact, ArtifactKind, Blob, Reader,
+        Artifact, ArtifactKind, Blob, Reader, Sums,
         closure::{Graph, Reach},
         layout,
     },
@@ -76,7 +76,16 @@ pub struct ArtifactReport {
 /// the ranges and the artifacts that suffer; the reasons of frames, tar headers and digests for each member;
 /// those of [`check_documents`].
 pub fn check(bundle: &VerifiedBundle, workers: usize, progress: &dyn Progress) -> Result<Report, Failures> {
-    let reader = &bundle.reader;
+    check_reader(&bundle.reader, &bundle.sums, workers, progress)
+}
+
+/// [`check`] without the word of anybody that what the reader holds was signed.
+pub(super) fn check_reader(
+    reader: &Reader,
+    sums: &Sums,
+    workers: usize,
+    progress: &dyn Progress,
+) -> Result<Report, Failures> {
     let pass = Pass { reader, progress, state: Mutex::default() };
     let runs = runs(reader);
     let next = AtomicUsize::new(0);
@@ -92,7 +101,7 @@ pub fn check(bundle: &VerifiedBundle, workers: usize, progress: &dyn Progress) -
     });
     progress.finish();
     pass.outcome()?;
-    check_documents(bundle)
+    documents(reader, sums)
 }
 
 /// Checks what stands in the volumes beside the blobs: `oci-layout`, `index.json`, and the end of each
@@ -116,7 +125,10 @@ pub fn check_edges(bundle: &VerifiedBundle) -> Result<(), Failures> {
 /// [`Reason::BlobMissing`], [`Reason::BlobUnreferenced`], [`Reason::BundleIndexMismatch`] and the OCI
 /// reasons, all that apply.
 pub fn check_documents(bundle: &VerifiedBundle) -> Result<Report, Failures> {
-    let reader = &bundle.reader;
+    documents(&bundle.reader, &bundle.sums)
+}
+
+fn documents(reader: &Reader, sums: &Sums) -> Result<Report, Failures> {
     let index = reader.index();
     let mut read = |blob: &Blob| damage::read_manifest(reader, blob);
     let reaches = Graph::read(&index.blobs, &mut read).check(&index.artifacts);
@@ -127,7 +139,7 @@ pub fn check_documents(bundle: &VerifiedBundle) -> Result<Report, Failures> {
             Vec::new()
         }
     };
-    if let Some(evidence) = bundle.upstream_signatures()? {
+    if let Some(evidence) = open::upstream_signatures(reader.dir(), sums)? {
         check_evidence(&evidence, &index.artifacts)?;
     }
     Ok(report(reader, &reaches))

@@ -11,7 +11,7 @@ use crate::{
     },
     bundle::{
         BundleIndex, Reader, Sums, SumsHeader,
-        sums::{CHUNKS, EVIDENCE, INDEX, INVENTORY, RECIPE, SUMS, trust_path},
+        sums::{CHUNKS, INDEX, INVENTORY, RECIPE, SUMS, evidence_path, trust_path},
     },
     cosign::Evidence,
     trust::{Authority, Chain, Quorum},
@@ -76,6 +76,8 @@ pub struct Glance {
     pub header: SumsHeader,
     /// `bundle.json`.
     pub index: BundleIndex,
+    /// `SHA256SUMS`, whose bytes signatures are over.
+    pub sums: Vec<u8>,
     /// Digest of `SHA256SUMS`.
     pub sums_digest: Digest,
     /// Key ids that the signature files carry in their names. Whether any of them holds is not known.
@@ -95,22 +97,27 @@ pub fn glance(dir: &Path) -> Result<Glance> {
     let sums = Sums::parse(&bytes)?;
     let index = read_index(dir, &sums)?;
     let signatures = files::read_signatures(dir)?.into_iter().map(|file| file.key_id).collect();
-    let path = format!("{EVIDENCE}/{}", Evidence::NAME);
-    let upstream_signatures = match sums.digest_of(&path) {
-        Some(_) => Some(Evidence::parse(&read_listed(dir, &sums, &path, limits::SIDE_FILE_BYTES)?)?),
-        None => None,
-    };
-    Ok(Glance {
-        header: sums.header,
-        index,
-        sums_digest: Digest::of(&bytes),
-        signatures,
-        upstream_signatures,
-    })
+    let upstream_signatures = upstream_signatures(dir, &sums)?;
+    let sums_digest = Digest::of(&bytes);
+    Ok(Glance { header: sums.header, index, sums: bytes, sums_digest, signatures, upstream_signatures })
 }
 
-/// Everything after the signature; `sums` is authentic.
-fn open_documents(dir: &Path, sums: &Sums) -> Result<Reader, Failures> {
+/// A file of `evidence/` by name; absent where the bundle has none of this name.
+pub(super) fn evidence(dir: &Path, sums: &Sums, name: &str) -> Result<Option<Vec<u8>>> {
+    let path = evidence_path(name);
+    if sums.digest_of(&path).is_none() {
+        return Ok(None);
+    }
+    read_listed(dir, sums, &path, limits::SIDE_FILE_BYTES).map(Some)
+}
+
+/// What the builder found out about the signatures of the images; absent where the bundle does not tell.
+pub(super) fn upstream_signatures(dir: &Path, sums: &Sums) -> Result<Option<Evidence>> {
+    evidence(dir, sums, Evidence::NAME)?.map(|bytes| Evidence::parse(&bytes)).transpose()
+}
+
+/// Everything after the signature; what it gives is as authentic as `sums`.
+pub(super) fn open_documents(dir: &Path, sums: &Sums) -> Result<Reader, Failures> {
     files::check_list(dir, sums)?;
     let index = read_index(dir, sums);
     let chunks = read_listed(dir, sums, CHUNKS, limits::CHUNK_LIST_BYTES);
@@ -153,7 +160,7 @@ fn read_index(dir: &Path, sums: &Sums) -> Result<BundleIndex> {
 }
 
 /// Reads a small file whole and compares it with its digest. The bytes read are the bytes used.
-pub(super) fn read_listed(dir: &Path, sums: &Sums, name: &str, limit: u64) -> Result<Vec<u8>> {
+fn read_listed(dir: &Path, sums: &Sums, name: &str, limit: u64) -> Result<Vec<u8>> {
     let bytes =
         fs::read_limited(&dir.join(name), limit, Reason::FileDamaged).map_err(|failure| {
             match failure.reason {

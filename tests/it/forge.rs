@@ -292,7 +292,7 @@ impl Forge {
 /// Adds a signature over `sums` by `key` under the name of `name`.
 pub(crate) fn sign(files: &mut Files, key: &PrivateKey, name: &PrivateKey, sums: &[u8]) {
     let path = format!("signatures/{}.sig", name.public().key_id());
-    files.insert(path, key.sign(sums).to_vec());
+    files.insert(path, key.sign(sums));
 }
 
 /// A good key that nobody trusts.

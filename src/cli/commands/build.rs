@@ -10,9 +10,13 @@ use crate::{
         failure::{Failure, Failures, Reason},
         text,
     },
-    build::{self, Options, Place},
+    build::{self, Options, Place, Ties},
     bundle,
-    cli::{args, settings::Settings, ui::Out},
+    cli::{
+        args::{self, BundleName},
+        settings::Settings,
+        ui::Out,
+    },
     cosign::Evidence,
     fetch,
     lock::Lock,
@@ -24,17 +28,24 @@ use crate::{
 
 pub(super) fn run(args: &args::Build, settings: &Settings, out: &Out) -> Result<(), Failures> {
     let project = Project::open(&args.manifest.path)?;
-    let keys = key::private_keys(&args.key, &args.passphrase, settings)?;
+    let keys = key::signers(&args.key, &args.passphrase, settings)?;
     if !args.dry_run {
         build::require_keys(&keys)?;
     }
+    let head = &project.manifest.head;
+    let previous = match &args.previous {
+        None => None,
+        Some(BundleName::Digest(digest)) => Some(digest.clone()),
+        Some(BundleName::Folder(dir)) => Some(build::follows(head, dir)?),
+    };
+    let ties = Ties::new(head, &keys, previous)?;
+    ties.notes.iter().for_each(|note| out.note(note));
     let volume_limit = args.volume_size;
     let source = connected::source(settings, &project.manifest, out)?;
     let runtime = super::runtime()?;
     let (lock, evidence) = runtime.block_on(current_lock(args, settings, &project, &source))?;
     let mut plan = runtime.block_on(fetch::plan(&source, &project.manifest, &lock));
-    let head = &project.manifest.head;
-    let contents = build::contents(head, created(settings, &lock)?, &plan, &evidence)?;
+    let contents = build::contents(head, created(settings, &lock)?, ties, &plan, &evidence)?;
     if args.dry_run {
         Failures::check(std::mem::take(&mut plan.failed))?;
         out.report(&dry_run(args, &project, &source, &plan, &contents, volume_limit)?);

@@ -6,8 +6,8 @@ use crate::{
     base::text::{bytes, count, escaped},
     cosign::{ImageEvidence, Outcome},
     report::{
-        BuildReport, Change, DiffReport, InitReport, InspectReport, KeyReport, LockReport, PlanReport,
-        Receipt, VerifyReport,
+        BuildReport, Change, DiffReport, DoctorReport, InitReport, InspectReport, KeyReport, LockReport,
+        PlanReport, Receipt, SignKeyLine, SignReport, VerifyReport,
     },
 };
 
@@ -19,10 +19,10 @@ pub(crate) trait Human {
 
 /// Collects lines; writing to a string cannot fail.
 #[derive(Default)]
-struct Page(String);
+pub(super) struct Page(pub(super) String);
 
 impl Page {
-    fn line(&mut self, line: impl std::fmt::Display) {
+    pub(super) fn line(&mut self, line: impl std::fmt::Display) {
         let _infallible = writeln!(self.0, "{line}");
     }
 
@@ -47,7 +47,7 @@ impl Page {
     }
 
     /// A table with columns as wide as their widest cell, two spaces between.
-    fn table(&mut self, rows: &[Vec<String>]) {
+    pub(super) fn table(&mut self, rows: &[Vec<String>]) {
         let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
             rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
@@ -67,7 +67,7 @@ fn short(digest: &str) -> String {
     format!("{algorithm}:{}", hex.get(..12).unwrap_or(hex))
 }
 
-fn name(text: &str) -> String {
+pub(super) fn name(text: &str) -> String {
     escaped(text, 300)
 }
 
@@ -199,6 +199,18 @@ impl Human for InspectReport {
         }
         page.line(format!("  channel {}, sequence {}.{}", name(&self.channel), self.epoch, self.sequence));
         page.line(format!("  made {} by {}", name(&self.created), name(&self.tool)));
+        if let Some(previous) = &self.previous {
+            page.line(format!("  follows {previous}"));
+        }
+        if let Some(site) = &self.site {
+            page.line(format!("  for site {}", name(site)));
+        }
+        if let Some(version) = self.trust_version {
+            page.line(format!("  asks for trust version {version}"));
+        }
+        if let Some(expires) = &self.expires {
+            page.line(format!("  expires {}", name(expires)));
+        }
         page.line(format!("  SHA256SUMS {}", self.sums_digest));
         for signature in &self.signatures {
             page.line(format!("  signature {signature}"));
@@ -248,6 +260,104 @@ impl Human for DiffReport {
             self.same,
             bytes(self.bytes_added),
             bytes(self.bytes_removed)
+        ));
+        page.0
+    }
+}
+
+impl Human for SignReport {
+    fn human(&self) -> String {
+        let mut page = Page::default();
+        let seen = match (&self.exported, self.checked) {
+            (Some(file), _) => format!("checked whole; {} is what to sign", name(file)),
+            (None, true) => "every byte is what its SHA256SUMS says".to_owned(),
+            (None, false) => "only SHA256SUMS was read, not the content".to_owned(),
+        };
+        page.line(format!("{}: {seen}", name(&self.path)));
+        page.line(format!(
+            "  {} {}, channel {}, sequence {}.{}",
+            self.name, self.version, self.channel, self.epoch, self.sequence
+        ));
+        page.line(format!("  made       {} by its builder's clock", self.created));
+        if let Some(previous) = &self.previous {
+            page.line(format!("  follows    {previous}"));
+        }
+        if let Some(site) = &self.site {
+            page.line(format!("  for site   {site}"));
+        }
+        if self.trust > 0 {
+            page.line(format!("  trust      version {} or newer", self.trust));
+        }
+        if let Some(expires) = &self.expires {
+            page.line(format!("  expires    {expires}"));
+        }
+        page.line(format!("  SHA256SUMS {}", self.sums_digest));
+        if let (Some(artifacts), Some(blobs), Some(content)) = (self.artifacts, self.blobs, self.bytes) {
+            page.line(format!(
+                "  holds      {}, {}, {}, {}",
+                count(artifacts, "artifact"),
+                count(blobs, "blob"),
+                count(self.volumes, "volume"),
+                bytes(content)
+            ));
+        } else {
+            page.line(format!("  lists      {}", self.files.join(", ")));
+        }
+        if !self.signatures.is_empty() {
+            page.line(format!("  signatures {}, not checked here", self.signatures.join(", ")));
+        }
+        for key in &self.keys {
+            page.0.push_str(&key.human());
+        }
+        page.0
+    }
+}
+
+impl Human for SignKeyLine {
+    fn human(&self) -> String {
+        let mut page = Page::default();
+        page.line(match (self.state, &self.last) {
+            ("added", _) => format!("key {}", self.key_id),
+            (_, None) => format!("key {} signed nothing in this channel from here before", self.key_id),
+            (_, Some(last)) => format!(
+                "key {} signed last sequence {}.{}, {}",
+                self.key_id, last.epoch, last.sequence, last.sums_digest
+            ),
+        });
+        if let Some(difference) = &self.difference {
+            page.0.push_str(&difference.human());
+        }
+        match (self.state, &self.path) {
+            ("signed", Some(path)) => page.line(format!("signed: {}", name(path))),
+            ("added", Some(path)) => page.line(format!("holds, and was added: {}", name(path))),
+            ("already-signed", _) => page.line("its signature is there already and holds"),
+            _ => {}
+        }
+        page.0
+    }
+}
+
+impl Human for DoctorReport {
+    fn human(&self) -> String {
+        let mut page = Page::default();
+        for check in &self.checks {
+            page.line(format!(
+                "{:<8} {:<12} {}: {}",
+                check.state,
+                check.name,
+                name(&check.object),
+                name(&check.found)
+            ));
+            if let Some(advice) = &check.advice {
+                page.line(format!("{:21} do: {}", "", name(advice)));
+            }
+        }
+        let of = |state| self.checks.iter().filter(|check| check.state == state).count();
+        page.line(format!(
+            "{}: {}, {}",
+            count(self.checks.len(), "check"),
+            count(of("problem"), "problem"),
+            count(of("warning"), "warning")
         ));
         page.0
     }

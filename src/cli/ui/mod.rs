@@ -2,6 +2,8 @@
 
 mod human;
 mod progress;
+pub(super) mod qr;
+mod trust;
 
 use std::{
     ffi::OsString,

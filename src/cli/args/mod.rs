@@ -1,0 +1,173 @@
+//! What was typed. The doc comments are the help.
+
+mod bundle;
+mod key;
+mod trust;
+
+use std::{path::PathBuf, str::FromStr};
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+pub(in crate::cli) use self::{
+    bundle::{Build, Diff, Import, Inspect, Lock, Sign, Verify},
+    key::{Key, KeyAlgorithm, KeyCommand, KeyGenerate},
+    trust::{
+        OrderArgs, Trust, TrustAdd, TrustBeacon, TrustChannel, TrustCommand, TrustExport, TrustFolder,
+        TrustInit, TrustOverride, TrustRemove, TrustRevoke, TrustRotate, TrustShow, TrustSign,
+    },
+};
+use crate::base::digest::{Digest, DigestError};
+
+/// Carries container images, Helm charts and files across an air gap in signed, reproducible bundles.
+///
+/// Connected side: init, lock, build, sign. Then carry the bundle folder. Disconnected side: verify, import, serve.
+#[derive(Debug, Parser)]
+#[command(name = "sealift", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(
+    after_help = "Exit codes: 0 done, 2 usage, 3 environment, 4 damaged, 5 untrusted, 6 stale, 7 refused form, \
+    8 policy, 9 upstream, 10 conflict, 1 our bug.\nTry it without network: sealift demo"
+)]
+pub(in crate::cli) struct Args {
+    #[command(flatten)]
+    pub(in crate::cli) global: Global,
+    #[command(subcommand)]
+    pub(in crate::cli) command: Command,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Global {
+    /// Folder where sealift keeps content and state [default: the platform's data folder]
+    #[arg(long, global = true, value_name = "DIR", env = "SEALIFT_HOME", hide_env_values = true)]
+    pub(in crate::cli) home: Option<PathBuf>,
+    /// How results are shown on standard output
+    #[arg(long, global = true, value_enum, default_value = "human", value_name = "FORM")]
+    pub(in crate::cli) output: Form,
+    /// Say nothing but results and errors
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    pub(in crate::cli) quiet: bool,
+    /// Say more
+    #[arg(long, short, global = true)]
+    pub(in crate::cli) verbose: bool,
+    /// Work on this many things at once, 1 to 64 [default: one per core]
+    #[arg(long, short, global = true, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(in crate::cli) jobs: Option<u8>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum Form {
+    /// Text for people
+    Human,
+    /// One JSON document
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum Command {
+    /// Write a manifest to start from
+    Init(Init),
+    /// Resolve the manifest to digests, written to sealift.lock
+    Lock(Lock),
+    /// Fetch what the lock names and seal it into a signed bundle
+    Build(Build),
+    /// Show what a bundle holds, check all of it, and add a signature
+    ///
+    /// Without --digest nothing is signed: read what is shown, then give the first digits of the digest to say
+    /// that it is this bundle that you mean.
+    Sign(Sign),
+    /// Check a bundle: who signed it, and that every byte is what was signed
+    Verify(Verify),
+    /// Show what is inside a bundle, without checking it
+    Inspect(Inspect),
+    /// Show what one bundle has that another has not
+    Diff(Diff),
+    /// Verify a bundle and bring its content into the home store or a registry
+    Import(Import),
+    /// Serve the home store as a read-only OCI registry
+    Serve(Serve),
+    /// Make and show signing keys
+    Key(Key),
+    /// Say who may sign what: trust documents, and orders to a site
+    Trust(Trust),
+    /// Look at the home, this machine and a medium, and say what to do; change nothing
+    Doctor(Doctor),
+    /// Show the whole way on embedded content, without network
+    Demo(Demo),
+    /// Print a completion script for a shell
+    Completions(Completions),
+}
+
+/// A bundle, named by its folder or by the digest of its `SHA256SUMS`.
+#[derive(Debug, Clone)]
+pub(in crate::cli) enum BundleName {
+    Folder(PathBuf),
+    Digest(Digest),
+}
+
+impl FromStr for BundleName {
+    type Err = DigestError;
+
+    fn from_str(text: &str) -> Result<Self, DigestError> {
+        if text.starts_with("sha256:") {
+            text.parse().map(Self::Digest)
+        } else {
+            Ok(Self::Folder(text.into()))
+        }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct ManifestArg {
+    /// The manifest; the lock lies beside it
+    #[arg(long = "file", short = 'f', value_name = "FILE", default_value = "sealift.toml")]
+    pub(in crate::cli) path: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Passphrase {
+    /// File with the passphrase or PIN of the keys on its first line [or `SEALIFT_KEY_PASSPHRASE`, or a prompt]
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) passphrase_file: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct PublicKeys {
+    /// Public key that must have signed the bundle, from elsewhere than the media; several allowed
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) key: Vec<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Init {
+    #[command(flatten)]
+    pub(in crate::cli) manifest: ManifestArg,
+    /// Name of the bundle [default: the name of the folder]
+    #[arg(long)]
+    pub(in crate::cli) name: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Serve {
+    /// Address and port to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5000")]
+    pub(in crate::cli) listen: std::net::SocketAddr,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Doctor {
+    /// Also look at the folder where a medium is mounted
+    #[arg(long, value_name = "DIR")]
+    pub(in crate::cli) media: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Demo {
+    /// Folder to work in; must be empty or missing [default: a new folder under the system's temporary one]
+    #[arg(long, value_name = "DIR")]
+    pub(in crate::cli) dir: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Completions {
+    /// The shell
+    pub(in crate::cli) shell: clap_complete::Shell,
+}
