@@ -70,10 +70,15 @@ fn is_present(path: &Path, carried: &CarriedFile) -> Result<bool> {
     Err(other(format!("another file has this name: expected {}, found {found}", carried.content.digest)))
 }
 
-/// Writes the files that are not there yet.
-pub(super) fn write(source: &dyn Source, plan: &Plan, folder: &Path, files: &[File]) -> Result<()> {
+/// Writes the files that are not there yet. One process at a time: a file under way has a name that is known, so
+/// that the next run removes what a killed one left.
+pub(super) fn write(source: &dyn Source, plan: &Plan, folder: &Path) -> Result<()> {
     fs::create_dir(folder, false)?;
-    for file in files.iter().filter(|file| !file.present) {
+    let Some(_turn) = fs::lock_dir(folder)? else {
+        return Err(Failure::new(Reason::LockHeld, folder.display(), "another sealift writes files here")
+            .hint("wait for it, then run again: what is imported is kept"));
+    };
+    for file in check(plan, folder)?.iter().filter(|file| !file.present) {
         if let Some(carried) = plan.files.iter().find(|carried| carried.name == file.name) {
             write_one(source, carried, folder)?;
         }

@@ -247,7 +247,7 @@ fn import(
         sign_key: options.sign_key.as_ref().map(|key| key.public().key_id().to_owned()),
         artifacts: plan.entries.clone(),
         not_selected: plan.not_selected.clone(),
-        files: files.clone().unwrap_or_default(),
+        files: files.unwrap_or_default(),
         counts: Counts::default(),
     };
     report.counts = match &options.destination {
@@ -262,8 +262,8 @@ fn import(
     let publication = Publication { manifests: plan.manifests.clone(), tags: plan.tags.clone() };
     let publication = matches!(options.destination, Destination::Home).then_some(&publication);
     let admitted = options.site.admit(&Admission { arrival: *arrival, publication, report })?;
-    if let (Some(folder), Some(files)) = (&options.files_to, files) {
-        files::write(source, &plan, folder, &files)?;
+    if let Some(folder) = &options.files_to {
+        files::write(source, &plan, folder)?;
     }
     let Admitted { report, receipt, verdict } = admitted;
     Ok(Done { report, verdict, receipt: Some(receipt) })

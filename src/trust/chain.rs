@@ -151,8 +151,8 @@ impl Chain {
     /// key that would not.
     pub fn may_sign_bundle(&self, key: &PublicKey, channel: &str, sequence: u64) -> Result<()> {
         let rules = self.latest().bundle_rules(channel, sequence)?;
-        let roles = &[Role::Release, Role::Approver];
-        let scope = Scope { roles, channel: Some(channel), sequence: Some(sequence) };
+        let both = &[Role::Release, Role::Approver];
+        let scope = Scope { roles: both, channel: Some(channel), sequence: Some(sequence) };
         may_sign(key, &rules, &self.excluded(scope), &format!("bundle {sequence} of {channel}"))
     }
 
@@ -256,8 +256,8 @@ impl Chain {
         sequence: u64,
     ) -> Result<Quorum> {
         let rules = self.latest().bundle_rules(channel, sequence)?;
-        let roles = &[Role::Release, Role::Approver];
-        let scope = Scope { roles, channel: Some(channel), sequence: Some(sequence) };
+        let both = &[Role::Release, Role::Approver];
+        let scope = Scope { roles: both, channel: Some(channel), sequence: Some(sequence) };
         quorum::met(message, signatures, &rules, &self.excluded(scope))
     }
 

@@ -320,18 +320,18 @@ impl Document {
             let of_role = record.roles.iter().any(|role| scope.roles.contains(role))
                 && scope.channel.is_none_or(|channel| record.channels.contains(channel));
             let outside = scope.sequence.filter(|sequence| !record.counts_for(*sequence));
-            let (reason, why) = if !of_role {
-                let roles: Vec<&str> = record.roles.iter().map(|role| role.name()).collect();
-                let channels: Vec<&str> = record.channels.iter().map(String::as_str).collect();
-                let of =
-                    if channels.is_empty() { String::new() } else { format!(" of {}", channels.join(", ")) };
-                (Reason::KeyRole, format!("which is a key for {}{of}", roles.join(" and ")))
-            } else {
+            let (reason, why) = if of_role {
                 let sequence = outside?;
                 let from = record.from_sequence.unwrap_or(0);
                 let to = record.to_sequence.map_or_else(|| "on".to_owned(), |to| format!("to {to}"));
                 let why = format!("which counts for sequences from {from} {to}, not for {sequence}");
                 (Reason::KeySequence, why)
+            } else {
+                let roles: Vec<&str> = record.roles.iter().map(|role| role.name()).collect();
+                let channels: Vec<&str> = record.channels.iter().map(String::as_str).collect();
+                let of =
+                    if channels.is_empty() { String::new() } else { format!(" of {}", channels.join(", ")) };
+                (Reason::KeyRole, format!("which is a key for {}{of}", roles.join(" and ")))
             };
             Some(Excluded { key, reason, why })
         };

@@ -244,6 +244,14 @@ fn files_come_out_executable_and_whole() {
     assert!(scene.run(&options).unwrap().files[0].present);
     assert!(files(&folder)["tool"] == scene.tool);
     assert_eq!(folder.join("tool").metadata().unwrap().permissions().mode() & 0o777, 0o755);
+    // Threats R04: two at once would take each other's file under way for their own.
+    std::fs::remove_file(folder.join("tool")).unwrap();
+    let other = std::fs::File::open(&folder).unwrap();
+    other.lock().unwrap();
+    assert_eq!(reason(scene.run(&options)), Reason::LockHeld);
+    assert!(files(&folder).is_empty());
+    drop(other);
+    scene.run(&options).unwrap();
     std::fs::write(folder.join("tool"), "mine").unwrap();
     assert_eq!(reason(scene.run(&options)), Reason::OutputExists);
     assert_eq!(files(&folder)["tool"], b"mine");

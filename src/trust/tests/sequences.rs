@@ -48,6 +48,7 @@ fn case() -> Case {
             history: vec![at(2, 41, ""), at(2, 40, ""), at(1, 500, "")],
             beacon: None,
             frozen: None,
+            at_least: None,
         },
         site: Some("plant-7"),
         epoch: Some(2),
