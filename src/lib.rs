@@ -16,6 +16,12 @@
 //! 4 remote bundle layout                    things that cross a border: clients, the container, local images
 //! 3 store                                   things that lie on disk
 //! 2 manifest lock trust report chart ledger   documents and decisions: no file, no socket
+//! 7 build import sign                       steps that make something others see: a bundle, published tags
+//! 6 resolve fetch verify doctor             steps of the way in; a look at all that they need
+//! 5 source                                  content from anywhere, brought into the store
+//! 4 remote bundle layout token trust_folder things that cross a border: clients, the container, local images, keys
+//! 3 store                                   things that lie on disk
+//! 2 manifest lock trust report chart cosign documents and decisions: no file, no socket
 //! 1 oci                                     the words of the OCI specifications, shared by client and server
 //! 0 base                                    digest, stream, limits, path, fs, clock, redact, failure, progress
 //! ```
@@ -36,16 +42,20 @@
 //! | `sealift.toml` and what it includes | [`manifest`] reads; `sealift init` writes one from `manifest/starter.toml` |
 //! | `sealift.lock`, beside the manifest | [`lock`] is its text; [`cli`] reads and writes it |
 //! | key files | [`trust`] is their text; [`cli`] reads and writes them |
+//! | keys on tokens | [`token`] signs with them, through the module that the user names |
+//! | `trust/NNNN.trust` | [`trust`] is their text; [`trust_folder`] reads and writes them |
 //! | Docker's and Podman's credential files | [`remote`] reads |
 //! | image layouts and archives, files of this machine | [`layout`] and [`source`] read |
 //! | `HOME/sealift.db` | [`store`]: what is published, what the site knows, ledger and receipts |
 //! | `HOME/keys/importer.pem` | [`site`]: the key that signs receipts and the ledger |
+//! | `HOME/sealift.db` | [`store`]: what is published, import receipts, what each key signed last |
 //! | `HOME/blobs/sha256/ab/<hex>` | [`store`]: content by digest |
 //! | `HOME/staging/` | [`store`]: content under way |
 //! | `OUT/.NAME-VERSION.partial/` | [`build`]: a bundle under way, renamed to `OUT/NAME-VERSION/` |
 //! | `BUNDLE/SHA256SUMS` | [`bundle`] writes; [`verify`] reads it first |
-//! | `BUNDLE/signatures/<key-id>.sig` | [`trust`] makes and checks |
+//! | `BUNDLE/signatures/<key-id>.sig` | [`trust`] makes and checks; [`bundle`] and [`sign`] write |
 //! | `BUNDLE/bundle.json`, `chunks.bin`, `volumes/` | [`bundle`] writes and reads; `docs/format.md` |
+//! | `BUNDLE/evidence/signatures.json` | [`cosign`] is its text; `docs/format.md` |
 //! | `BUNDLE/inventory.csv`, `VERIFY.txt` | [`report`] makes |
 //! | `--files-to DIR`, `--receipt FILE` | [`import`] and [`cli`] write |
 //!
@@ -65,6 +75,8 @@ pub mod bundle;
 pub mod chart;
 #[doc(hidden)]
 pub mod cli;
+pub mod cosign;
+pub mod doctor;
 pub mod fetch;
 pub mod import;
 pub mod layout;
@@ -76,8 +88,11 @@ pub mod registry;
 pub mod remote;
 pub mod report;
 pub mod resolve;
+pub mod sign;
 pub mod site;
 pub mod source;
 pub mod store;
+pub mod token;
 pub mod trust;
+pub mod trust_folder;
 pub mod verify;

@@ -111,8 +111,14 @@ reasons! {
     LockMalformed "lock-malformed" Usage "the lock is not one that sealift writes"
     KeyFormat "key-format" Usage "a key file is no Ed25519 or ECDSA P-256 key in PEM (PKCS#8 or SPKI)"
     KeyPassphrase "key-passphrase" Usage "the passphrase of a key is missing or wrong"
-    KeyPermissions "key-permissions" Usage "a private key can be read by others"
+    KeyPermissions "key-permissions" Usage "a private key, or a file with a PIN, can be read by others"
     KeyExists "key-exists" Usage "the key file exists already and is not overwritten"
+    TokenUri "token-uri" Usage "the pkcs11: URI of a key cannot be used"
+    TokenAmbiguous "token-ambiguous" Usage "several tokens, or several keys of a token, have the given name"
+    TokenKey "token-key" Usage "the token holds no usable key of the given name"
+    TokenPin "token-pin" Usage "the PIN of a token is wrong, expired or not set"
+    DigestUnconfirmed "digest-unconfirmed" Usage "a bundle was shown, and not signed: its digest was not given"
+    DraftSigned "draft-signed" Usage "a trust document that somebody signed already is not changed any more"
     OutputExists "output-exists" Usage "the output exists already and is something else"
     FilterMatchesNothing "filter-matches-nothing" Usage "a name or platform filter selects nothing"
     ManifestCredentials "manifest-credentials" Usage "the manifest holds, or has a key for, credentials"
@@ -126,7 +132,13 @@ reasons! {
     FileTooLarge "file-too-large" Environment "the file system cannot hold a file of this size"
     InputOutput "input-output" Environment "the system reports an input/output error"
     LockHeld "lock-held" Environment "another sealift process is at work on the same object"
+    TokenModule "token-module" Environment "the PKCS#11 module of a token cannot be loaded"
+    TokenNotFound "token-not-found" Environment "no token of the given name is there"
+    TokenPinLocked "token-pin-locked" Environment "the token locked its PIN after too many wrong ones"
+    TokenMechanism "token-mechanism" Environment "the token cannot sign in the way that is needed"
+    TokenFailed "token-failed" Environment "the token or its module reports an error"
     Database "database" Environment "the site's database cannot be read or written"
+    Permissions "permissions" Environment "others may read or change what only its owner should"
     AddressInUse "address-in-use" Environment "the address to listen on is taken"
 
     // 4 damaged
@@ -148,6 +160,7 @@ reasons! {
     LedgerCheckpoint "ledger-checkpoint" Damaged "a signed checkpoint of a ledger does not hold: records before it were rewritten"
     LedgerCut "ledger-cut" Damaged "a ledger ends before what is known of it elsewhere"
     LedgerFork "ledger-fork" Damaged "a ledger says something else than what is known of it elsewhere"
+    DatabaseDamaged "database-damaged" Damaged "the site's database is damaged"
 
     // 5 untrusted
     NoKey "no-key" Untrusted "no public key was given to check against"
@@ -167,10 +180,12 @@ reasons! {
     TrustPinned "trust-pinned" Untrusted "this site has a pinned trust document, which single keys do not replace"
     OverrideRefused "override-refused" Untrusted "an override is not one that may be used here"
     WeakKey "weak-key" Untrusted "a public key is of the kind that accepts any signature"
+    UpstreamUnsigned "upstream-unsigned" Untrusted "an image that must be signed upstream carries no signature"
+    UpstreamSignature "upstream-signature" Untrusted "no signature of an image is by who must have signed it"
 
     // 6 stale
     ChannelUnknown "channel-unknown" Stale "the bundle is for a channel that the trust document does not know"
-    Rollback "rollback" Stale "the bundle is older than what this site has"
+    Rollback "rollback" Stale "the bundle is older than what this site has, or what this key signed"
     WrongEpoch "wrong-epoch" Stale "the bundle is of another epoch than the channel"
     Equivocation "equivocation" Stale "two bundles of one sequence with other content exist"
     ChannelFrozen "channel-frozen" Stale "the channel is frozen since two bundles of one sequence were seen"
@@ -217,6 +232,7 @@ reasons! {
     TarSize "tar-size" Refused "a member has another size than listed"
     TarTrailing "tar-trailing" Refused "there are bytes after the end of a volume"
     TarEnd "tar-end" Refused "a volume does not end with two zero blocks"
+    EvidenceMalformed "evidence-malformed" Refused "a document below evidence/ does not follow its schema"
     BlobUnreferenced "blob-unreferenced" Refused "the bundle carries content that no artifact needs"
 
     // 7 refused form: OCI, JSON and others

@@ -10,6 +10,7 @@ use std::{
 
 use super::{
     failure::{Failure, Reason, Result},
+    medium::Medium,
     text,
 };
 
@@ -133,6 +134,17 @@ pub fn is_empty_dir(path: &Path) -> Result<bool> {
     Ok(entries.next().is_none())
 }
 
+/// The names of what a folder holds; a name that is no UTF-8 is none of ours and left out.
+pub fn names(path: &Path) -> Result<Vec<String>> {
+    let entries = fs::read_dir(path).map_err(|error| failure(path, "list", &error))?;
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| failure(path, "list", &error))?;
+        names.extend(entry.file_name().into_string().ok());
+    }
+    Ok(names)
+}
+
 /// Removes a file; a missing one is fine.
 pub fn remove_file(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
@@ -141,16 +153,49 @@ pub fn remove_file(path: &Path) -> Result<()> {
     }
 }
 
-/// Makes `path` and its parents, private to the user where `private`.
+/// Makes `path` and its parents, private to the user where `private`: durable, so that what is synced below
+/// them does not hang on a folder that was not.
 pub fn create_dir(path: &Path, private: bool) -> Result<()> {
-    let mode = if private { 0o700 } else { 0o755 };
-    fs::DirBuilder::new().recursive(true).mode(mode).create(path).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => {
-            Failure::new(Reason::BadArgument, path.display(), "expected a folder, found a file")
-                .hint(IN_THE_WAY)
-        }
-        _ => failure(path, "create", &error),
-    })
+    let mut missing: Vec<&Path> = path
+        .ancestors()
+        .filter(|ancestor| !ancestor.as_os_str().is_empty())
+        .take_while(|ancestor| !ancestor.is_dir())
+        .collect();
+    // Each is synced before the next is made. So of a run that was killed, only the last may be open.
+    if let Some(standing) = path.ancestors().nth(missing.len()) {
+        settle(standing)?;
+    }
+    while let Some(next) = missing.pop() {
+        let made = fs::DirBuilder::new().mode(if private { 0o700 } else { 0o755 }).create(next);
+        made.or_else(|error| if next.is_dir() { Ok(()) } else { Err(error) }).map_err(|error| match error
+            .kind()
+        {
+            io::ErrorKind::AlreadyExists => {
+                Failure::new(Reason::BadArgument, path.display(), "expected a folder, found a file")
+                    .hint(IN_THE_WAY)
+            }
+            _ => failure(path, "create", &error),
+        })?;
+        settle(next)?;
+    }
+    Ok(())
+}
+
+/// Makes the name durable under which a file or folder was found: whoever put it there may have been killed
+/// before they came to it.
+pub fn settle(path: &Path) -> Result<()> {
+    // `x/..` is what holds a folder even where `x` is a link.
+    let holder = if path.is_dir() { path.join("..") } else { holder(path).to_owned() };
+    match sync_dir(&holder) {
+        // Where this user may not look, somebody else made the name.
+        Err(failure) if failure.reason == Reason::PermissionDenied => Ok(()),
+        done => done,
+    }
+}
+
+/// The folder in which `path` stands.
+fn holder(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Creates a file that must not exist, with exactly `mode` (the umask can only narrow it).
@@ -188,16 +233,57 @@ fn temporary_beside(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
+/// Removes what killed runs of [`write_atomic`] left in a folder for the names that `is_ours` accepts. A missing
+/// folder is fine, and so is a medium that cannot be written.
+pub fn remove_temporaries(folder: &Path, is_ours: impl Fn(&str) -> bool) -> Result<()> {
+    if !fs::symlink_metadata(folder).is_ok_and(|found| found.is_dir()) {
+        return Ok(());
+    }
+    let entries = fs::read_dir(folder).map_err(|error| failure(folder, "list", &error))?;
+    for entry in entries {
+        let entry = entry.map_err(|error| failure(folder, "list", &error))?;
+        let name = entry.file_name();
+        let meant = name.to_str().and_then(|name| {
+            let (meant, number) = name.strip_prefix('.')?.strip_suffix(".tmp")?.rsplit_once('.')?;
+            let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+            number.split_once('-').filter(|(process, count)| is_number(process) && is_number(count))?;
+            Some(meant)
+        });
+        if meant.is_some_and(&is_ours) {
+            let _stays_visible = fs::remove_file(entry.path());
+        }
+    }
+    Ok(())
+}
+
 /// Renames a synced file or folder to its final name and syncs the folder that holds it (C01).
 pub fn publish(from: &Path, to: &Path) -> Result<()> {
     #[expect(clippy::disallowed_methods, reason = "the one door to rename")]
     fs::rename(from, to).map_err(|error| failure(to, "rename to", &error))?;
-    sync_dir(to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+    sync_dir(holder(to))
 }
 
 /// Makes the entries of a folder durable.
 pub fn sync_dir(path: &Path) -> Result<()> {
     File::open(path).and_then(|dir| dir.sync_all()).map_err(|error| failure(path, "sync", &error))
+}
+
+/// The files and folders in a folder, in byte order; none where there is no folder.
+pub fn list(path: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(|error| failure(path, "list", &error))?,
+    };
+    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+    let mut paths: Vec<PathBuf> =
+        paths.collect::<io::Result<_>>().map_err(|error| failure(path, "list", &error))?;
+    paths.sort();
+    Ok(paths)
+}
+
+/// Whether this user may make files in a folder.
+pub fn is_writable(path: &Path) -> bool {
+    rustix::fs::access(path, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).is_ok()
 }
 
 /// Removes everything in a folder, and keeps the folder.
@@ -220,13 +306,6 @@ pub fn remove_dir_all(path: &Path) -> Result<()> {
     }
 }
 
-/// Bytes that an ordinary user may still write at `path`, or at its nearest existing parent.
-pub fn free_space(path: &Path) -> Result<u64> {
-    let existing = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
-    let stat = rustix::fs::statvfs(existing).map_err(|error| failure(existing, "inspect", &error.into()))?;
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
-}
-
 /// Whether two paths, or their nearest existing parents, lie on the same file system.
 pub fn same_file_system(a: &Path, b: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
@@ -241,7 +320,7 @@ pub fn same_file_system(a: &Path, b: &Path) -> bool {
 
 /// Fails with [`Reason::DiskFull`] unless `needed` bytes fit at `path`.
 pub fn require_space(path: &Path, needed: u64, what: &str) -> Result<()> {
-    let free = free_space(path)?;
+    let free = Medium::of(path)?.free;
     if free >= needed {
         return Ok(());
     }
@@ -284,6 +363,38 @@ mod tests {
         ] {
             assert_eq!(failure.reason, Reason::BadArgument, "{failure}");
         }
+    }
+
+    #[test]
+    fn folders_are_made_to_their_depth() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let deep = dir.path().join("a/b/c");
+        create_dir(&deep, true).unwrap();
+        create_dir(&deep, true).unwrap();
+        assert_eq!(mode(&dir.path().join("a")).unwrap(), 0o700);
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&deep, &link).unwrap();
+        create_dir(&link.join("d"), false).unwrap();
+        assert!(deep.join("d").is_dir());
+        // What stands in a folder that nobody may list was made by somebody else.
+        fs::set_permissions(&deep, fs::Permissions::from_mode(0o300)).unwrap();
+        create_dir(&deep.join("d/e"), false).unwrap();
+        fs::set_permissions(&deep, fs::Permissions::from_mode(0o700)).unwrap();
+    }
+
+    #[test]
+    fn only_leftovers_of_ours_are_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        remove_temporaries(&dir.path().join("missing"), |_| true).unwrap();
+        let left = temporary_beside(&dir.path().join("a.sig"));
+        let others = ["a.sig", ".a.sig.tmp", ".a.sig.1-x.tmp", ".b.sig.1-2.tmp", "a.sig.1-2.tmp"];
+        for path in others.map(|name| dir.path().join(name)).iter().chain([&left]) {
+            write_atomic(path, b"x", 0o600).unwrap();
+        }
+        remove_temporaries(dir.path(), |name| name == "a.sig").unwrap();
+        assert!(!left.exists());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), others.len());
     }
 
     #[test]

@@ -46,6 +46,10 @@ pub const PAGE_BYTES: u64 = 4 << 20;
 pub const PAGES: usize = 1000;
 /// Redirects followed for one request (N03).
 pub const REDIRECTS: usize = 5;
+/// Bytes of an upstream signature that is looked at: attestations, which may hold a whole SBOM, are larger.
+pub const UPSTREAM_SIGNATURE_BYTES: u64 = 1 << 20;
+/// Upstream signatures of one image that are looked at (T12).
+pub const UPSTREAM_SIGNATURES: usize = 256;
 /// Bytes of a manifest, lock or key file that a user hands in.
 pub const USER_FILE_BYTES: u64 = 16 << 20;
 /// Members of a chart or image archive (F: a million empty members).

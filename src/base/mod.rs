@@ -7,6 +7,7 @@ pub mod failure;
 pub mod folder;
 pub mod fs;
 pub mod limits;
+pub mod medium;
 pub mod path;
 pub mod progress;
 pub mod redact;

@@ -6,6 +6,10 @@
 //!
 //! Killed at any moment, there is no bundle under the final name, or the whole one.
 
+mod ties;
+
+pub use ties::{Ties, follows};
+
 use std::{
     collections::BTreeMap,
     fs::File,
@@ -15,11 +19,13 @@ use std::{
 use crate::{
     base::{
         clock::Timestamp,
+        digest::Digest,
         failure::{Failure, Failures, Reason},
         fs,
         progress::Progress,
     },
-    bundle::{self, BundleIndex, Contents},
+    bundle::{self, Contents, sums},
+    cosign::Evidence,
     fetch,
     manifest::Head,
     oci::Descriptor,
@@ -42,15 +48,26 @@ pub struct Options<'a> {
     pub workers: usize,
 }
 
-/// What goes into the bundle of `head`, once everything in `plan` is in the store.
-pub fn contents(head: &Head, created: Timestamp, plan: &fetch::Plan) -> Contents {
+/// What goes into the bundle of `head`, once everything in `plan` is in the store. `evidence` is what was found
+/// out about its images.
+pub fn contents(
+    head: &Head,
+    created: Timestamp,
+    ties: Ties,
+    plan: &fetch::Plan,
+    evidence: &Evidence,
+) -> Result<Contents, Failure> {
     // A descriptor of an index may carry platform and annotations; a blob list has no use for them.
     let bare = |descriptor: &Descriptor| {
         Descriptor::new(&descriptor.media_type, descriptor.digest.clone(), descriptor.size)
     };
     let mut blobs: Vec<Descriptor> = plan.graph.descriptors().map(bare).collect();
     blobs.sort_by(|a, b| a.digest.cmp(&b.digest));
-    Contents {
+    let mut about = BTreeMap::new();
+    if !evidence.images.is_empty() {
+        about.insert(Evidence::NAME.to_owned(), evidence.to_json()?.into_bytes());
+    }
+    Ok(Contents {
         name: head.name.clone(),
         version: head.version.clone(),
         channel: head.channel.clone(),
@@ -60,12 +77,12 @@ pub fn contents(head: &Head, created: Timestamp, plan: &fetch::Plan) -> Contents
         description: head.description.clone(),
         artifacts: plan.artifacts.clone(),
         blobs,
-        previous: None,
+        previous: ties.previous,
         site: head.site.clone(),
         expires: head.expires,
-        trust: BTreeMap::new(),
-        evidence: BTreeMap::new(),
-    }
+        trust: ties.trust,
+        evidence: about,
+    })
 }
 
 /// The folder that a bundle gets.
@@ -166,8 +183,8 @@ pub fn seal(
     let public = Authority::Keys(options.keys.iter().map(|key| key.public().clone()).collect());
     let sealed = verify::open(path, &public)?;
     verify::check(&sealed, options.workers, progress)?;
+    let report = report(target, &sealed, false)?;
     fs::publish(path, target)?;
-    let report = report(target, &sealed, false);
     staging.published = true;
     Ok(report)
 }
@@ -203,29 +220,38 @@ fn existing(
         let why = failures.list().first().map_or_else(String::new, ToString::to_string);
         other(&format!("there is a folder of this name that is not this bundle ({why})"))
     })?;
-    if !holds(bundle.index(), contents) || bundle.signers().len() < public.len() {
+    if !holds(&bundle, contents) || bundle.signers().len() < public.len() {
         return Err(other("there is a bundle of this name and version with other content or signers").into());
     }
     verify::check(&bundle, options.workers, progress)?;
-    Ok(report(target, &bundle, true))
+    fs::settle(target)?;
+    Ok(report(target, &bundle, true)?)
 }
 
 /// Whether a bundle is what `contents` would become, but for where things lie in its volumes.
-fn holds(index: &BundleIndex, contents: &Contents) -> bool {
+fn holds(bundle: &VerifiedBundle, contents: &Contents) -> bool {
+    let (index, header) = (bundle.index(), bundle.header());
     let head = index.name == contents.name
         && index.version == contents.version
         && index.channel == contents.channel
         && (index.epoch, index.sequence) == (contents.epoch, contents.sequence)
         && index.created == contents.created.to_string()
-        && index.description == contents.description;
+        && index.description == contents.description
+        && (&header.previous, &header.site) == (&contents.previous, &contents.site)
+        && header.expires == contents.expires;
     let blobs = index.blobs.iter().map(|blob| (&blob.digest, blob.size));
+    let trust = contents.trust.iter().map(|(version, bytes)| (sums::trust_path(*version), Digest::of(bytes)));
+    let evidence =
+        contents.evidence.iter().map(|(name, bytes)| (sums::evidence_path(name), Digest::of(bytes)));
+    let beside: BTreeMap<String, Digest> = trust.chain(evidence).collect();
     head && index.artifacts == contents.artifacts
         && blobs.eq(contents.blobs.iter().map(|blob| (&blob.digest, blob.size)))
+        && beside.iter().eq(bundle.beside())
 }
 
-fn report(target: &Path, bundle: &VerifiedBundle, unchanged: bool) -> BuildReport {
+fn report(target: &Path, bundle: &VerifiedBundle, unchanged: bool) -> Result<BuildReport, Failure> {
     let index = bundle.index();
-    BuildReport {
+    Ok(BuildReport {
         schema: 1,
         path: target.display().to_string(),
         name: index.name.clone(),
@@ -241,5 +267,6 @@ fn report(target: &Path, bundle: &VerifiedBundle, unchanged: bool) -> BuildRepor
         bytes: index.volumes.iter().map(|volume| volume.size).sum(),
         signers: bundle.signers().iter().map(|by| by.key_id.clone()).collect(),
         unchanged,
-    }
+        upstream_signatures: bundle.upstream_signatures()?.map_or_else(Vec::new, |evidence| evidence.images),
+    })
 }

@@ -14,12 +14,15 @@
 
 use std::fmt::Write as _;
 
-use crate::base::{
-    clock::Timestamp,
-    digest::{Algorithm, Digest},
-    failure::{Failure, Reason, Result},
-    limits,
-    path::is_media_name,
+use crate::{
+    base::{
+        clock::Timestamp,
+        digest::{Algorithm, Digest},
+        failure::{Failure, Reason, Result},
+        limits,
+        path::is_media_name,
+    },
+    trust::document,
 };
 
 /// Name of the file.
@@ -85,13 +88,17 @@ pub fn volume_path(number: usize) -> String {
 
 /// Path of the trust document of a version (from 1).
 pub fn trust_path(version: u64) -> String {
-    format!("{TRUST}/{version:04}.trust")
+    format!("{TRUST}/{}", document::file_name(version))
+}
+
+/// Path of evidence by its name.
+pub fn evidence_path(name: &str) -> String {
+    format!("{EVIDENCE}/{name}")
 }
 
 /// The version in the path of a trust document, which must be the one that we write.
 pub fn trust_version(path: &str) -> Option<u64> {
-    let number = path.strip_prefix(TRUST)?.strip_prefix('/')?.strip_suffix(".trust")?;
-    number.parse().ok().filter(|version| (1..=9999).contains(version) && trust_path(*version) == path)
+    document::version_of(path.strip_prefix(TRUST)?.strip_prefix('/')?)
 }
 
 fn is_evidence(path: &str) -> bool {
@@ -171,6 +178,13 @@ impl Sums {
         self.below(TRUST).filter_map(trust_version)
     }
 
+    /// Evidence and trust documents with their digests, sorted by path.
+    pub fn beside(&self) -> impl Iterator<Item = (&String, &Digest)> {
+        let inside =
+            |path: &str| path.split_once('/').is_some_and(|(folder, _)| [EVIDENCE, TRUST].contains(&folder));
+        self.files.iter().filter(move |(path, _)| inside(path)).map(|(path, digest)| (path, digest))
+    }
+
     fn below<'a>(&'a self, folder: &'a str) -> impl Iterator<Item = &'a str> {
         let inside = move |path: &&str| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
         self.files.iter().map(|(path, _)| path.as_str()).filter(inside)
@@ -184,9 +198,7 @@ impl Sums {
         let evidence: Vec<&str> = self.evidence().collect();
         let mut wanted: Vec<String> = FIXED_FILES.iter().map(|path| (*path).to_owned()).collect();
         wanted.extend(evidence.iter().filter(|path| is_evidence(path)).map(|path| (*path).to_owned()));
-        wanted.extend(
-            (1..).take(trust.len()).zip(trust.first().copied().unwrap_or(1)..).map(|(_, n)| trust_path(n)),
-        );
+        wanted.extend((trust.first().copied().unwrap_or(1)..).take(trust.len()).map(trust_path));
         wanted.extend((1..=volumes).map(volume_path));
         wanted.sort();
         let counts = (1..=limits::VOLUMES).contains(&volumes)

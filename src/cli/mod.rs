@@ -29,7 +29,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let outcome =
         Settings::new(&args.global).and_then(|settings| commands::run(args.command, &settings, &out));
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(failures) => {
             out.failures(&failures);
             ExitCode::from(failures.code())

@@ -1,18 +1,21 @@
 //! Lock → store: everything that the lock names, and nothing else, brought into the home store.
 //!
-//! 1. [`mod@plan`] brings the manifests (few and small) and says which blobs are still missing, from where.
-//! 2. [`run`] brings those, in parallel, after a look at the free space.
+//! 1. [`signatures()`] judges who signed the images, before anything of the lock is used.
+//! 2. [`mod@plan`] brings the manifests (few and small) and says which blobs are still missing, from where.
+//! 3. [`run`] brings those, in parallel, after a look at the free space.
 //!
 //! What fails stops nothing else: all failures are listed at the end. What an earlier run brought stays, whole
 //! or in part; a second run goes on from there.
 
 mod plan;
+mod signatures;
 
 use std::collections::BTreeMap;
 
 use futures_util::{StreamExt as _, stream};
 
 pub use plan::{Missing, Plan, Upstream, plan};
+pub use signatures::signatures;
 
 use crate::{
     base::{

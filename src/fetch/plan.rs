@@ -12,8 +12,7 @@ use crate::{
         redact,
     },
     bundle::{Artifact, ArtifactKind, Referrer},
-    layout,
-    lock::{Lock, LockedChart, LockedDependency, LockedFile, LockedImage},
+    lock::{Lock, LockedChart, LockedDependency, LockedFile, LockedImage, LockedReferrer},
     manifest::{ChartSource, FileSource, ImageSource, Manifest, WantedChart, WantedFile, WantedImage},
     oci::{Descriptor, Graph, Reference},
     source::{ChartOrigin, Dependency, Source},
@@ -140,8 +139,12 @@ async fn image(source: &Source, wanted: &WantedImage, locked: &LockedImage) -> R
     let name = Reference::parse(&locked.name)?;
     let absent: BTreeSet<Digest> = locked.absent.iter().cloned().collect();
     let (origin, repository) = if let ImageSource::Local(local) = &wanted.source {
-        if !is_whole(source, &locked.root, &absent)? {
-            bring_local(source, local, locked).await?;
+        let mut whole = is_whole(source, &locked.root, &absent)?;
+        for referrer in &locked.referrers {
+            whole = whole && is_whole(source, &root_of(referrer), &BTreeSet::new())?;
+        }
+        if !whole {
+            source.local_image(local, &locked.root).await?;
         }
         (local.written.clone(), None)
     } else {
@@ -153,8 +156,10 @@ async fn image(source: &Source, wanted: &WantedImage, locked: &LockedImage) -> R
     graph.add(&locked.root, &absent, read)?;
     let mut referrers = Vec::new();
     for referrer in &locked.referrers {
-        let mut root = Descriptor::new(&referrer.media_type, referrer.digest.clone(), referrer.size);
-        source.tree(&name, &root, &|_, _| true).await?;
+        let mut root = root_of(referrer);
+        if repository.is_some() {
+            source.tree(&name, &root, &|_, _| true).await?;
+        }
         graph.add(&root, &BTreeSet::new(), &mut |at| source.store.read_blob(at))?;
         root.artifact_type.clone_from(&referrer.artifact_type);
         referrers.push(Referrer { root, subject: referrer.subject.clone(), tag: referrer.tag.clone() });
@@ -172,21 +177,8 @@ async fn image(source: &Source, wanted: &WantedImage, locked: &LockedImage) -> R
     Ok(Item { artifact, graph, from: repository.map(Upstream::Registry) })
 }
 
-async fn bring_local(
-    source: &Source,
-    local: &crate::manifest::LocalImage,
-    locked: &LockedImage,
-) -> Result<()> {
-    let (path, store) = (local.clone(), source.store.clone());
-    let brought = tokio::task::spawn_blocking(move || layout::bring(&path, &store))
-        .await
-        .map_err(Failure::internal)??;
-    if brought.root.digest == locked.root.digest {
-        return Ok(());
-    }
-    let message = format!("the lock names {}, it now holds {}", locked.root.digest, brought.root.digest);
-    Err(Failure::new(Reason::UpstreamMoved, &local.written, message)
-        .hint("run `sealift lock --update` for it when the new content is wanted"))
+fn root_of(referrer: &LockedReferrer) -> Descriptor {
+    Descriptor::new(&referrer.media_type, referrer.digest.clone(), referrer.size)
 }
 
 async fn chart(source: &Source, wanted: &WantedChart, locked: &LockedChart) -> Result<Item> {

@@ -78,7 +78,8 @@ pub(super) fn write(source: &dyn Source, plan: &Plan, folder: &Path, files: &[Fi
             write_one(source, carried, folder)?;
         }
     }
-    Ok(())
+    // Files that were there may be of a run that was killed before it came to this.
+    fs::sync_dir(folder)
 }
 
 fn write_one(source: &dyn Source, carried: &CarriedFile, folder: &Path) -> Result<()> {

@@ -1,8 +1,9 @@
 //! From a verified bundle into a home store or a registry, in one pass.
 //!
 //! 1. the site judges the bundle: whether it may come after what came before ([`crate::site`]);
-//! 2. `filter.rs` selects artifacts by name and children by platform, and `plan.rs` works out every manifest, tag and content and where it goes (`mapping.rs`), and checks the
-//!    closure of everything: nothing is written for a bundle that cannot be imported whole;
+//! 2. `filter.rs` selects artifacts by name and children by platform, and `plan.rs` works out every manifest, tag
+//!    and content and where it goes (`mapping.rs`), and checks the closure of everything: nothing is written for a
+//!    bundle that cannot be imported whole; `sign.rs` adds the site's signatures of images;
 //! 3. `home.rs` streams what is missing from the media into the store; or `push.rs` sends it to a registry,
 //!    children before parents and tags last;
 //! 4. one transaction makes it true: judged again, published, the channel moved, ledger and receipt written;
@@ -18,6 +19,7 @@ mod home;
 mod mapping;
 mod plan;
 mod push;
+mod sign;
 
 use std::path::{Path, PathBuf};
 
@@ -36,7 +38,7 @@ use crate::{
     report::import::{Counts, ImportReport, Origin},
     site::{self, Admission, Admitted, Arrival, Refused, Site, Verdict},
     store::{Publication, SignedReceipt},
-    trust::{Authority, Chain, PublicKey},
+    trust::{Authority, Chain, PublicKey, Signer},
     verify::{self, VerifiedBundle},
 };
 
@@ -100,6 +102,8 @@ pub struct Options {
     pub mapping: Mapping,
     /// Folder to write carried files to.
     pub files_to: Option<PathBuf>,
+    /// The site's key: every image gets its signatures, for cosign and the like.
+    pub sign_key: Option<Box<dyn Signer>>,
     /// Only say what would be done.
     pub dry_run: bool,
     /// Contents under way at once, at least 1.
@@ -225,6 +229,7 @@ fn import(
     progress: &dyn Progress,
 ) -> Result<Done, Failures> {
     let plan = Plan::make(source, options)?;
+    let source = &sign::WithMade { source, made: &plan.made };
     let files = options.files_to.as_deref().map(|folder| files::check(&plan, folder)).transpose()?;
     let mut report = ImportReport {
         schema: 1,
@@ -239,6 +244,7 @@ fn import(
         names: options.names.clone(),
         platforms: options.platforms.iter().map(ToString::to_string).collect(),
         mapping: options.mapping.entries().to_vec(),
+        sign_key: options.sign_key.as_ref().map(|key| key.public().key_id().to_owned()),
         artifacts: plan.entries.clone(),
         not_selected: plan.not_selected.clone(),
         files: files.clone().unwrap_or_default(),

@@ -6,6 +6,7 @@ use super::{
     Options, Source,
     filter::{self, Narrowed},
     mapping::Target,
+    sign::Unsigned,
 };
 use crate::{
     base::{
@@ -14,8 +15,9 @@ use crate::{
         text,
     },
     bundle::{Artifact, ArtifactKind, BundleIndex},
+    cosign::Signatures,
     oci::{
-        Descriptor, Platform,
+        Descriptor, Document, ImageManifest, Platform,
         artifact::{CarriedFile, carried_file},
         graph::Graph,
         media_type, reference,
@@ -39,6 +41,8 @@ pub(super) struct Plan {
     pub(super) contents: Vec<Descriptor>,
     /// The files that artifacts of kind file carry.
     pub(super) files: Vec<CarriedFile>,
+    /// Contents that are not on the media: the site's signatures.
+    pub(super) made: BTreeMap<Digest, Vec<u8>>,
 }
 
 impl Plan {
@@ -56,6 +60,9 @@ impl Plan {
             tagged: BTreeMap::new(),
             contents: BTreeMap::new(),
             platforms_met: BTreeSet::new(),
+            signatures: options.sign_key.as_deref().map(Signatures::new).transpose()?,
+            unsigned: BTreeMap::new(),
+            upstream_signatures: BTreeMap::new(),
         };
         for artifact in chosen {
             planner.add(artifact).map_err(|failure| named(failure, artifact))?;
@@ -72,18 +79,24 @@ fn named(mut failure: Failure, artifact: &Artifact) -> Failure {
     failure
 }
 
-struct Planner<'a> {
+pub(super) struct Planner<'a> {
     source: &'a dyn Source,
-    options: &'a Options,
+    pub(super) options: &'a Options,
     prefix: &'a str,
     carried: BTreeMap<&'a Digest, u64>,
-    plan: Plan,
+    pub(super) plan: Plan,
     /// Repository and digest of the manifests planned.
     places: BTreeSet<(String, Digest)>,
     /// Digest and owner of each repository and tag planned.
     tagged: BTreeMap<(String, String), (Digest, String)>,
-    contents: BTreeMap<Digest, Descriptor>,
+    pub(super) contents: BTreeMap<Digest, Descriptor>,
     platforms_met: BTreeSet<Platform>,
+    /// The site's key, where images are signed with it.
+    pub(super) signatures: Option<Signatures<'a>>,
+    /// What is to be signed, by repository and digest.
+    pub(super) unsigned: BTreeMap<(String, Digest), Unsigned>,
+    /// The manifests under tags of signatures that come with the images, by digest.
+    pub(super) upstream_signatures: BTreeMap<Digest, ImageManifest>,
 }
 
 impl Planner<'_> {
@@ -105,6 +118,7 @@ impl Planner<'_> {
         }
         let mut graph = Graph::default();
         graph.add(&artifact.root, &absent, &mut read)?;
+        let own = graph.order.clone();
         let (referrers, dropped) = travelling(artifact, &mut graph, &absent, &mut read)?;
 
         let target = Target::of(artifact, self.prefix, &self.options.mapping)?;
@@ -139,7 +153,11 @@ impl Planner<'_> {
             absent: left_out.into_iter().collect(),
             referrers: referrers.into_iter().collect(),
             dropped_referrers: dropped,
+            signatures: Vec::new(),
         });
+        if self.signatures.is_some() && artifact.kind == ArtifactKind::Image {
+            self.note_unsigned(artifact, &target.repository, &own, &graph)?;
+        }
         self.place(graph, &target.repository, &absent)
     }
 
@@ -185,17 +203,23 @@ impl Planner<'_> {
                 continue;
             }
             let children = children.into_iter().map(|child| child.digest.clone()).collect();
-            self.plan.manifests.push(PublishedManifest {
-                repository: repository.to_owned(),
-                subject: document.subject().map(|subject| subject.digest.clone()),
-                artifact_type: document.artifact_type().map(str::to_owned),
-                annotations: document.annotations().clone(),
-                blobs: blobs.into_iter().cloned().collect(),
-                children,
-                root,
-            });
+            let blobs = blobs.into_iter().cloned().collect();
+            self.plan.manifests.push(published(repository, root, &document, blobs, children));
         }
         Ok(())
+    }
+
+    /// Moves a tag that is planned, or plans it.
+    pub(super) fn move_tag(&mut self, repository: &str, tag: &str, digest: &Digest) {
+        let tag =
+            PublishedTag { repository: repository.to_owned(), tag: tag.to_owned(), digest: digest.clone() };
+        self.plan.tags.retain(|known| (&known.repository, &known.tag) != (&tag.repository, &tag.tag));
+        self.plan.tags.push(tag);
+    }
+
+    /// The digest that is planned for a tag.
+    pub(super) fn tagged(&self, repository: &str, tag: &str) -> Option<&Digest> {
+        self.tagged.get(&(repository.to_owned(), tag.to_owned())).map(|(digest, _)| digest)
     }
 
     /// Counts a content in; the bundle must carry it with the size that the manifest gives.
@@ -214,7 +238,8 @@ impl Planner<'_> {
         }
     }
 
-    fn finish(self, index: &BundleIndex) -> Result<Plan> {
+    fn finish(mut self, index: &BundleIndex) -> Result<Plan> {
+        self.sign()?;
         let mut plan = self.plan;
         if let Some(unmet) = self.options.platforms.iter().find(|one| !self.platforms_met.contains(one)) {
             let object = format!("platform `{unmet}`");
@@ -234,6 +259,25 @@ impl Planner<'_> {
         plan.contents = self.contents.into_values().collect();
         plan.contents.sort_by_key(|blob| places.get(blob.digest.layout_path().as_str()).copied());
         Ok(plan)
+    }
+}
+
+/// A manifest as the destination gets it.
+pub(super) fn published(
+    repository: &str,
+    root: Descriptor,
+    document: &Document,
+    blobs: Vec<Descriptor>,
+    children: Vec<Digest>,
+) -> PublishedManifest {
+    PublishedManifest {
+        repository: repository.to_owned(),
+        subject: document.subject().map(|subject| subject.digest.clone()),
+        artifact_type: document.artifact_type().map(str::to_owned),
+        annotations: document.annotations().clone(),
+        blobs,
+        children,
+        root,
     }
 }
 

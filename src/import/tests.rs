@@ -11,8 +11,9 @@ use super::*;
 use crate::{
     base::{clock::Timestamp, progress::Silent},
     bundle::{Artifact, ArtifactKind, Blob, Encoding, Referrer, SumsHeader},
-    oci::media_type,
+    oci::{Document, media_type},
     store::{Store, Target},
+    trust::{Algorithm, PrivateKey},
 };
 
 /// A bundle in memory.
@@ -133,6 +134,7 @@ fn options(store: &Store) -> Options {
         names: vec![],
         mapping: Mapping::default(),
         files_to: None,
+        sign_key: None,
         dry_run: false,
         workers: 3,
     }
@@ -310,4 +312,54 @@ fn a_registry_is_a_host_with_an_optional_prefix() {
     for wrong in ["", "https://x", "x/", "x/A", "x/a:1", "/a", "x y"] {
         assert_eq!(parse(wrong).unwrap_err().reason, Reason::BadArgument, "{wrong}");
     }
+}
+
+#[test]
+fn images_get_the_signatures_of_the_site_and_keep_upstreams() {
+    use crate::cosign::{self, Found, Policy, Subject};
+    let (_dir, store) = home();
+    let (bundle, [index, amd, arm, _]) = Memory::usual();
+    let key = PrivateKey::generate(Algorithm::EcdsaP256).unwrap();
+    let signing = |key: &PrivateKey| Options { sign_key: Some(Box::new(key.clone())), ..options(&store) };
+    let receipt = go(&bundle, &signing(&key)).unwrap();
+    assert_eq!(receipt.sign_key.as_deref(), Some(key.public().key_id()));
+    let repository = "docker.io/library/nginx";
+    let policy = Policy::Keys(vec![key.public().clone()]);
+    let signed = |digest: &Digest| {
+        let root = store.manifest(repository, &Target::Digest(digest.clone())).unwrap().unwrap();
+        let legacy = store.manifest(repository, &Target::Tag(cosign::tag(digest))).unwrap().unwrap();
+        let referrers = store.referrers(repository, digest, None, None, 9).unwrap();
+        let mut found = Vec::new();
+        for list in referrers.into_iter().map(|row| row.descriptor).chain([legacy]) {
+            let list = Descriptor::new(&list.media_type, list.digest, list.size);
+            let document = Document::parse(&store.read_blob(&list).unwrap(), &list.media_type).unwrap();
+            for (form, layer) in cosign::candidates(&document) {
+                let bytes = store.read_blob(layer).unwrap();
+                found.push(Found { form, manifest: list.digest.clone(), layer: layer.clone(), bytes });
+            }
+        }
+        let manifest = store.read_blob(&root).unwrap();
+        cosign::judge(&policy, Subject::new(&root, &manifest).unwrap(), &found).unwrap().len()
+    };
+    // The index and its children, in both forms; charts and files are not images.
+    for digest in [&index, &amd, &arm] {
+        assert_eq!(signed(digest), 2);
+    }
+    assert_eq!(receipt.artifacts.iter().map(|entry| entry.signatures.len()).collect::<Vec<_>>(), [6, 0, 0]);
+    // The name in it is the original one, which clients inside still ask for.
+    let tag = Target::Tag(cosign::tag(&index));
+    let list = store.manifest(repository, &tag).unwrap().unwrap();
+    let document = Document::parse(&store.read_blob(&list).unwrap(), &list.media_type).unwrap();
+    let payload = store.read_blob(cosign::candidates(&document)[0].1).unwrap();
+    assert!(String::from_utf8(payload).unwrap().contains(r#""docker-reference":"docker.io/library/nginx""#));
+    // Once more: the same signatures.
+    let again = go(&bundle, &signing(&key)).unwrap();
+    assert_eq!((again.artifacts, again.counts.blobs_written), (receipt.artifacts, 0));
+    assert_eq!(store.manifest(repository, &tag).unwrap().unwrap().digest, list.digest);
+    // A key that other tools cannot check is refused before anything is written.
+    let (_other, empty) = home();
+    let ed25519 = PrivateKey::generate(Algorithm::Ed25519).unwrap();
+    let options = Options { sign_key: Some(Box::new(ed25519)), ..options(&empty) };
+    assert_eq!(reason(go(&bundle, &options)), Reason::BadArgument);
+    assert!(empty.repositories(None, 9).unwrap().is_empty());
 }

@@ -58,9 +58,13 @@ pub(super) fn bring(local: &LocalImage, store: &Store) -> Result<Found> {
 
 /// The tree below the image that is meant; its content has passed into the store already.
 fn from_layout(local: &LocalImage, index: &[u8], store: &Store) -> Result<Found> {
-    let choice = choice::choose(local, index)?;
+    super::found(choice::choose(local, index)?, &mut |root| tree(local, root, store))
+}
+
+/// A manifest and everything below it, all of which passed by.
+fn tree(local: &LocalImage, root: &Descriptor, store: &Store) -> Result<Graph> {
     let mut graph = Graph::default();
-    graph.add(&choice.root, &std::collections::BTreeSet::new(), &mut |manifest| {
+    graph.add(root, &std::collections::BTreeSet::new(), &mut |manifest| {
         require(local, manifest, store)?;
         if manifest.size > limits::OCI_MANIFEST_BYTES {
             return Err(Failure::new(Reason::OciLimit, &manifest.digest, "a manifest is larger than 4 MiB"));
@@ -68,7 +72,7 @@ fn from_layout(local: &LocalImage, index: &[u8], store: &Store) -> Result<Found>
         store.read_blob(manifest)
     })?;
     graph.blobs.values().try_for_each(|blob| require(local, blob, store))?;
-    Ok(Found { root: choice.root, graph, names: choice.names, tag: choice.tag })
+    Ok(graph)
 }
 
 /// Checks that the store has the blob, in the size that its descriptor gives.

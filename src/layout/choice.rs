@@ -6,13 +6,16 @@ use serde::Deserialize;
 
 use super::malformed;
 use crate::{
-    base::{failure::Result, text},
+    base::{digest::Digest, failure::Result, text},
+    cosign,
     manifest::LocalImage,
     oci::{Descriptor, Document, Reference, media_type},
 };
 
 /// A tag or full reference (OCI image-spec, "Pre-Defined Annotation Keys").
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// What `cosign save` calls the parts of its layout, which holds one image.
+const KIND: &str = "kind";
 /// A full reference, as containerd, BuildKit and Docker write it.
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
 
@@ -22,6 +25,8 @@ pub(super) struct Choice {
     pub(super) root: Descriptor,
     pub(super) names: Vec<Reference>,
     pub(super) tag: Option<String>,
+    /// The other manifests that the layout lists.
+    pub(super) others: Vec<Descriptor>,
 }
 
 #[derive(Deserialize)]
@@ -52,9 +57,13 @@ pub(super) fn choose(local: &LocalImage, index: &[u8]) -> Result<Choice> {
     for image in all.iter().copied().filter(|image| is_selected(local, image)) {
         images.entry(&image.digest).or_default().push(image);
     }
+    if images.len() > 1 && local.selector.is_none() {
+        // Signatures and the like that lie beside the image are not meant.
+        images.retain(|_, entries| !entries.iter().all(|entry| is_about_another(entry)));
+    }
     let mut images = images.into_values();
     match (images.next(), images.next(), &local.selector) {
-        (Some(found), None, _) => Ok(choice(&found)),
+        (Some(found), None, _) => Ok(choice(&found, &all)),
         (None, _, None) => Err(malformed(local, "it holds no image")),
         (None, _, Some(selector)) => {
             let message = format!("it holds no image called `{}`", text::escaped(selector, 200));
@@ -66,7 +75,7 @@ pub(super) fn choose(local: &LocalImage, index: &[u8]) -> Result<Choice> {
 }
 
 /// All entries of one digest, so all the names of one image. A selector leaves only its own.
-fn choice(found: &[&Descriptor]) -> Choice {
+fn choice(found: &[&Descriptor], all: &[&Descriptor]) -> Choice {
     let mut names: Vec<Reference> = Vec::new();
     let mut tag = None;
     for image in found {
@@ -81,7 +90,26 @@ fn choice(found: &[&Descriptor]) -> Choice {
         .first()
         .map(|image| Descriptor::new(image.media_type.clone(), image.digest.clone(), image.size));
     let root = root.unwrap_or_else(|| Descriptor::of(media_type::MANIFEST, b""));
-    Choice { root, names, tag }
+    let is_other = |one: &&&Descriptor| one.digest != root.digest && media_type::is_manifest(&one.media_type);
+    let others = all.iter().filter(is_other).map(|other| (*other).clone()).collect();
+    Choice { root, names, tag, others }
+}
+
+/// Whether an entry belongs to another one, as far as it tells: cosign's tags, `cosign save`, referrers.
+fn is_about_another(entry: &Descriptor) -> bool {
+    let about = |tag: &String| {
+        let stem = ["sig", "att", "sbom"].iter().find_map(|end| tag.strip_suffix(end)?.strip_suffix('.'));
+        stem.is_some_and(|stem| Digest::parse(&stem.replacen('-', ":", 1)).is_ok())
+    };
+    entry.annotations.get(REF_NAME).is_some_and(about)
+        || entry.annotations.get(KIND).is_some_and(|kind| kind != "dev.cosignproject.cosign/image")
+        || entry.artifact_type.is_some()
+}
+
+/// Whether an entry holds legacy signatures of `subject`, as far as it tells.
+pub(super) fn is_legacy_signature(entry: &Descriptor, subject: &Digest) -> bool {
+    entry.annotations.get(REF_NAME).is_some_and(|tag| *tag == cosign::tag(subject))
+        || entry.annotations.get(KIND).is_some_and(|kind| kind == "dev.cosignproject.cosign/sigs")
 }
 
 fn is_selected(local: &LocalImage, image: &Descriptor) -> bool {

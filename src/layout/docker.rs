@@ -94,7 +94,7 @@ pub(super) fn bring(
     store.put(&root, &bytes)?;
     let mut graph = Graph::default();
     graph.add(&root, &BTreeSet::new(), &mut |_root| Ok(bytes.clone()))?;
-    Ok(Found { root, graph, names, tag: None })
+    Ok(Found { root, graph, names, tag: None, referrers: Vec::new() })
 }
 
 /// The image that the selector names, else the only one; with the names to travel under.

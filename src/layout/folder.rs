@@ -27,8 +27,13 @@ pub(super) fn bring(local: &LocalImage, store: &Store) -> Result<Found> {
     };
     choice::check_version(local, &read("oci-layout")?)?;
     let choice = choice::choose(local, &read("index.json")?)?;
+    super::found(choice, &mut |root| tree(local, &folder, root, store))
+}
+
+/// Copies a manifest and everything below it into the store.
+fn tree(local: &LocalImage, folder: &Folder, root: &Descriptor, store: &Store) -> Result<Graph> {
     let mut graph = Graph::default();
-    graph.add(&choice.root, &std::collections::BTreeSet::new(), &mut |manifest| {
+    graph.add(root, &std::collections::BTreeSet::new(), &mut |manifest| {
         if manifest.size > limits::OCI_MANIFEST_BYTES {
             return Err(Failure::new(Reason::OciLimit, &manifest.digest, "a manifest is larger than 4 MiB"));
         }
@@ -40,9 +45,9 @@ pub(super) fn bring(local: &LocalImage, store: &Store) -> Result<Found> {
         Ok(bytes)
     })?;
     for blob in graph.blobs.values() {
-        copy(local, &folder, blob, store)?;
+        copy(local, folder, blob, store)?;
     }
-    Ok(Found { root: choice.root, graph, names: choice.names, tag: choice.tag })
+    Ok(graph)
 }
 
 fn absent(local: &LocalImage, blob: &Descriptor, failure: Failure) -> Failure {

@@ -3,7 +3,8 @@
 //! 1. A [`folder`] is opened without following anything in it; an [`archive`] is read in one pass, its
 //!    blobs going straight into the store.
 //! 2. [`choice`] picks the image in `index.json` (or [`docker`] in `manifest.json`) and its name.
-//! 3. The whole tree below it is walked, every digest and size checked, and stands in the store.
+//! 3. The whole tree below it is walked, every digest and size checked, and stands in the store; so do the
+//!    signatures of the image that lie beside it.
 //!
 //! An archive that `docker save` wrote and that carries no OCI layout becomes an OCI image: its config and
 //! layers stay byte for byte what they are, only the manifest is made, always the same.
@@ -14,7 +15,12 @@ mod docker;
 mod folder;
 
 use crate::{
-    base::failure::{Failure, Reason, Result},
+    base::{
+        failure::{Failure, Reason, Result},
+        limits,
+    },
+    cosign,
+    lock::LockedReferrer,
     manifest::{LocalImage, LocalKind},
     oci::{Descriptor, Graph, Reference, reference},
     store::Store,
@@ -29,6 +35,8 @@ pub struct Brought {
     pub name: Reference,
     /// Everything below `root`, `root` included.
     pub graph: Graph,
+    /// Signatures of it that lie beside it, complete in the store too.
+    pub referrers: Vec<LockedReferrer>,
 }
 
 /// Brings a local image into the store. Running it again brings only what is new.
@@ -38,7 +46,7 @@ pub fn bring(local: &LocalImage, store: &Store) -> Result<Brought> {
         LocalKind::OciArchive | LocalKind::DockerArchive => archive::bring(local, store)?,
     };
     let name = name_of(local, &found)?;
-    Ok(Brought { root: found.root, name, graph: found.graph })
+    Ok(Brought { root: found.root, name, graph: found.graph, referrers: found.referrers })
 }
 
 /// What lies in a folder or archive, before it has a name to travel under.
@@ -49,6 +57,42 @@ struct Found {
     names: Vec<Reference>,
     /// A bare tag that the source gives it.
     tag: Option<String>,
+    referrers: Vec<LockedReferrer>,
+}
+
+/// Brings a manifest with everything below it into the store.
+type Bring<'a> = &'a mut dyn FnMut(&Descriptor) -> Result<Graph>;
+
+/// What a layout says is there, once all of it is in the store: the image, and the signatures beside it.
+fn found(choice: choice::Choice, bring: Bring<'_>) -> Result<Found> {
+    let choice::Choice { root, names, tag, others } = choice;
+    let graph = bring(&root)?;
+    let mut referrers = Vec::new();
+    for other in others.iter().take(limits::UPSTREAM_SIGNATURES) {
+        let is_legacy = choice::is_legacy_signature(other, &root.digest);
+        if !is_legacy && other.artifact_type.is_none() {
+            continue; // another image, perhaps a large one
+        }
+        let below = bring(other)?;
+        let Some((_, document)) = below.manifests.get(&other.digest) else { continue };
+        let is_about = document.subject().is_some_and(|subject| subject.digest == root.digest);
+        let artifact_type = document.artifact_type().map(str::to_owned);
+        let tag = is_legacy.then(|| cosign::tag(&root.digest));
+        if (is_legacy || is_about) && cosign::may_sign(&root.digest, artifact_type.as_deref(), tag.as_deref())
+        {
+            referrers.push(LockedReferrer {
+                subject: root.digest.clone(),
+                digest: other.digest.clone(),
+                media_type: other.media_type.clone(),
+                size: other.size,
+                artifact_type,
+                tag,
+            });
+        }
+    }
+    referrers.sort();
+    referrers.dedup();
+    Ok(Found { root, graph, names, tag, referrers })
 }
 
 /// The name in the manifest, else the one name that the source knows.

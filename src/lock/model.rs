@@ -2,6 +2,7 @@
 
 use crate::{
     base::digest::Digest,
+    cosign,
     oci::{Descriptor, media_type},
 };
 
@@ -50,6 +51,18 @@ impl Lock {
 }
 
 impl LockedImage {
+    /// Its referrers that may hold signatures of it.
+    pub fn signatures(&self) -> impl Iterator<Item = &LockedReferrer> {
+        self.referrers.iter().filter(|referrer| {
+            referrer.subject == self.root.digest
+                && cosign::may_sign(
+                    &referrer.subject,
+                    referrer.artifact_type.as_deref(),
+                    referrer.tag.as_deref(),
+                )
+        })
+    }
+
     /// Every request that it answers.
     pub fn requests(&self) -> impl Iterator<Item = &str> {
         std::iter::once(&self.wanted).chain(&self.also).map(String::as_str)

@@ -16,7 +16,7 @@ use super::{
     value::{self, Checked},
 };
 use crate::{
-    base::{digest::Algorithm, redact, text},
+    base::{digest::Algorithm, failure::Failure, redact, text},
     oci::{
         Platform, media_type,
         reference::{is_repository, version_tag},
@@ -46,10 +46,11 @@ impl Draft {
 }
 
 /// Checks one file and adds what it says to the draft.
-#[derive(Debug)]
 pub(super) struct Checker<'a> {
     /// The folder of the file, which paths in it are relative to.
     pub(super) folder: &'a Path,
+    /// Reads the keys that the file names.
+    pub(super) read_file: &'a mut dyn FnMut(&Path) -> Result<String, Failure>,
     pub(super) draft: &'a mut Draft,
     pub(super) faults: &'a mut Faults,
 }
@@ -115,6 +116,10 @@ impl Checker<'_> {
             None => self.draft.platforms.clone(),
         };
         let referrers = self.referrers(table.referrers.as_ref());
+        let verify = match &table.verify {
+            Some(verify) => Some(self.verify(verify)?),
+            None => None,
+        };
         let source = match (&table.image, &table.repository) {
             (Some(image), None) => self.one_image(image, table)?,
             (None, Some(repository)) => self.tags_of(repository, table)?,
@@ -133,7 +138,7 @@ impl Checker<'_> {
                 );
             }
         };
-        Some(WantedImage { source, platforms, referrers })
+        Some(WantedImage { source, platforms, referrers, verify })
     }
 
     fn one_image(&mut self, image: &At<String>, table: &ImageTable) -> Option<ImageSource> {
@@ -362,7 +367,11 @@ impl Checker<'_> {
     }
 
     /// Parses a value that is there.
-    fn read<T>(&mut self, at: Option<&At<String>>, parse: impl FnOnce(&str) -> Checked<T>) -> Option<T> {
+    pub(super) fn read<T>(
+        &mut self,
+        at: Option<&At<String>>,
+        parse: impl FnOnce(&str) -> Checked<T>,
+    ) -> Option<T> {
         let at = at?;
         parse(&at.value).map_err(|wrong| self.faults.add(at.place, wrong)).ok()
     }
@@ -381,13 +390,13 @@ impl Checker<'_> {
         }
     }
 
-    fn wrong<T>(&mut self, place: Place, wrong: Wrong) -> Option<T> {
+    pub(super) fn wrong<T>(&mut self, place: Place, wrong: Wrong) -> Option<T> {
         self.faults.add(place, wrong);
         None
     }
 
     /// Something is missing, unless it is there and `broken`, which is a fault already.
-    fn missing<T>(&mut self, broken: bool, place: Place, message: &str, hint: &str) -> Option<T> {
+    pub(super) fn missing<T>(&mut self, broken: bool, place: Place, message: &str, hint: &str) -> Option<T> {
         if !broken {
             self.faults.add(place, Wrong::missing(message, hint));
         }

@@ -68,7 +68,12 @@ impl Reading<'_> {
         }
         let first = self.open.len() == 1;
         let folder = path.parent().unwrap_or(Path::new(""));
-        let mut checker = Checker { folder, draft: &mut self.draft, faults: &mut self.faults };
+        let mut checker = Checker {
+            folder,
+            read_file: &mut *self.read_file,
+            draft: &mut self.draft,
+            faults: &mut self.faults,
+        };
         match &document.bundle {
             Some(bundle) if first => checker.bundle(bundle),
             Some(bundle) => self.faults.add(
@@ -83,7 +88,8 @@ impl Reading<'_> {
             }
             None => {}
         }
-        Checker { folder, draft: &mut self.draft, faults: &mut self.faults }.entries(&document);
+        Checker { folder, read_file: &mut *self.read_file, draft: &mut self.draft, faults: &mut self.faults }
+            .entries(&document);
         for path in document.include.iter().flatten() {
             self.include(path, folder);
         }

@@ -2,7 +2,8 @@
 //!
 //! 1. [`mod@include`] reads the first file and those that it includes.
 //! 2. [`read`] turns each text into the tables of [`schema`]: as written, keeping the place of every value.
-//! 3. [`check`] turns them into the [`model`]: as meant; [`value`] judges single values.
+//! 3. [`check`] turns them into the [`model`]: as meant; [`value`] judges single values, [`signed`] who must
+//!    have signed an image.
 //!
 //! No step stops at a fault: [`fault`] gathers them all, with file, line, column and a hint.
 
@@ -13,6 +14,7 @@ mod inside;
 pub mod model;
 mod read;
 mod schema;
+mod signed;
 mod value;
 
 use std::path::Path;

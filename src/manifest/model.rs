@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use crate::{
     base::{clock::Timestamp, digest::Digest},
+    cosign::Policy,
     oci::{Platform, Reference},
 };
 
@@ -65,6 +66,8 @@ pub struct WantedImage {
     pub platforms: Vec<Platform>,
     /// Referrers to carry.
     pub referrers: Referrers,
+    /// Who must have signed it.
+    pub verify: Option<Policy>,
 }
 
 /// Where an image comes from.
@@ -228,7 +231,9 @@ impl WantedImage {
         };
         let platforms: Vec<String> = self.platforms.iter().map(ToString::to_string).collect();
         let platforms = if platforms.is_empty() { "all".to_owned() } else { platforms.join(",") };
-        format!("{source} platforms={platforms} referrers={}", self.referrers)
+        let verify =
+            self.verify.as_ref().map_or_else(String::new, |policy| format!(" verify {}", policy.wanted()));
+        format!("{source} platforms={platforms} referrers={}{verify}", self.referrers)
     }
 }
 

@@ -151,6 +151,34 @@ table! {
         /// Signatures, attestations, SBOMs to carry along: "all", "none", or a list of artifact types.
         #[schemars(extend("default" = "all"))]
         optional referrers: ReferrersValue,
+        /// Who must have signed the image upstream. Checked before it enters a lock or a bundle; the signatures
+        /// are carried along.
+        optional verify: VerifyTable,
+    }
+}
+
+table! {
+    /// Who must have signed an image: one of some keys, or an identity that a certificate names.
+    #[schemars(extend("oneOf" = [
+        {
+            "required": ["keys"],
+            "not": { "anyOf": [{ "required": ["identity"] }, { "required": ["issuer"] }, { "required": ["trusted_root"] }] },
+        },
+        { "required": ["identity", "issuer", "trusted_root"], "not": { "required": ["keys"] } },
+    ]))]
+    VerifyTable = "verify" {
+        /// Public keys in PEM (ECDSA P-256 or Ed25519), relative to this file; a signature by one of them is enough.
+        #[schemars(extend("minItems" = 1, "maxItems" = MOST_KEYS, "examples" = [["keys/vendor.pub"]]))]
+        optional keys: Vec<At<String>>,
+        /// The identity of a keyless signature: an email address or a URI, compared as it stands.
+        #[schemars(extend("examples" = ["https://github.com/team/app/.github/workflows/release.yml@refs/tags/v1.0"]))]
+        optional identity: At<String>,
+        /// The issuer of tokens that vouched for the identity.
+        #[schemars(extend("examples" = ["https://token.actions.githubusercontent.com"]))]
+        optional issuer: At<String>,
+        /// Sigstore's trusted root in JSON, relative to this file.
+        #[schemars(extend("examples" = ["keys/trusted_root.json"]))]
+        optional trusted_root: At<String>,
     }
 }
 
@@ -249,6 +277,8 @@ const MEDIA_NAME: &str = "^[a-z0-9_][a-z0-9._-]*$";
 pub(super) const DESCRIPTION_LETTERS: usize = 4096;
 /// Largest `latest`.
 pub(super) const MOST_TAGS: u64 = 1000;
+/// Most keys of one `verify`.
+pub(super) const MOST_KEYS: usize = 64;
 /// Largest `max_connections`.
 pub(super) const MOST_CONNECTIONS: u64 = 64;
 /// Largest `requests_per_second`.

@@ -216,7 +216,7 @@ impl Document {
 
 /// How deep lists and objects nest, without recursion: unknown members are skipped by the parser, whatever
 /// they hold, but other readers may not survive them (J07).
-fn nesting(json: &[u8]) -> usize {
+pub(crate) fn nesting(json: &[u8]) -> usize {
     let (mut depth, mut deepest, mut in_text, mut escaped) = (0usize, 0, false, false);
     for byte in json {
         match byte {

@@ -12,10 +12,11 @@
 //!               "key_id": "0123456789abcdef0123456789abcdef" }] },
 //!   "destination": "registry.internal:5000/mirror",
 //!   "names": [], "platforms": ["linux/amd64"], "mapping": [{ "from": "docker.io", "to": "hub" }],
+//!   "sign_key": null,
 //!   "artifacts": [{ "kind": "image", "name": "docker.io/library/nginx:1.27",
 //!                   "target": "mirror/hub/library/nginx:1.27", "digest": "sha256:…",
 //!                   "platforms": ["linux/amd64"], "absent": ["sha256:…"], "referrers": ["sha256:…"],
-//!                   "dropped_referrers": [] }],
+//!                   "dropped_referrers": [], "signatures": [] }],
 //!   "not_selected": [], "files": [],
 //!   "counts": { "artifacts": 1, "manifests": 2, "tags": 1, "blobs_written": 5, "blobs_skipped": 0,
 //!               "bytes_written": 70000000, "bytes_skipped": 0 } }
@@ -58,6 +59,8 @@ pub struct ImportReport {
     pub platforms: Vec<String>,
     /// Changes of names that were asked for.
     pub mapping: Vec<Renaming>,
+    /// Id of the key that images were signed with, if any.
+    pub sign_key: Option<String>,
     /// What was imported, in the order of the bundle.
     pub artifacts: Vec<Entry>,
     /// Names of artifacts that the filters left out.
@@ -115,6 +118,8 @@ pub struct Entry {
     pub referrers: Vec<Digest>,
     /// Those not imported, because what they are about was left out.
     pub dropped_referrers: Vec<Digest>,
+    /// Manifests of the site's signatures of it.
+    pub signatures: Vec<Digest>,
 }
 
 /// A file written out.

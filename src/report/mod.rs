@@ -6,10 +6,13 @@ pub mod receipt;
 pub mod recipe;
 mod results;
 pub mod site;
+pub mod trust;
 
 pub use import::ImportReport;
 pub use receipt::Receipt;
 pub use results::{
-    ArtifactLine, BuildReport, Change, DiffReport, Here, InitReport, InspectReport, KeyReport, LockReport,
-    PlanLine, PlanReport, VerifyReport, VolumeLine,
+    ArtifactLine, BuildReport, Change, CheckLine, DiffReport, DoctorReport, Here, InitReport, InspectReport,
+    KeyReport, LastSigned, LockReport, PlanLine, PlanReport, SignKeyLine, SignReport, VerifyReport,
+    VolumeLine,
 };
+pub use trust::TrustReport;

@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
-use crate::trust::{SignedBy, sequence::Warning};
+use crate::{
+    cosign::ImageEvidence,
+    trust::{SignedBy, sequence::Warning},
+};
 
 /// Result of `lock`.
 #[derive(Debug, Clone, Serialize)]
@@ -21,6 +24,8 @@ pub struct LockReport {
     pub bytes: u64,
     /// What changed against the lock before.
     pub changes: Vec<Change>,
+    /// What became of the upstream signatures of each image.
+    pub upstream_signatures: Vec<ImageEvidence>,
 }
 
 /// Something that is new, gone or different.
@@ -100,6 +105,8 @@ pub struct BuildReport {
     pub signers: Vec<String>,
     /// The bundle stood there already, whole and with the same content.
     pub unchanged: bool,
+    /// What became of the upstream signatures of each image; empty where the bundle does not tell.
+    pub upstream_signatures: Vec<ImageEvidence>,
 }
 
 /// A volume.
@@ -156,6 +163,8 @@ pub struct VerifyReport {
     pub volumes: usize,
     /// Bytes of content checked.
     pub bytes: u64,
+    /// What became of the upstream signatures of each image; empty where the bundle does not tell.
+    pub upstream_signatures: Vec<ImageEvidence>,
 }
 
 /// What an import at this site would make of a bundle that may be imported.
@@ -192,6 +201,18 @@ pub struct InspectReport {
     pub sequence: u64,
     /// When it was made.
     pub created: String,
+    /// The bundle before it in the channel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous: Option<String>,
+    /// The one site that may import it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
+    /// The trust document that a reader must know at least; absent where none is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trust_version: Option<u64>,
+    /// When it is to be used no more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
     /// Free text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
@@ -209,6 +230,8 @@ pub struct InspectReport {
     pub blobs: usize,
     /// Bytes of content.
     pub bytes: u64,
+    /// What became of the upstream signatures of each image; empty where the bundle does not tell.
+    pub upstream_signatures: Vec<ImageEvidence>,
 }
 
 /// One artifact of a bundle.
@@ -265,4 +288,114 @@ pub struct KeyReport {
     pub key_id: String,
     /// The public key in PEM.
     pub public_key: String,
+}
+
+/// Result of `sign`, in each of its forms.
+#[derive(Debug, Clone, Serialize)]
+pub struct SignReport {
+    /// 1.
+    pub schema: u32,
+    /// The bundle folder, or the exported file.
+    pub path: String,
+    /// Every byte of the bundle was compared with `SHA256SUMS`.
+    pub checked: bool,
+    /// Bundle name.
+    pub name: String,
+    /// Bundle version.
+    pub version: String,
+    /// Channel.
+    pub channel: String,
+    /// Epoch.
+    pub epoch: u64,
+    /// Sequence.
+    pub sequence: u64,
+    /// When it was made, by its builder's clock.
+    pub created: String,
+    /// Digest of the `SHA256SUMS` before this one in the channel.
+    pub previous: Option<String>,
+    /// The one site that may import it.
+    pub site: Option<String>,
+    /// Version of the trust document that a reader must know at least; 0 for none.
+    pub trust: u64,
+    /// When it is to be used no more.
+    pub expires: Option<String>,
+    /// SHA-256 of `SHA256SUMS`: what is signed.
+    pub sums_digest: String,
+    /// Number of artifacts; absent where the bundle was not read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub artifacts: Option<usize>,
+    /// Number of blobs; absent where the bundle was not read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blobs: Option<usize>,
+    /// Bytes of content; absent where the bundle was not read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Number of volumes.
+    pub volumes: usize,
+    /// Paths that `SHA256SUMS` lists.
+    pub files: Vec<String>,
+    /// Ids of the signature files that were there before. None of them was checked.
+    pub signatures: Vec<String>,
+    /// The keys that signed.
+    pub keys: Vec<SignKeyLine>,
+    /// Where `--export` wrote `SHA256SUMS`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exported: Option<String>,
+}
+
+/// One key of `sign`.
+#[derive(Debug, Clone, Serialize)]
+pub struct SignKeyLine {
+    /// Its id.
+    pub key_id: String,
+    /// `signed`, `already-signed`, `added`, `not-signed`.
+    pub state: &'static str,
+    /// What it signed last in this channel.
+    pub last: Option<LastSigned>,
+    /// What is new against that; absent where the contents of one of the two are not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub difference: Option<DiffReport>,
+    /// The signature file.
+    pub path: Option<String>,
+}
+
+/// A bundle that a key signed.
+#[derive(Debug, Clone, Serialize)]
+pub struct LastSigned {
+    /// Epoch.
+    pub epoch: u64,
+    /// Sequence.
+    pub sequence: u64,
+    /// SHA-256 of its `SHA256SUMS`.
+    pub sums_digest: String,
+}
+
+/// Result of `doctor`.
+#[derive(Debug, Clone, Serialize)]
+pub struct DoctorReport {
+    /// 1.
+    pub schema: u32,
+    /// The worst of all checks: `ok`, `warning`, `problem`.
+    pub state: &'static str,
+    /// Every check, in the order made.
+    pub checks: Vec<CheckLine>,
+}
+
+/// One check of `doctor`.
+#[derive(Debug, Clone, Serialize)]
+pub struct CheckLine {
+    /// `disk`, `clock` and so on.
+    pub name: &'static str,
+    /// `ok`, `warning`, `problem`.
+    pub state: &'static str,
+    /// What was looked at.
+    pub object: String,
+    /// What was found.
+    pub found: String,
+    /// What to do next; nothing where all is well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
+    /// The stable reason of a problem.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
 }

@@ -11,7 +11,7 @@ use crate::{
         failure::{Failure, Reason, Result},
         limits,
     },
-    layout,
+    cosign, layout,
     lock::{LockedImage, LockedReferrer},
     manifest::{ImageSource, Referrers, WantedImage},
     oci::{Descriptor, Document, Graph, ImageIndex, Platform, Reference, media_type, reference},
@@ -44,24 +44,27 @@ pub(super) async fn resolve(source: &Source, wanted: &WantedImage) -> Result<Vec
             let (local, store) = (local.clone(), source.store.clone());
             let brought = tokio::task::spawn_blocking(move || layout::bring(&local, &store)).await;
             let brought = brought.map_err(Failure::internal)??;
-            Ok(vec![describe(source, wanted, &brought.name, brought.root, false).await?])
+            let here = Some(brought.referrers);
+            Ok(vec![describe(source, wanted, &brought.name, brought.root, here).await?])
         }
     }
 }
 
 async fn remote(source: &Source, wanted: &WantedImage, at: &Reference) -> Result<LockedImage> {
     let root = source.root(at).await?;
-    describe(source, wanted, at, root, true).await
+    describe(source, wanted, at, root, None).await
 }
 
-/// Brings the manifests below `root`, chooses platforms, finds referrers, adds up the bytes.
+/// Brings the manifests below `root`, chooses platforms, finds referrers, adds up the bytes. Of an image of this
+/// machine, its referrers are `here`.
 async fn describe(
     source: &Source,
     wanted: &WantedImage,
     at: &Reference,
     root: Descriptor,
-    is_remote: bool,
+    here: Option<Vec<LockedReferrer>>,
 ) -> Result<LockedImage> {
+    let is_remote = here.is_none();
     let platforms = &wanted.platforms;
     let keep = |child: &Descriptor, index: &ImageIndex| index.keeps(child, platforms);
     let absent = source.tree(at, &root, &keep).await?;
@@ -83,10 +86,18 @@ async fn describe(
         let message = "it has none of the wanted platforms";
         return Err(Failure::new(Reason::NoMatch, at, message).hint("correct `platforms` for this image"));
     }
-    let mut referrers = Vec::new();
-    if is_remote && wanted.referrers != Referrers::None {
-        referrers = find_referrers(source, at, &wanted.referrers, &mut graph).await?;
-    }
+    let referrers = match here {
+        Some(here) => {
+            let here: Vec<_> = here.into_iter().filter(|one| carries(wanted, &root.digest, one)).collect();
+            for one in &here {
+                let at = Descriptor::new(&one.media_type, one.digest.clone(), one.size);
+                graph.add(&at, &BTreeSet::new(), &mut |at| source.store.read_blob(at))?;
+            }
+            here
+        }
+        None if wanted.referrers == Referrers::None && wanted.verify.is_none() => Vec::new(),
+        None => find_referrers(source, at, wanted, &root.digest, &mut graph).await?,
+    };
     // Upstream's name stays, but a tag and a digest together say one thing twice.
     let name = if at.tag.is_some() { Reference { digest: None, ..at.clone() } } else { at.clone() };
     Ok(LockedImage {
@@ -144,7 +155,8 @@ async fn carried_platforms(
 async fn find_referrers(
     source: &Source,
     at: &Reference,
-    wanted: &Referrers,
+    wanted: &WantedImage,
+    root: &Digest,
     graph: &mut Graph,
 ) -> Result<Vec<LockedReferrer>> {
     let mut found = BTreeSet::new();
@@ -158,14 +170,7 @@ async fn find_referrers(
             .try_collect()
             .await?;
         for referrer in lists.into_iter().flatten() {
-            let type_fits = match wanted {
-                Referrers::All => true,
-                Referrers::None => false,
-                Referrers::Types(types) => {
-                    referrer.artifact_type.as_ref().is_some_and(|found| types.contains(found))
-                }
-            };
-            if !type_fits {
+            if !carries(wanted, root, &referrer) {
                 continue;
             }
             let root = Descriptor::new(&referrer.media_type, referrer.digest.clone(), referrer.size);
@@ -181,6 +186,19 @@ async fn find_referrers(
         }
     }
     Ok(found.into_iter().collect())
+}
+
+/// Whether a referrer is carried. An image that must be signed takes its signatures along whatever else is
+/// wanted, so that the other side can check them again.
+fn carries(wanted: &WantedImage, root: &Digest, referrer: &LockedReferrer) -> bool {
+    let kind = referrer.artifact_type.as_deref();
+    let type_fits = match &wanted.referrers {
+        Referrers::All => true,
+        Referrers::None => false,
+        Referrers::Types(types) => kind.is_some_and(|found| types.iter().any(|one| one == found)),
+    };
+    let signs = referrer.subject == *root && cosign::may_sign(root, kind, referrer.tag.as_deref());
+    type_fits || (signs && wanted.verify.is_some())
 }
 
 /// What upstream lists about one manifest: the referrers API or its fallback tag, and cosign's tags.

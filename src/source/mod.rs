@@ -6,6 +6,8 @@
 
 mod charts;
 mod files;
+mod local;
+mod signatures;
 mod trees;
 
 use std::sync::Arc;

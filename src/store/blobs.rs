@@ -290,7 +290,6 @@ impl BlobWriter {
         let shard = target.parent().unwrap_or(Path::new("."));
         if !shard.is_dir() {
             fs::create_dir(shard, true)?;
-            shard.ancestors().skip(1).take(2).try_for_each(fs::sync_dir)?;
         }
         fs::publish(&self.path, &target)?;
         self.done = true;

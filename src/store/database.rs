@@ -17,11 +17,13 @@ use crate::base::{
 
 /// The steps from one version of the schema to the next; their number is the version, kept in SQLite's
 /// `user_version`. A released step is never changed.
-const STEPS: [&[&str]; 2] =
-    [&[super::metadata::SCHEMA], &[super::site::SCHEMA, super::ledger::SCHEMA, super::receipts::SCHEMA]];
+const STEPS: [&[&str]; 2] = [
+    &[super::metadata::SCHEMA],
+    &[super::signed::SCHEMA, super::site::SCHEMA, super::ledger::SCHEMA, super::receipts::SCHEMA],
+];
 
 /// The name of the database in the home.
-const FILE: &str = "sealift.db";
+pub(super) const FILE: &str = "sealift.db";
 
 /// How long one waits for another process that changes something.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -37,11 +39,21 @@ pub(super) fn open(home: &Path) -> Result<Connection> {
 
 fn open_alone(path: &Path) -> Result<Connection> {
     let at = |error: rusqlite::Error| failure(path, &error);
+    let log = has_log(path)?;
     let mut database = Connection::open(path).map_err(at)?;
     database.busy_timeout(PATIENCE).map_err(at)?;
-    database
-        .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
-        .map_err(at)?;
+    let journal = journal_mode(&database).map_err(at)?;
+    if journal != "wal" {
+        let message = format!("the database cannot be put into WAL mode, it stays in mode {journal}");
+        return Err(Failure::new(Reason::Database, path.display(), message)
+            .hint("use a disk of this machine, no network file system, and run the command again"));
+    }
+    if log {
+        // Left by a process that ended early, or shared with one at work. If a sync of it failed, the system
+        // shows what the disk does not have, and no later sync mends that (C04): bring it over, begin anew.
+        database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_busy| Ok(())).map_err(at)?;
+    }
+    database.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;").map_err(at)?;
     if version(&database).map_err(at)? < STEPS.len() {
         migrate(&mut database).map_err(at)?;
     }
@@ -49,7 +61,26 @@ fn open_alone(path: &Path) -> Result<Connection> {
     Ok(database)
 }
 
-fn version(database: &Connection) -> rusqlite::Result<usize> {
+/// Asks for the write-ahead log, and tells which mode there is then: that the disk refused is no error to
+/// SQLite. In any other mode a commit ends with the removal of a file, which a power cut can undo (P8).
+fn journal_mode(database: &Connection) -> rusqlite::Result<String> {
+    // The mode changes with the end of the statement, not with its first row.
+    let mut statement = database.prepare("PRAGMA journal_mode = WAL")?;
+    let modes = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
+    Ok(modes.into_iter().next_back().unwrap_or_default())
+}
+
+/// Whether a log stands beside the database with what is not yet in it.
+fn has_log(path: &Path) -> Result<bool> {
+    let log = path.with_extension("db-wal");
+    match std::fs::metadata(&log) {
+        Ok(log) => Ok(log.len() > 0),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(fs::failure(&log, "inspect", &error)),
+    }
+}
+
+pub(super) fn version(database: &Connection) -> rusqlite::Result<usize> {
     let version: i64 = database.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     Ok(usize::try_from(version).unwrap_or(usize::MAX))
 }
@@ -64,7 +95,8 @@ fn migrate(database: &mut Connection) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-fn known(path: &Path, version: usize) -> Result<()> {
+/// Fails for a schema that a newer sealift made.
+pub(super) fn known(path: &Path, version: usize) -> Result<()> {
     if version <= STEPS.len() {
         return Ok(());
     }
@@ -73,8 +105,17 @@ fn known(path: &Path, version: usize) -> Result<()> {
         .hint("use the sealift version that wrote it, or a newer one"))
 }
 
-fn failure(path: &Path, error: &rusqlite::Error) -> Failure {
+/// The failure for a database that is none, or no longer.
+pub(super) fn damaged(path: &Path, found: impl std::fmt::Display) -> Failure {
+    Failure::new(Reason::DatabaseDamaged, path.display(), format!("the database is damaged: {found}"))
+        .hint("move the file and those beside it away and import the bundles again; the contents are kept. A site with a name begins again from its receipts: `sealift trust init --site NAME --receipt FILE`")
+}
+
+pub(super) fn failure(path: &Path, error: &rusqlite::Error) -> Failure {
     let reason = match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
+            return damaged(path, error);
+        }
         Some(rusqlite::ErrorCode::DiskFull) => Reason::DiskFull,
         Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => Reason::LockHeld,
         Some(
@@ -86,7 +127,7 @@ fn failure(path: &Path, error: &rusqlite::Error) -> Failure {
     };
     let hint = match reason {
         Reason::LockHeld => "another sealift is at work in this home: wait for it, then run again",
-        _ => "check disk space, owner and mode of the home folder",
+        _ => "check disk space, owner and mode of the home folder, then run the command again",
     };
     Failure::new(reason, path.display(), error).hint(hint)
 }
@@ -147,6 +188,8 @@ impl Store {
         let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate).map_err(at)?;
         let done = work(&Change { state: State { database: &transaction, path: &path }, store: self })?;
         transaction.commit().map_err(at)?;
+        // SQLite ignores it when the folder of its log cannot be synced.
+        fs::sync_dir(self.home())?;
         Ok(done)
     }
 
@@ -163,20 +206,18 @@ impl Store {
         let path = home.join(FILE);
         let Some(before) = Fingerprint::of(&path)? else { return Ok(None) };
         if !before.is_open {
-            let read = read_once(&path, "immutable=1", &work);
+            let read = read_once(&path, ALONE, &work);
             if Fingerprint::of(&path)?.as_ref() == Some(&before) {
                 return read;
             }
         }
-        read_once(&path, "mode=ro", &work)
+        read_once(&path, SHARED, &work)
     }
 }
 
 fn read_once<T>(path: &Path, how: &str, work: impl Fn(&State<'_>) -> Result<T>) -> Result<Option<T>> {
     let at = |error: rusqlite::Error| failure(path, &error);
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut database = Connection::open_with_flags(uri(path, how), flags).map_err(at)?;
+    let mut database = open_to_read(path, how).map_err(at)?;
     database.busy_timeout(PATIENCE).map_err(at)?;
     let transaction = database.transaction().map_err(at)?;
     let version = version(&transaction).map_err(at)?;
@@ -185,6 +226,18 @@ fn read_once<T>(path: &Path, how: &str, work: impl Fn(&State<'_>) -> Result<T>) 
         return Ok(None);
     }
     work(&State { database: &transaction, path }).map(Some)
+}
+
+/// A database that nobody else has open: SQLite needs neither locks nor files of its own.
+pub(super) const ALONE: &str = "immutable=1";
+/// A database with a log beside it, which belongs to it.
+pub(super) const SHARED: &str = "mode=ro";
+
+/// Opens a database for reading, [`ALONE`] or [`SHARED`].
+pub(super) fn open_to_read(path: &Path, how: &str) -> rusqlite::Result<Connection> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(uri(path, how), flags)
 }
 
 /// The file as SQLite names it in a URI, where `?`, `#` and `%` mean something.
@@ -205,26 +258,26 @@ fn uri(path: &Path, how: &str) -> PathBuf {
 }
 
 /// What changes when somebody writes to a database.
-#[derive(PartialEq)]
-struct Fingerprint {
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Fingerprint {
     size: u64,
     changed: (i64, i64),
-    /// Whether a journal with changes stands beside it.
-    is_open: bool,
+    /// Whether a log with changes stands beside it.
+    pub(super) is_open: bool,
 }
 
 impl Fingerprint {
-    fn of(path: &Path) -> Result<Option<Self>> {
+    /// `None` where there is no database.
+    pub(super) fn of(path: &Path) -> Result<Option<Self>> {
         use std::os::unix::fs::MetadataExt as _;
-        let inspect = |path: &Path| match std::fs::metadata(path) {
-            Ok(metadata) => Ok(Some(metadata)),
+        match std::fs::metadata(path) {
+            Ok(file) => Ok(Some(Self {
+                size: file.size(),
+                changed: (file.mtime(), file.mtime_nsec()),
+                is_open: has_log(path)?,
+            })),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(fs::failure(path, "inspect", &error)),
-        };
-        let Some(file) = inspect(path)? else { return Ok(None) };
-        let mut journal = path.as_os_str().to_owned();
-        journal.push("-wal");
-        let is_open = inspect(Path::new(&journal))?.is_some_and(|journal| journal.len() > 0);
-        Ok(Some(Self { size: file.size(), changed: (file.mtime(), file.mtime_nsec()), is_open }))
+        }
     }
 }

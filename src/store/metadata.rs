@@ -1,5 +1,7 @@
 //! What is published: repositories, tags, manifests and their edges, in one SQLite file.
 
+use std::{collections::BTreeSet, path::Path};
+
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{Change, Store};
@@ -7,6 +9,7 @@ use crate::{
     base::{
         digest::Digest,
         failure::{Failure, Reason, Result},
+        fs,
     },
     oci::Descriptor,
 };
@@ -90,16 +93,17 @@ pub struct ReferrerRow {
 }
 
 impl Change<'_> {
-    /// Publishes all of it. Fails with [`Reason::BlobMissing`] when a manifest's closure is not whole.
+    /// Publishes all of it, durably. Fails with [`Reason::BlobMissing`] when a manifest's closure is not whole.
     pub fn publish(&self, publication: &Publication) -> Result<()> {
         for manifest in &publication.manifests {
-            for blob in std::iter::once(&manifest.root).chain(&manifest.blobs) {
+            for blob in contents(manifest) {
                 if self.store.size_of(&blob.digest)? != Some(blob.size) {
                     let message = format!("{} needs it, the store does not have it", manifest.root.digest);
                     return Err(Failure::new(Reason::BlobMissing, &blob.digest, message));
                 }
             }
         }
+        self.settle(publication)?;
         self.query(|database| {
             publication.manifests.iter().try_for_each(|manifest| insert_manifest(database, manifest))
         })?;
@@ -117,6 +121,21 @@ impl Change<'_> {
             }
             Ok(())
         })
+    }
+
+    /// Makes durable that the contents are there under their names. Whoever brought them may have been killed
+    /// between the rename and the sync of the folder; what is published already is durable.
+    fn settle(&self, publication: &Publication) -> Result<()> {
+        let mut folders = BTreeSet::new();
+        for manifest in &publication.manifests {
+            for blob in contents(manifest) {
+                if !self.query(|database| is_published(database, &manifest.repository, &blob.digest))? {
+                    let path = self.store.blob_path(&blob.digest);
+                    folders.extend(path.ancestors().skip(1).take(3).map(Path::to_owned));
+                }
+            }
+        }
+        folders.iter().try_for_each(|folder| fs::sync_dir(folder))
     }
 
     /// Keeps what was reported of an import.
@@ -154,14 +173,7 @@ impl Store {
 
     /// Whether a repository publishes this blob (config, layer or manifest).
     pub fn blob_in(&self, repository: &str, digest: &Digest) -> Result<bool> {
-        self.query(|database| {
-            database
-                .prepare_cached(
-                    "SELECT 1 FROM blobs WHERE repository = ?1 AND digest = ?2
-                     UNION ALL SELECT 1 FROM manifests WHERE repository = ?1 AND digest = ?2",
-                )?
-                .exists(params![repository, digest.to_string()])
-        })
+        self.query(|database| is_published(database, repository, digest))
     }
 
     /// Tags of a repository in byte order, after `last`, at most `limit`; `None` for an unknown repository.
@@ -245,6 +257,20 @@ pub enum Target {
     Tag(String),
     /// By digest.
     Digest(Digest),
+}
+
+/// What a manifest needs in the store, itself included.
+fn contents(manifest: &PublishedManifest) -> impl Iterator<Item = &Descriptor> {
+    std::iter::once(&manifest.root).chain(&manifest.blobs)
+}
+
+fn is_published(database: &Connection, repository: &str, digest: &Digest) -> rusqlite::Result<bool> {
+    database
+        .prepare_cached(
+            "SELECT 1 FROM blobs WHERE repository = ?1 AND digest = ?2
+             UNION ALL SELECT 1 FROM manifests WHERE repository = ?1 AND digest = ?2",
+        )?
+        .exists(params![repository, digest.to_string()])
 }
 
 /// A child that an index of `publication` needs and that its repository does not have.

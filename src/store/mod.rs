@@ -6,6 +6,7 @@
 //!                                what is published: tags, manifests, edges         (metadata.rs)
 //!                                what the site knows: trust, channels, overrides   (site.rs)
 //!                                what happened: the ledger, signed receipts        (ledger.rs, receipts.rs)
+//!                                what each key signed last                         (signed.rs)
 //!   keys/importer.pem          the key that signs receipts; `crate::site` makes it
 //!   blobs/sha256/ab/<hex>      content, complete and synced, never changed         (blobs.rs)
 //!   staging/<alg>-<hex>.part   content under way; kept for the next run            (blobs.rs)
@@ -18,9 +19,11 @@
 
 mod blobs;
 mod database;
+pub mod examine;
 mod ledger;
 mod metadata;
 mod receipts;
+mod signed;
 mod site;
 
 use std::{
@@ -32,6 +35,7 @@ pub use blobs::BlobWriter;
 pub use database::{Change, State};
 pub use metadata::{Publication, PublishedManifest, PublishedTag, ReferrerRow, Target};
 pub use receipts::SignedReceipt;
+pub use signed::Signed;
 pub use site::{Channel, HeldOverride, Imported, Settings, SiteRow};
 
 use crate::base::{failure::Result, fs};
@@ -51,15 +55,8 @@ struct Inner {
 impl Store {
     /// Opens `home`, making it (mode 0700) when it is not there. Several processes may have it open.
     pub fn open(home: &Path) -> Result<Self> {
-        let blobs = home.join("blobs");
-        let is_new = !blobs.is_dir();
-        fs::create_dir(home, true)?;
-        fs::create_dir(&blobs, true)?;
-        fs::create_dir(&home.join("staging"), true)?;
-        if is_new {
-            // What will be synced below must not hang on a folder that was not.
-            fs::sync_dir(home)?;
-            fs::sync_dir(&home.join(".."))?;
+        for folder in [home, &home.join("blobs"), &home.join("staging")] {
+            fs::create_dir(folder, true)?;
         }
         let database = database::open(home)?;
         let store = Self { inner: Arc::new(Inner { home: home.to_owned(), database: Mutex::new(database) }) };

@@ -5,9 +5,11 @@
 //! came another way than the media (T33). From there it grows by one version at a time (T17), whoever brings the
 //! next: a courier can hold back a version, never forge one.
 
+use std::collections::BTreeMap;
+
 use super::{
-    Document, Note, PublicKey, Quorum, Signature,
-    document::KeyRecord,
+    Document, Note, PublicKey, Quorum, Role, Signature,
+    document::{KeyRecord, Scope},
     quorum::{self, Excluded, Rule},
 };
 use crate::base::{
@@ -112,14 +114,15 @@ impl Chain {
     fn checked(&self, note: &[u8]) -> Result<Link> {
         let expected = self.version() + 1;
         let object = |failure: Failure| failure.of(format!("trust version {expected}"));
-        if self.later.len() >= limits::TRUST_VERSIONS {
+        if self.links().count() >= limits::TRUST_VERSIONS {
             return Err(malformed(format!("there are more than {} versions", limits::TRUST_VERSIONS)));
         }
         let note = Note::parse(note).map_err(object)?;
         let by = |rule: Rule<'_>, excluded: &[Excluded<'_>]| {
             quorum::met(note.body(), &note.signatures(), &[rule], excluded).map_err(object)
         };
-        by(self.latest().root_rule(), &self.not_root())?;
+        let of_root = Scope { roles: &[Role::Root], channel: None, sequence: None };
+        by(self.latest().root_rule(), &self.excluded(of_root))?;
         let document = Document::read(&note).map_err(object)?;
         by(document.root_rule(), &[])?;
         if document.version() != expected {
@@ -131,15 +134,37 @@ impl Chain {
         Ok(Link { note, document })
     }
 
-    /// What may never be taken back.
-    fn check_step(&self, next: &Document) -> Result<()> {
+    /// The chain as it was when `version` was made: the documents before it. `None` before the first.
+    pub fn before(&self, version: u64) -> Option<Self> {
+        if version <= self.first.document.version() {
+            return None;
+        }
+        let later = self.later.iter().filter(|link| link.document.version() < version).cloned().collect();
+        Some(Self { first: self.first.clone(), later })
+    }
+
+    /// Whether a signature by `key` would count for bundle `sequence` of `channel`: asked before the bundle is
+    /// made.
+    ///
+    /// # Errors
+    /// [`Reason::ChannelUnknown`]; [`Reason::KeyRole`], [`Reason::KeySequence`] or [`Reason::KeyRevoked`] for a
+    /// key that would not.
+    pub fn may_sign_bundle(&self, key: &PublicKey, channel: &str, sequence: u64) -> Result<()> {
+        let rules = self.latest().bundle_rules(channel, sequence)?;
+        let roles = &[Role::Release, Role::Approver];
+        let scope = Scope { roles, channel: Some(channel), sequence: Some(sequence) };
+        may_sign(key, &rules, &self.excluded(scope), &format!("bundle {sequence} of {channel}"))
+    }
+
+    /// What may never be taken back, also not by way of a version that leaves a channel out.
+    pub(super) fn check_step(&self, next: &Document) -> Result<()> {
         let (old, new) = (self.latest().text(), next.text());
         if let Some(lost) =
             old.revoked.iter().find(|revoked| new.revoked.iter().all(|other| other.id != revoked.id))
         {
             return Err(malformed(format!("the revocation of key {} is gone", lost.id)));
         }
-        for (name, channel) in &old.channels {
+        for (name, channel) in self.documents().flat_map(|document| &document.text().channels) {
             if let Some(later) = new.channels.get(name).filter(|later| later.epoch < channel.epoch) {
                 let message =
                     format!("the epoch of {name} goes from {} back to {}", channel.epoch, later.epoch);
@@ -147,6 +172,25 @@ impl Chain {
             }
         }
         Ok(())
+    }
+
+    /// Whether documents that media carry hold together, whatever a site knows: each signed by those whom the
+    /// one before trusts. Nobody vouches for the first, so this is no ground to believe any of them.
+    ///
+    /// # Errors
+    /// [`Reason::TrustMalformed`] for a document under the number of another; those of [`begin`](Self::begin)
+    /// and [`extend`](Self::extend).
+    pub fn check_carried(carried: &[(u64, Vec<u8>)]) -> Result<()> {
+        let Some(((version, first), later)) = carried.split_first() else { return Ok(()) };
+        let mut chain =
+            Self::begin(first).map_err(|failure| failure.of(format!("trust version {version}")))?;
+        if chain.version() != *version {
+            return Err(malformed(format!(
+                "the file of version {version} holds version {}",
+                chain.version()
+            )));
+        }
+        later.iter().try_for_each(|(_, bytes)| chain.extend(bytes))
     }
 
     /// This chain and what the media carry beyond it. `carried` are the files by version. Versions that we have
@@ -159,9 +203,10 @@ impl Chain {
     pub fn with_carried(&self, carried: &[(u64, Vec<u8>)]) -> Result<Self> {
         let mut chain = self.clone();
         for (version, bytes) in carried {
-            let known = self.links().find(|link| link.document.version() == *version);
+            let object = |failure: Failure| failure.of(format!("trust version {version}"));
+            let known = chain.links().find(|link| link.document.version() == *version);
             if let Some(known) = known {
-                let found = Note::parse(bytes)?.fingerprint();
+                let found = Note::parse(bytes).map_err(object)?.fingerprint();
                 if found != known.note.fingerprint() {
                     let message = format!(
                         "this site knows version {version} as {}, the media carry {}",
@@ -211,52 +256,63 @@ impl Chain {
         sequence: u64,
     ) -> Result<Quorum> {
         let rules = self.latest().bundle_rules(channel, sequence)?;
-        quorum::met(message, signatures, &rules, &self.excluded(channel, sequence))
+        let roles = &[Role::Release, Role::Approver];
+        let scope = Scope { roles, channel: Some(channel), sequence: Some(sequence) };
+        quorum::met(message, signatures, &rules, &self.excluded(scope))
     }
 
-    /// Keys that do not count for `sequence` of `channel`, and why: no longer trusted, or for something else.
-    pub fn excluded(&self, channel: &str, sequence: u64) -> Vec<Excluded<'_>> {
-        [self.gone(), self.latest().excluded(channel, sequence)].concat()
+    /// Keys that are known and do not count here, and why: no longer trusted, or for something else.
+    pub(super) fn excluded(&self, scope: Scope<'_>) -> Vec<Excluded<'_>> {
+        [self.gone(), self.latest().excluded(scope)].concat()
     }
 
     /// Keys that earlier documents trusted and the newest does not (T19).
     pub fn gone(&self) -> Vec<Excluded<'_>> {
         let latest = self.latest().text();
-        let is_listed = |id: &str| latest.keys.iter().any(|key| key.id == id);
-        let mut gone: Vec<Excluded<'_>> = Vec::new();
+        let is_listed = |id: &str| latest.keys.binary_search_by(|key| key.id.as_str().cmp(id)).is_ok();
         let earlier = self.documents().flat_map(Document::keys).filter(|(record, _)| !is_listed(&record.id));
-        for (record, key) in earlier {
-            if gone.iter().any(|excluded| excluded.key == key) {
-                continue;
-            }
+        let earlier: BTreeMap<&str, _> =
+            earlier.map(|(record, key)| (record.id.as_str(), (record, key))).collect();
+        let explain = |(record, key): (&KeyRecord, _)| {
             let revoked = latest.revoked.iter().find(|revoked| revoked.id == record.id);
             let why = revoked.map_or_else(
                 || format!("which trust version {} no longer lists", latest.version),
                 |revoked| format!("which trust version {} has revoked: {}", latest.version, revoked.reason),
             );
-            gone.push(Excluded { key, reason: Reason::KeyRevoked, why });
-        }
-        gone
-    }
-
-    /// Keys of the newest document that are no root keys.
-    fn not_root(&self) -> Vec<Excluded<'_>> {
-        let other = |(record, _): &(&KeyRecord, &PublicKey)| !record.roles.contains(&super::Role::Root);
-        let explain = |(record, key): (&KeyRecord, _)| {
-            let roles: Vec<&str> = record.roles.iter().map(|role| role.name()).collect();
-            Excluded {
-                key,
-                reason: Reason::KeyRole,
-                why: format!("which is a key for {}", roles.join(" and ")),
-            }
+            Excluded { key, reason: Reason::KeyRevoked, why }
         };
-        self.gone().into_iter().chain(self.latest().keys().filter(other).map(explain)).collect()
+        earlier.into_values().map(explain).collect()
     }
 
     /// Fingerprint of the first document.
     pub fn fingerprint(&self) -> Digest {
         self.first.note.fingerprint()
     }
+}
+
+/// Whether a signature by `key` counts for one of `rules`; where not, `excluded` may know why.
+pub(super) fn may_sign(
+    key: &PublicKey,
+    rules: &[Rule<'_>],
+    excluded: &[Excluded<'_>],
+    what: &str,
+) -> Result<()> {
+    if rules.iter().flat_map(|rule| &rule.keys).any(|(known, _)| *known == key) {
+        return Ok(());
+    }
+    let names: Vec<&str> = rules.iter().map(|rule| rule.name.as_str()).collect();
+    let needs = format!("{what} is signed by keys for {}", names.join(" and "));
+    let id = key.key_id();
+    let known = excluded.iter().find(|excluded| excluded.key == key);
+    let (reason, message) = known.map_or_else(
+        || (Reason::KeyRole, format!("{needs}; the trust document does not know this key")),
+        |excluded| (excluded.reason, format!("{needs}; this is {id}, {}", excluded.why)),
+    );
+    Err(Failure::new(reason, format!("key {id}"), message).hint(match reason {
+        Reason::KeySequence => "look at the sequence; the holders of the root keys can change the bounds of the key",
+        Reason::KeyRevoked => "sign with a key that is trusted now: `sealift trust show` lists them",
+        _ => "sign with another key, or have it added with `sealift trust add`: `sealift trust show` lists them",
+    }))
 }
 
 fn malformed(message: String) -> Failure {

@@ -22,7 +22,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Algorithm, Note, PublicKey,
+    Algorithm, Note, PublicKey, is_key_id,
+    note::is_line,
     quorum::{Excluded, Rule},
 };
 use crate::base::{
@@ -33,6 +34,19 @@ use crate::base::{
 
 /// First member of every trust document.
 pub const KIND: &str = "sealift trust 1";
+/// The last version: the four digits of the files that carry them.
+const LAST_VERSION: u64 = 9999;
+
+/// Name of the file of a version, in folders and in bundles.
+pub fn file_name(version: u64) -> String {
+    format!("{version:04}.trust")
+}
+
+/// The version of a file by its name, which must be the one that we give.
+pub fn version_of(name: &str) -> Option<u64> {
+    let version = name.strip_suffix(".trust")?.parse().ok()?;
+    ((1..=LAST_VERSION).contains(&version) && file_name(version) == name).then_some(version)
+}
 
 /// What a key is for. A key has one role, so that one that is stolen opens one door only; but whoever approves
 /// may sign overrides with the same key.
@@ -132,7 +146,7 @@ pub struct KeyRecord {
     /// Channels, for the roles that are of channels.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub channels: BTreeSet<String>,
-    /// First sequence for which its signature counts.
+    /// First sequence for which its signature counts; for the roles release and approver only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from_sequence: Option<u64>,
     /// Last sequence for which its signature counts.
@@ -140,6 +154,14 @@ pub struct KeyRecord {
     pub to_sequence: Option<u64>,
     /// SPKI PEM.
     pub public_key: String,
+}
+
+/// What a signature is for: where other keys of the document do not count.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scope<'a> {
+    pub(super) roles: &'a [Role],
+    pub(super) channel: Option<&'a str>,
+    pub(super) sequence: Option<u64>,
 }
 
 /// A key that is trusted no more.
@@ -292,25 +314,24 @@ impl Document {
         self.text.keys.iter().zip(&self.keys)
     }
 
-    /// Keys that do not count for bundle `sequence` of `channel`, each with the reason.
-    pub fn excluded(&self, channel: &str, sequence: u64) -> Vec<Excluded<'_>> {
+    /// Keys that do not count where these roles do, each with the reason.
+    pub(super) fn excluded(&self, scope: Scope<'_>) -> Vec<Excluded<'_>> {
         let explain = |(record, key): (&KeyRecord, _)| {
-            let roles = [Role::Release, Role::Approver];
-            let of_role =
-                record.roles.iter().any(|role| roles.contains(role)) && record.channels.contains(channel);
+            let of_role = record.roles.iter().any(|role| scope.roles.contains(role))
+                && scope.channel.is_none_or(|channel| record.channels.contains(channel));
+            let outside = scope.sequence.filter(|sequence| !record.counts_for(*sequence));
             let (reason, why) = if !of_role {
                 let roles: Vec<&str> = record.roles.iter().map(|role| role.name()).collect();
                 let channels: Vec<&str> = record.channels.iter().map(String::as_str).collect();
                 let of =
                     if channels.is_empty() { String::new() } else { format!(" of {}", channels.join(", ")) };
                 (Reason::KeyRole, format!("which is a key for {}{of}", roles.join(" and ")))
-            } else if !record.counts_for(sequence) {
+            } else {
+                let sequence = outside?;
                 let from = record.from_sequence.unwrap_or(0);
                 let to = record.to_sequence.map_or_else(|| "on".to_owned(), |to| format!("to {to}"));
                 let why = format!("which counts for sequences from {from} {to}, not for {sequence}");
                 (Reason::KeySequence, why)
-            } else {
-                return None;
             };
             Some(Excluded { key, reason, why })
         };
@@ -329,8 +350,8 @@ impl Document {
 
     fn check(&self) -> Result<()> {
         let text = &self.text;
-        if text.version == 0 {
-            return Err(malformed("versions count from 1"));
+        if !(1..=LAST_VERSION).contains(&text.version) {
+            return Err(malformed(format!("versions count from 1 to {LAST_VERSION}")));
         }
         if text.keys.len() > limits::TRUST_KEYS || text.revoked.len() > limits::TRUST_KEYS {
             return Err(malformed(format!("it has more than {} keys", limits::TRUST_KEYS)));
@@ -345,44 +366,34 @@ impl Document {
             if text.keys.iter().any(|key| key.id == revoked.id) {
                 return Err(malformed(format!("key {} is revoked and in use", revoked.id)));
             }
+            if !is_key_id(&revoked.id) || !is_holder(&revoked.holder) || !is_line(&revoked.reason) {
+                return Err(malformed(format!(
+                    "the revocation of `{}` needs the id of a key, a holder, and as reason one line of 1 to 400 letters",
+                    revoked.id
+                )));
+            }
         }
-        self.enough("root", text.root_threshold, &self.holders(Role::Root, None, None))?;
+        enough("root", text.root_threshold, &self.holders(Role::Root, None, None))?;
         for (name, channel) in &text.channels {
             if !is_media_name(name) {
                 return Err(malformed(format!("`{name}` is no name of a channel: 1 to 64 of a-z 0-9 . _ -")));
             }
             let holders = |role| self.holders(role, Some(name), None);
-            self.enough(&format!("release of {name}"), channel.release, &holders(Role::Release))?;
+            enough(&format!("release of {name}"), channel.release, &holders(Role::Release))?;
             if let Some(threshold) = channel.approver {
-                self.enough(&format!("approver of {name}"), threshold, &holders(Role::Approver))?;
+                enough(&format!("approver of {name}"), threshold, &holders(Role::Approver))?;
                 let both = [holders(Role::Release), holders(Role::Approver)].concat();
                 let sum = channel.release.saturating_add(threshold);
-                self.enough(&format!("release and approver of {name} together"), sum, &both)?;
+                enough(&format!("release and approver of {name} together"), sum, &both)?;
             }
             if let Some(threshold) = channel.r#override {
                 if threshold < 2 {
                     return Err(malformed(format!("an override of {name} takes at least 2 holders")));
                 }
-                self.enough(&format!("override of {name}"), threshold, &holders(Role::Override))?;
+                enough(&format!("override of {name}"), threshold, &holders(Role::Override))?;
             }
         }
         text.keys.iter().try_for_each(|record| self.check_record(record))
-    }
-
-    /// T04: a threshold is at least one, and can be met.
-    #[expect(clippy::unused_self, reason = "reads as a sentence where it is called")]
-    fn enough(&self, what: &str, threshold: usize, keys: &[(&PublicKey, &str)]) -> Result<()> {
-        let holders: BTreeSet<&str> = keys.iter().map(|(_, holder)| *holder).collect();
-        if threshold == 0 {
-            return Err(malformed(format!("the threshold of {what} is 0; it must be at least 1")));
-        }
-        if threshold > holders.len() {
-            return Err(malformed(format!(
-                "the threshold of {what} is {threshold}, and {} different holders have keys for it",
-                holders.len()
-            )));
-        }
-        Ok(())
     }
 
     fn check_record(&self, record: &KeyRecord) -> Result<()> {
@@ -405,8 +416,10 @@ impl Document {
         if from > to {
             return wrong("from_sequence is after to_sequence");
         }
-        if !of_channels && (record.from_sequence.is_some() || record.to_sequence.is_some()) {
-            return wrong("only keys of channels are bound to sequences");
+        let of_bundles = matches!(roles[..], [Role::Release | Role::Approver]);
+        if !of_bundles && (record.from_sequence.is_some() || record.to_sequence.is_some()) {
+            // An override names a digest and no sequence: a bound would look like one and hold nothing back.
+            return wrong("only a key for release or approver alone is bound to sequences");
         }
         Ok(())
     }
@@ -456,6 +469,21 @@ fn key(record: &KeyRecord) -> Result<PublicKey> {
         return Err(malformed(format!("key {}: its public key has the id {}", record.id, key.key_id())));
     }
     Ok(key)
+}
+
+/// T04: a threshold is at least one, and can be met.
+fn enough(what: &str, threshold: usize, keys: &[(&PublicKey, &str)]) -> Result<()> {
+    let holders: BTreeSet<&str> = keys.iter().map(|(_, holder)| *holder).collect();
+    if threshold == 0 {
+        return Err(malformed(format!("the threshold of {what} is 0; it must be at least 1")));
+    }
+    if threshold > holders.len() {
+        return Err(malformed(format!(
+            "the threshold of {what} is {threshold}, and {} different holders have keys for it",
+            holders.len()
+        )));
+    }
+    Ok(())
 }
 
 /// 1 to 64 of `a-z 0-9 . _ - @ +`: no two spellings of one person.

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Signature, Signer};
+use super::{Signature, Signer, is_key_id};
 use crate::base::{
     digest::Digest,
     failure::{Failure, Reason, Result},
@@ -66,7 +66,7 @@ impl Note {
             signatures.insert(key_id, signature);
         }
         if signatures.len() > limits::SIGNATURES {
-            return Err(malformed(format!("it has more than {} signatures", limits::SIGNATURES)));
+            return Err(too_many());
         }
         let note = Self { body: body.to_vec(), signatures };
         if note.to_bytes() != bytes {
@@ -103,10 +103,27 @@ impl Note {
     }
 
     /// Adds a signature; an earlier one by the same key gives way to it.
+    ///
+    /// # Errors
+    /// [`Reason::NoteMalformed`] for more signatures than a reader takes; those of the signer.
     pub fn sign(&mut self, signer: &dyn Signer) -> Result<()> {
-        let signature = signer.sign(&self.body)?;
-        self.signatures.insert(signer.public().key_id().to_owned(), signature);
+        let key_id = signer.public().key_id().to_owned();
+        self.require_room(&key_id)?;
+        self.add(Signature { key_id, bytes: signer.sign(&self.body)? })
+    }
+
+    /// Takes a signature over, as [`sign`](Self::sign) does.
+    pub(super) fn add(&mut self, signature: Signature) -> Result<()> {
+        self.require_room(&signature.key_id)?;
+        self.signatures.insert(signature.key_id, signature.bytes);
         Ok(())
+    }
+
+    fn require_room(&self, key_id: &str) -> Result<()> {
+        if self.signatures.len() < limits::SIGNATURES || self.signatures.contains_key(key_id) {
+            return Ok(());
+        }
+        Err(too_many())
     }
 
     /// What the body says it is, from its first line alone: `sealift trust 1` for instance. Known before any
@@ -142,11 +159,16 @@ impl Note {
 
 fn signature_line(line: &str) -> Option<(String, Vec<u8>)> {
     let (key_id, signature) = line.strip_prefix("signature ")?.split_once(' ')?;
-    let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-    if key_id.len() != 32 || !key_id.bytes().all(hex) {
-        return None;
-    }
-    Some((key_id.to_owned(), STANDARD.decode(signature).ok()?))
+    is_key_id(key_id).then(|| Some((key_id.to_owned(), STANDARD.decode(signature).ok()?)))?
+}
+
+/// Whether a text that people wrote into a document is one line of 1 to 400 letters.
+pub(super) fn is_line(text: &str) -> bool {
+    !text.trim().is_empty() && text.chars().count() <= 400 && !text.chars().any(char::is_control)
+}
+
+fn too_many() -> Failure {
+    malformed(format!("it has more than {} signatures", limits::SIGNATURES))
 }
 
 fn malformed(message: impl std::fmt::Display) -> Failure {

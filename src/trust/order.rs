@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Chain, Note, Quorum, quorum, sequence::Position};
+use super::{Chain, Note, Quorum, Role, document::Scope, note::is_line, quorum, sequence::Position};
 use crate::base::{
     clock::Timestamp,
     digest::Digest,
@@ -109,8 +109,9 @@ impl Beacon {
         chain.anybody(note.body(), &note.signatures())?;
         let beacon: Self = note.read(BEACON)?;
         let rule = chain.latest().beacon_rule(&beacon.channel, beacon.newest.sequence)?;
-        let excluded = chain.excluded(&beacon.channel, beacon.newest.sequence);
-        let quorum = quorum::met(note.body(), &note.signatures(), &[rule], &excluded)?;
+        let (channel, sequence) = (Some(beacon.channel.as_str()), Some(beacon.newest.sequence));
+        let scope = Scope { roles: &[Role::Release], channel, sequence };
+        let quorum = quorum::met(note.body(), &note.signatures(), &[rule], &chain.excluded(scope))?;
         Ok((beacon, quorum))
     }
 }
@@ -128,33 +129,42 @@ impl Override {
         reason: &str,
         created: Timestamp,
     ) -> Result<Self> {
-        let bad =
-            |what: &str, hint: &str| Err(Failure::new(Reason::BadArgument, "override", what).hint(hint));
-        if !is_media_name(site) {
+        let (site, channel, reason) = (site.to_owned(), channel.to_owned(), reason.to_owned());
+        let document = Self { r#type: OVERRIDE.to_owned(), site, channel, bundle, effect, reason, created };
+        document.check(Reason::BadArgument)?;
+        Ok(document)
+    }
+
+    fn check(&self, reason: Reason) -> Result<()> {
+        let bad = |what: &str, hint: &str| Err(Failure::new(reason, "override", what).hint(hint));
+        if !is_media_name(&self.site) {
             return bad(
                 "the site must be 1 to 64 of a-z 0-9 . _ -",
                 "give the name that `sealift trust status` shows there",
             );
         }
-        if reason.trim().is_empty() || reason.chars().count() > 400 || reason.chars().any(char::is_control) {
+        if !is_line(&self.reason) {
             return bad(
                 "the reason must be one line of 1 to 400 letters",
                 "say for the auditor why the rule is lifted",
             );
         }
-        let (site, channel, reason) = (site.to_owned(), channel.to_owned(), reason.to_owned());
-        Ok(Self { r#type: OVERRIDE.to_owned(), site, channel, bundle, effect, reason, created })
+        Ok(())
     }
 
     /// Reads an override: the holders of override keys of its channel must have signed it, at least two people.
     ///
     /// # Errors
-    /// [`Reason::ChannelUnknown`], [`Reason::OverrideRefused`], those of signatures.
+    /// [`Reason::ChannelUnknown`], [`Reason::OverrideRefused`], those of signatures; [`Reason::NoteMalformed`]
+    /// for one that we would not have made, whoever signed it.
     pub fn open(note: &Note, chain: &Chain) -> Result<(Self, Quorum)> {
         chain.anybody(note.body(), &note.signatures())?;
         let document: Self = note.read(OVERRIDE)?;
+        document.check(Reason::NoteMalformed)?;
         let rule = chain.latest().override_rule(&document.channel)?;
-        let quorum = quorum::met(note.body(), &note.signatures(), &[rule], &chain.gone())?;
+        let scope =
+            Scope { roles: &[Role::Override], channel: Some(document.channel.as_str()), sequence: None };
+        let quorum = quorum::met(note.body(), &note.signatures(), &[rule], &chain.excluded(scope))?;
         Ok((document, quorum))
     }
 }

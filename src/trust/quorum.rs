@@ -71,6 +71,70 @@ pub struct Quorum {
     pub ignored: Vec<String>,
 }
 
+/// How far one rule is from being met.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Name of the rule.
+    pub role: String,
+    /// Distinct holders that it takes.
+    pub threshold: usize,
+    /// Whose signatures hold and count.
+    pub signed: BTreeSet<SignedBy>,
+    /// Holders who could sign and have not.
+    pub others: BTreeSet<String>,
+    /// Keys that would count, with a signature that does not hold.
+    pub broken: BTreeSet<String>,
+}
+
+impl Standing {
+    /// Looks at every signature by a key of the rule.
+    pub fn of(message: &[u8], signatures: &[Signature], rule: &Rule<'_>) -> Self {
+        let (mut signed, mut broken) = (BTreeSet::new(), BTreeSet::new());
+        for signature in signatures {
+            let key = rule.keys.iter().find(|(key, _)| key.key_id() == signature.key_id);
+            let Some((key, holder)) = key else { continue };
+            if key.verifies(message, &signature.bytes) {
+                signed.insert(SignedBy {
+                    role: rule.name.clone(),
+                    holder: (*holder).to_owned(),
+                    key_id: key.key_id().to_owned(),
+                });
+            } else {
+                broken.insert(signature.key_id.clone());
+            }
+        }
+        let mut standing = Self {
+            role: rule.name.clone(),
+            threshold: rule.threshold,
+            signed,
+            others: rule.keys.iter().map(|(_, holder)| (*holder).to_owned()).collect(),
+            broken,
+        };
+        standing.others = standing
+            .others
+            .iter()
+            .filter(|other| !standing.holders().contains(other.as_str()))
+            .cloned()
+            .collect();
+        standing
+    }
+
+    /// Distinct holders that signed.
+    pub fn holders(&self) -> BTreeSet<&str> {
+        self.signed.iter().map(|by| by.holder.as_str()).collect()
+    }
+
+    /// How many more must sign.
+    pub fn lacks(&self) -> usize {
+        self.threshold.saturating_sub(self.holders().len())
+    }
+
+    /// Whether enough signed; a threshold of nothing never is enough (T04).
+    pub fn is_met(&self) -> bool {
+        self.threshold > 0 && self.lacks() == 0
+    }
+}
+
 /// Counts: every rule must have its threshold of distinct holders, and all rules together as many distinct
 /// holders as their thresholds add up to.
 ///
@@ -89,42 +153,29 @@ pub fn met(
         return Err(Failure::new(Reason::SignatureMissing, "signatures", "there is no signature at all")
             .hint("what is unsigned is never accepted; ask the sender for the signatures"));
     }
-    let (mut signers, mut holding, mut broken) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    for signature in signatures {
-        for rule in rules {
-            let key = rule.keys.iter().find(|(key, _)| key.key_id() == signature.key_id);
-            let Some((key, holder)) = key else { continue };
-            if key.verifies(message, &signature.bytes) {
-                holding.insert(signature.key_id.clone());
-                signers.insert(SignedBy {
-                    role: rule.name.clone(),
-                    holder: (*holder).to_owned(),
-                    key_id: key.key_id().to_owned(),
-                });
-            } else {
-                broken.insert(signature.key_id.clone());
-            }
-        }
-    }
-    let holders = |rule: Option<&Rule<'_>>| -> usize {
-        let counts = |by: &&SignedBy| rule.is_none_or(|rule| by.role == rule.name);
-        signers.iter().filter(counts).map(|by| &by.holder).collect::<BTreeSet<_>>().len()
-    };
-    let unmet = rules.iter().find(|rule| rule.threshold == 0 || holders(Some(rule)) < rule.threshold);
+    let standings: Vec<Standing> = rules.iter().map(|rule| Standing::of(message, signatures, rule)).collect();
+    let signers: BTreeSet<&SignedBy> = standings.iter().flat_map(|standing| &standing.signed).collect();
+    let holding: BTreeSet<&String> = signers.iter().map(|by| &by.key_id).collect();
     let all: usize = rules.iter().map(|rule| rule.threshold).sum();
-    if unmet.is_none() && !rules.is_empty() && holders(None) >= all {
-        let ignored = signatures.iter().map(|signature| signature.key_id.clone());
-        let ignored: BTreeSet<String> = ignored.filter(|key_id| !holding.contains(key_id)).collect();
-        return Ok(Quorum { signers: signers.into_iter().collect(), ignored: ignored.into_iter().collect() });
+    let everybody = signers.iter().map(|by| &by.holder).collect::<BTreeSet<_>>().len();
+    let unmet = rules.iter().zip(&standings).find(|(_, standing)| !standing.is_met());
+    if unmet.is_none() && !rules.is_empty() && everybody >= all {
+        let ignored = signatures.iter().map(|signature| &signature.key_id);
+        let ignored: BTreeSet<&String> = ignored.filter(|key_id| !holding.contains(key_id)).collect();
+        return Ok(Quorum {
+            signers: signers.into_iter().cloned().collect(),
+            ignored: ignored.into_iter().cloned().collect(),
+        });
     }
-    let needs =
-        unmet.map_or_else(|| format!("{all} different people"), |rule| people(rule.threshold, &rule.name));
-    let found = match unmet.map_or_else(|| holders(None), |rule| holders(Some(rule))) {
+    let broken: BTreeSet<&String> = standings.iter().flat_map(|standing| &standing.broken).collect();
+    let needs = unmet
+        .map_or_else(|| format!("{all} different people"), |(rule, _)| people(rule.threshold, &rule.name));
+    let found = match unmet.map_or(everybody, |(_, standing)| standing.holders().len()) {
         0 => "nobody's".to_owned(),
         count => format!("only {count}"),
     };
     let message_of = format!("expected the signatures of {needs}, found {found}");
-    if let Some(key_id) = broken.iter().find(|key_id| !holding.contains(*key_id)) {
+    if let Some(key_id) = broken.iter().find(|key_id| !holding.contains(**key_id)) {
         let message = format!("{message_of}; the one by {key_id} does not hold: it or the text was changed");
         return Err(Failure::new(Reason::SignatureInvalid, format!("signature {key_id}"), message).hint(
             "copy the signed text and its signatures again; if it stays so, do not use it and tell the sender",

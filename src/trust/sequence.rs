@@ -177,10 +177,13 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// Refuses, unless an override lifts the rule.
+    /// Refuses, unless an override lifts this rule. The others stay.
     fn refuse(&mut self, effect: Effect, reason: Reason, message: &str, hint: &str) -> Result<()> {
         if self.lifted.contains(&effect) {
-            self.judgement.lifted.push(effect);
+            // A frozen channel and one of the two bundles that froze it are one rule.
+            if !self.judgement.lifted.contains(&effect) {
+                self.judgement.lifted.push(effect);
+            }
             return Ok(());
         }
         Err(Failure::new(reason, format!("channel {}", self.candidate.channel), message).hint(hint))
@@ -202,15 +205,12 @@ impl Judge<'_> {
         self.refuse(Effect::Equivocation, Reason::ChannelFrozen, &message, hint)
     }
 
-    /// The epoch rises by a trust document only: the way back after a fast-forward or a stolen key (T15).
+    /// The epoch rises by a trust document only, the way back after a fast-forward or a stolen key (T15), and
+    /// never falls below what was imported here, whatever a document says.
     fn epoch(&self, memory: &Memory, trusted: Option<u64>) -> Result<()> {
         let found = self.candidate.position.epoch;
-        let here = memory.last.as_ref().map(|last| last.epoch);
-        let expected = match (trusted, here) {
-            (Some(trusted), _) if trusted != found => trusted,
-            (None, Some(here)) if here > found => here,
-            _ => return Ok(()),
-        };
+        let here = memory.last.as_ref().map(|last| last.epoch).filter(|here| *here > found);
+        let Some(expected) = trusted.filter(|trusted| *trusted != found).max(here) else { return Ok(()) };
         let message = format!("expected epoch {expected}, found {found}");
         Err(Failure::new(Reason::WrongEpoch, format!("channel {}", self.candidate.channel), message)
             .hint("the bundle was made before the channel began anew, or its trust document is missing here; ask for a newer one"))
@@ -229,7 +229,7 @@ impl Judge<'_> {
                 here.sequence, other.bundle, here.bundle
             );
             let hint = "somebody signed two bundles of one sequence, and the channel is frozen until an override says which is right: tell the sender by another way, with both digests";
-            return self.refuse(Effect::Equivocation, Reason::Equivocation, &message, hint);
+            self.refuse(Effect::Equivocation, Reason::Equivocation, &message, hint)?;
         }
         let newest = memory.newest_of(here.epoch);
         let before = memory.at_least.is_some_and(|least| (here.epoch, here.sequence) < least);
@@ -254,7 +254,7 @@ impl Judge<'_> {
                 here.sequence
             );
             let hint = "ask the sender whether the number is right; import those between, or have an override signed";
-            return self.refuse(Effect::SequenceJump, Reason::SequenceJump, &message, hint);
+            self.refuse(Effect::SequenceJump, Reason::SequenceJump, &message, hint)?;
         }
         let follows = memory.last.as_ref().is_some_and(|last| self.candidate.previous == Some(&last.bundle));
         if ahead > 1 && !follows {

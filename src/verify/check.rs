@@ -6,7 +6,7 @@
 //! bundle of ours `16 MiB + workers x 8 MiB`.
 //!
 //! The digests of volumes in `SHA256SUMS` are not computed again: `chunks.bin` is signed as well and covers
-//! the same bytes. They are there for `sha256sum`.
+//! the same bytes. They are there for `sha256sum`; who signs a bundle has them computed (examine.rs).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,18 +17,21 @@ use std::{
     },
 };
 
-use super::{VerifiedBundle, damage};
+use super::{VerifiedBundle, damage, open};
 use crate::{
     base::{
+        digest::Digest,
         failure::{Failure, Failures, Reason, Result},
         limits,
         progress::{Progress, Silent},
+        text,
     },
     bundle::{
-        ArtifactKind, Blob, Reader,
+        Artifact, ArtifactKind, Blob, Reader, Sums,
         closure::{Graph, Reach},
         layout,
     },
+    cosign::Evidence,
 };
 
 /// Compressed bytes of the members that a thread takes at a time.
@@ -73,7 +76,16 @@ pub struct ArtifactReport {
 /// the ranges and the artifacts that suffer; the reasons of frames, tar headers and digests for each member;
 /// those of [`check_documents`].
 pub fn check(bundle: &VerifiedBundle, workers: usize, progress: &dyn Progress) -> Result<Report, Failures> {
-    let reader = &bundle.reader;
+    check_reader(&bundle.reader, &bundle.sums, workers, progress)
+}
+
+/// [`check`] without the word of anybody that what the reader holds was signed.
+pub(super) fn check_reader(
+    reader: &Reader,
+    sums: &Sums,
+    workers: usize,
+    progress: &dyn Progress,
+) -> Result<Report, Failures> {
     let pass = Pass { reader, progress, state: Mutex::default() };
     let runs = runs(reader);
     let next = AtomicUsize::new(0);
@@ -89,7 +101,7 @@ pub fn check(bundle: &VerifiedBundle, workers: usize, progress: &dyn Progress) -
     });
     progress.finish();
     pass.outcome()?;
-    check_documents(bundle)
+    documents(reader, sums)
 }
 
 /// Checks what stands in the volumes beside the blobs: `oci-layout`, `index.json`, and the end of each
@@ -113,7 +125,10 @@ pub fn check_edges(bundle: &VerifiedBundle) -> Result<(), Failures> {
 /// [`Reason::BlobMissing`], [`Reason::BlobUnreferenced`], [`Reason::BundleIndexMismatch`] and the OCI
 /// reasons, all that apply.
 pub fn check_documents(bundle: &VerifiedBundle) -> Result<Report, Failures> {
-    let reader = &bundle.reader;
+    documents(&bundle.reader, &bundle.sums)
+}
+
+fn documents(reader: &Reader, sums: &Sums) -> Result<Report, Failures> {
     let index = reader.index();
     let mut read = |blob: &Blob| damage::read_manifest(reader, blob);
     let reaches = Graph::read(&index.blobs, &mut read).check(&index.artifacts);
@@ -124,7 +139,26 @@ pub fn check_documents(bundle: &VerifiedBundle) -> Result<Report, Failures> {
             Vec::new()
         }
     };
+    if let Some(evidence) = open::upstream_signatures(reader.dir(), sums)? {
+        check_evidence(&evidence, &index.artifacts)?;
+    }
     Ok(report(reader, &reaches))
+}
+
+/// Evidence about other images than those of the bundle would be read as if it were about these (N15).
+fn check_evidence(evidence: &Evidence, artifacts: &[Artifact]) -> Result<()> {
+    let images = artifacts.iter().filter(|artifact| artifact.kind == ArtifactKind::Image);
+    let carried: BTreeSet<(&str, &Digest)> =
+        images.map(|image| (image.name.as_str(), &image.root.digest)).collect();
+    let told: BTreeSet<(&str, &Digest)> =
+        evidence.images.iter().map(|image| (image.name.as_str(), &image.digest)).collect();
+    if carried == told && told.len() == evidence.images.len() {
+        return Ok(());
+    }
+    let other = carried.symmetric_difference(&told).next().map_or("an image", |(name, _)| name);
+    let message = format!("it is not about the images of the bundle: {}", text::escaped(other, 300));
+    Err(Failure::new(Reason::EvidenceMalformed, "evidence/signatures.json", message)
+        .hint("do not use the bundle; ask its sender to build it again"))
 }
 
 fn report(reader: &Reader, reaches: &[Reach]) -> Report {

@@ -8,7 +8,7 @@ use crate::{
         fs, limits,
     },
     bundle::sums::{self, EVIDENCE, SIGNATURES, SUMS, Sums, TRUST, VOLUMES},
-    trust::Signature,
+    trust::{Signature, is_key_id},
 };
 
 /// Failures of one kind that are listed before the rest is only counted.
@@ -76,17 +76,14 @@ pub(super) fn read_trust(dir: &Path) -> Result<Vec<(u64, Vec<u8>)>> {
         }
         if files.len() == limits::TRUST_VERSIONS {
             let message = format!("expected at most {} versions", limits::TRUST_VERSIONS);
-            return Err(Failure::new(Reason::SignatureLimit, TRUST, message));
+            return Err(Failure::new(Reason::TrustMalformed, TRUST, message)
+                .hint("pin a newer trust document, and have bundles carry the versions from there on"));
         }
         let bytes = fs::read_limited(&folder.join(&name), limits::NOTE_BYTES, Reason::NoteMalformed);
         files.push((version, bytes.map_err(|failure| failure.of(&path))?));
     }
     files.sort();
     Ok(files)
-}
-
-fn is_key_id(text: &str) -> bool {
-    text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 /// Name and kind of the entries of a folder, which must be a real one. A missing one is empty.
@@ -100,7 +97,7 @@ fn entries(folder: &Path, name: &str) -> Result<Vec<(String, FileType)>> {
     let list = std::fs::read_dir(folder).map_err(|error| fs::failure(folder, "list", &error))?;
     let mut found = Vec::new();
     // One more than a bundle can have: the rest of a folder of millions is not even listed.
-    for entry in list.take(limits::VOLUMES + 1) {
+    for entry in list.take(limits::VOLUMES.max(limits::EVIDENCE_FILES) + 1) {
         let entry = entry.map_err(|error| fs::failure(folder, "list", &error))?;
         let kind = entry.file_type().map_err(|error| fs::failure(&entry.path(), "inspect", &error))?;
         // A name that is no UTF-8 is no name of ours: it stays visible and matches nothing.

@@ -7,16 +7,18 @@
 //!
 //! [`open()`] is the only maker of a [`VerifiedBundle`], and a `VerifiedBundle` gives out authentic bytes
 //! only, whatever happens to the media meanwhile. [`glance`] reads metadata without a key, to show them and
-//! for nothing else.
+//! for nothing else; [`examine`] reads everything without a key, for somebody who is about to sign it.
 
 mod check;
 mod damage;
+mod examine;
 mod files;
 mod open;
 
 use std::path::Path;
 
 pub use check::{ArtifactReport, Report, check, check_documents, check_edges};
+pub use examine::{Examined, examine};
 pub use open::{Glance, carried_trust, glance, identity, open};
 
 use crate::{
@@ -25,7 +27,8 @@ use crate::{
         failure::{Failure, Reason, Result},
         limits,
     },
-    bundle::{BundleIndex, Reader, Sums, SumsHeader, position, sums::EVIDENCE},
+    bundle::{BundleIndex, Reader, Sums, SumsHeader, position},
+    cosign::Evidence,
     oci::Descriptor,
     trust::{Chain, SignedBy},
 };
@@ -74,11 +77,20 @@ impl VerifiedBundle {
     /// # Errors
     /// [`Reason::FileDamaged`] and those of the disk, for media that changed since the bundle was opened.
     pub fn evidence(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        let path = format!("{EVIDENCE}/{name}");
-        if self.sums.digest_of(&path).is_none() {
-            return Ok(None);
-        }
-        open::read_listed(self.dir(), &self.sums, &path, limits::SIDE_FILE_BYTES).map(Some)
+        open::evidence(self.dir(), &self.sums, name)
+    }
+
+    /// What the builder found out about the signatures of the images; absent where the bundle does not tell.
+    ///
+    /// # Errors
+    /// [`Reason::EvidenceMalformed`], [`Reason::FormatVersion`], and those of [`evidence`](Self::evidence).
+    pub fn upstream_signatures(&self) -> Result<Option<Evidence>> {
+        open::upstream_signatures(self.dir(), &self.sums)
+    }
+
+    /// Paths and digests of the evidence and the trust documents that it carries, sorted by path.
+    pub fn beside(&self) -> impl Iterator<Item = (&String, &Digest)> {
+        self.sums.beside()
     }
 
     /// Ids of signature files that prove nothing: by keys that are not pinned, or broken.

@@ -11,16 +11,18 @@ use crate::{
     },
     bundle::{
         BundleIndex, Reader, Sums, SumsHeader,
-        sums::{CHUNKS, INDEX, INVENTORY, RECIPE, SUMS, trust_path},
+        sums::{CHUNKS, INDEX, INVENTORY, RECIPE, SUMS, evidence_path, trust_path},
     },
+    cosign::Evidence,
     trust::{Authority, Chain, Quorum},
 };
 
 /// Opens the bundle in `dir` if those signed it whom `authority` names. Nothing is written anywhere.
 ///
 /// 1. Newer trust documents on the media are taken into account, each signed by those whom the one before
-///    trusts. 2. Somebody who is known must have signed `SHA256SUMS`; only then is it parsed. 3. Those must have
-///    signed who must, for its channel and sequence. 4. Everything else is compared with what was signed.
+///    trusts. 2. Somebody who is known must have signed `SHA256SUMS`; only then is it parsed. 3. The trust document
+///    that it asks for must be known, and those must have signed who must, for its channel and sequence.
+///    4. Everything else is compared with what was signed.
 ///
 /// The volumes are looked at only as far as their sizes go; [`super::check()`] reads them, and every byte that
 /// a [`VerifiedBundle`] hands out is compared with what was signed.
@@ -42,20 +44,24 @@ pub fn open(dir: &Path, authority: &Authority) -> Result<VerifiedBundle, Failure
     };
     authority.anybody(&bytes, &signatures)?;
     let sums = Sums::parse(&bytes)?;
+    if let Authority::Chain(chain) = &authority {
+        new_enough(chain, &sums)?;
+    }
     let quorum = authority.check_bundle(&bytes, &signatures, &sums.header.channel, sums.header.sequence)?;
-    let chain = match authority {
-        Authority::Keys(_) => None,
-        Authority::Chain(chain) => Some(new_enough(chain, &sums)?),
-    };
     let reader = open_documents(dir, &sums)?;
     let Quorum { signers, ignored } = quorum;
+    let chain = match authority {
+        Authority::Keys(_) => None,
+        Authority::Chain(chain) => Some(chain),
+    };
     Ok(VerifiedBundle { reader, sums, sums_digest: Digest::of(&bytes), signers, ignored, chain })
 }
 
-/// T20: a bundle made after a change of trust is not judged by what held before it.
-fn new_enough(chain: Chain, sums: &Sums) -> Result<Chain> {
+/// T20: a bundle made after a change of trust is not judged by what held before it. Asked before the signatures
+/// are counted, since those of new holders are unknown until then.
+fn new_enough(chain: &Chain, sums: &Sums) -> Result<()> {
     if sums.header.trust <= chain.version() {
-        return Ok(chain);
+        return Ok(());
     }
     let message =
         format!("it asks for trust version {}, this site knows {}", sums.header.trust, chain.version());
@@ -70,10 +76,14 @@ pub struct Glance {
     pub header: SumsHeader,
     /// `bundle.json`.
     pub index: BundleIndex,
+    /// `SHA256SUMS`, whose bytes signatures are over.
+    pub sums: Vec<u8>,
     /// Digest of `SHA256SUMS`.
     pub sums_digest: Digest,
     /// Key ids that the signature files carry in their names. Whether any of them holds is not known.
     pub signatures: Vec<String>,
+    /// What it says about the signatures of its images.
+    pub upstream_signatures: Option<Evidence>,
 }
 
 /// Reads the metadata of the bundle in `dir` without checking who made it: fit to be shown, with the words
@@ -87,7 +97,9 @@ pub fn glance(dir: &Path) -> Result<Glance> {
     let sums = Sums::parse(&bytes)?;
     let index = read_index(dir, &sums)?;
     let signatures = files::read_signatures(dir)?.into_iter().map(|file| file.key_id).collect();
-    Ok(Glance { header: sums.header, index, sums_digest: Digest::of(&bytes), signatures })
+    let upstream_signatures = upstream_signatures(dir, &sums)?;
+    let sums_digest = Digest::of(&bytes);
+    Ok(Glance { header: sums.header, index, sums: bytes, sums_digest, signatures, upstream_signatures })
 }
 
 /// Digest of the `SHA256SUMS` in `dir`, whoever made it: what a refusal is kept under.
@@ -107,16 +119,40 @@ pub fn carried_trust(dir: &Path) -> Result<Vec<(u64, Vec<u8>)>> {
     files::read_trust(dir)
 }
 
-/// Everything after the signature; `sums` is authentic.
-fn open_documents(dir: &Path, sums: &Sums) -> Result<Reader, Failures> {
+/// A file of `evidence/` by name; absent where the bundle has none of this name.
+pub(super) fn evidence(dir: &Path, sums: &Sums, name: &str) -> Result<Option<Vec<u8>>> {
+    let path = evidence_path(name);
+    if sums.digest_of(&path).is_none() {
+        return Ok(None);
+    }
+    read_listed(dir, sums, &path, limits::SIDE_FILE_BYTES).map(Some)
+}
+
+/// What the builder found out about the signatures of the images; absent where the bundle does not tell.
+pub(super) fn upstream_signatures(dir: &Path, sums: &Sums) -> Result<Option<Evidence>> {
+    evidence(dir, sums, Evidence::NAME)?.map(|bytes| Evidence::parse(&bytes)).transpose()
+}
+
+/// Everything after the signature; what it gives is as authentic as `sums`.
+pub(super) fn open_documents(dir: &Path, sums: &Sums) -> Result<Reader, Failures> {
     files::check_list(dir, sums)?;
     let index = read_index(dir, sums);
     let chunks = read_listed(dir, sums, CHUNKS, limits::CHUNK_LIST_BYTES);
     let mut damaged = Vec::new();
-    let trust: Vec<String> = sums.trust().map(trust_path).collect();
-    let side = [INVENTORY, RECIPE].into_iter().chain(sums.evidence()).chain(trust.iter().map(String::as_str));
-    for name in side {
+    for name in [INVENTORY, RECIPE].into_iter().chain(sums.evidence()) {
         damaged.extend(read_listed(dir, sums, name, limits::SIDE_FILE_BYTES).err());
+    }
+    let mut trust = Vec::new();
+    for version in sums.trust() {
+        match read_listed(dir, sums, &trust_path(version), limits::SIDE_FILE_BYTES) {
+            Ok(bytes) => trust.push((version, bytes)),
+            Err(failure) => damaged.push(failure),
+        }
+    }
+    if damaged.is_empty() {
+        // Also where single keys were given, and for versions older than the pinned one: what `verify` accepts,
+        // no site refuses for its form.
+        damaged.extend(Chain::check_carried(&trust).err());
     }
     let (index, chunks) = match (index, chunks) {
         (Ok(index), Ok(chunks)) if damaged.is_empty() => (index, chunks),
@@ -141,7 +177,7 @@ fn read_index(dir: &Path, sums: &Sums) -> Result<BundleIndex> {
 }
 
 /// Reads a small file whole and compares it with its digest. The bytes read are the bytes used.
-pub(super) fn read_listed(dir: &Path, sums: &Sums, name: &str, limit: u64) -> Result<Vec<u8>> {
+fn read_listed(dir: &Path, sums: &Sums, name: &str, limit: u64) -> Result<Vec<u8>> {
     let bytes =
         fs::read_limited(&dir.join(name), limit, Reason::FileDamaged).map_err(|failure| {
             match failure.reason {

@@ -94,9 +94,49 @@ chmod -R a-w "$copy"
 check "so it does on a read-only medium" "$SEALIFT" verify "$copy" --key "$PUB"
 chmod -R u+w "$copy"
 
-# openssl's own keys and ours are the same thing
-openssl pkey -in "$KEY" -pubout -out "$here/by-openssl.pub"
-check "openssl reads the private key and gives the same public key" cmp "$here/by-openssl.pub" "$PUB"
+# --- openssl's keys and ours are the same thing, of both kinds, encrypted or not -------------------
+
+# same NAME PRIVATE [SECRET]: openssl and sealift give the same public key
+same() {
+  openssl pkey -in "$2" ${3:+-passin "pass:$3"} -pubout -out "$here/by-openssl.pub"
+  SEALIFT_KEY_PASSPHRASE=${3:-} "$SEALIFT" key public "$2" >"$here/by-sealift.pub"
+  check "$1" cmp "$here/by-openssl.pub" "$here/by-sealift.pub"
+}
+umask 077
+same "our key of this run" "$KEY"
+for algorithm in ed25519 ecdsa-p256; do
+  own=$here/$algorithm.pem
+  SEALIFT_KEY_PASSPHRASE=canary "$SEALIFT" key generate --algorithm "$algorithm" -o "$own" --quiet >/dev/null
+  same "our encrypted key, $algorithm" "$own" canary
+  case $algorithm in
+    ed25519) openssl genpkey -quiet -algorithm ed25519 -out "$here/plain.pem" ;;
+    *) openssl genpkey -quiet -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$here/plain.pem" ;;
+  esac
+  same "openssl's key, $algorithm" "$here/plain.pem"
+  openssl pkcs8 -topk8 -scrypt -in "$here/plain.pem" -passout pass:canary -out "$here/scrypt.pem"
+  same "openssl's key under scrypt, $algorithm" "$here/scrypt.pem" canary
+  openssl pkcs8 -topk8 -v2 aes-256-cbc -v2prf hmacWithSHA256 -in "$here/plain.pem" -passout pass:canary -out "$here/pbkdf2.pem"
+  same "openssl's key under PBKDF2, $algorithm" "$here/pbkdf2.pem" canary
+done
+umask 022
+
+# --- ECDSA P-256: the same recipe ----------------------------------------------------------------
+
+fresh
+"$SEALIFT" key public "$here/plain.pem" >"$here/p256.pub"
+check "a P-256 key of openssl's signs as well" \
+  "$SEALIFT" sign "$copy" --key "$here/plain.pem" --digest "$(digest_of "$copy/SHA256SUMS")" --home "$here/home"
+sender=$PUB PUB=$here/p256.pub
+check "the recipe accepts its signature" recipe "$copy"
+check "so does sealift" "$SEALIFT" verify "$copy" --key "$PUB"
+signature=$copy/signatures/$(openssl pkey -pubin -in "$PUB" -outform DER | sha256sum | cut -c 1-32).sig
+printf '\0' >>"$signature"
+refused "P-256: a byte behind the signature" 5 signature-invalid
+openssl dgst -sha256 -sign "$here/plain.pem" -out "$signature" "$copy/SHA256SUMS"
+check "openssl's own signature is taken" "$SEALIFT" verify "$copy" --key "$PUB"
+openssl dgst -sha256 -sign "$here/plain.pem" -out "$signature" "$copy/bundle.json"
+refused "P-256: the signature of another text" 5 signature-invalid
+PUB=$sender
 
 # --- other people's tools on the extracted layout ------------------------------------------------
 

@@ -12,9 +12,11 @@ source "$(dirname "$0")/lib.sh"
 
 here=$RUN/90-docs
 mkdir -p "$here"
-PATH=$(dirname "$SEALIFT"):$PATH
+mkdir -p "$here/bin"
+ln -sfn "$(command -v cosign3)" "$here/bin/cosign" # the one that people have today
+PATH=$(dirname "$SEALIFT"):$here/bin:$PATH
 
-# what a person would have set up: containerd running, storage for podman
+# what a person would have set up: containerd running, storage for podman, SoftHSM with a folder of its own
 socket=$(mktemp -d)/sock
 printf 'version = 2\nroot = "%s"\nstate = "%s"\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n[grpc]\naddress = "%s"\n' \
   "$here/containerd/root" "$here/containerd/state" "$socket" >"$here/containerd.toml"
@@ -24,6 +26,10 @@ until_true 30 ctr version
 printf '[storage]\ndriver = "vfs"\ngraphroot = "%s"\nrunroot = "%s"\n' "$here/podman/root" "$here/podman/run" \
   >"$here/storage.conf"
 export CONTAINERS_STORAGE_CONF=$here/storage.conf
+
+mkdir -p "$here/tokens"
+printf 'directories.tokendir = %s\n' "$here/tokens" >"$here/softhsm2.conf"
+export SOFTHSM2_CONF=$here/softhsm2.conf
 
 # bundles: upstream is reached through mirrors, so that the names are those of the pages
 manifest() {

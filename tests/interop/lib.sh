@@ -72,6 +72,12 @@ serve() {
   export SERVED SERVED_PID
 }
 
+# in_memory NAME: MEMORY, a folder for many short runs that ends with the script; not on the disk where there is room
+in_memory() {
+  MEMORY=$(mktemp -d "$([ -w /dev/shm ] && echo /dev/shm || echo "$WORK")/$1.XXXXXX")
+  trap 'stop_all; rm -rf "$MEMORY"' EXIT
+}
+
 # --- results -------------------------------------------------------------------------------------
 
 ok() { echo "ok $*"; }
@@ -89,6 +95,13 @@ check() {
     tail -n 15 "$log" | sed 's/^/    /'
   fi
   rm -f "$log"
+}
+
+# not COMMAND...: succeeds when the command fails by itself, not by a signal or by not being there
+not() {
+  local code=0
+  "$@" || code=$?
+  [ "$code" -gt 0 ] && [ "$code" -lt 126 ]
 }
 
 # refuse NAME CODE REASON ARGUMENT...: sealift ends with this exit code, and its JSON names this reason and no other

@@ -317,7 +317,8 @@ fn the_recipe_depends_on_the_name_only() {
     let shop = layered(&[b"one"]);
     let written = fs::read_to_string(shop.write("bundle", None, 1).join("VERIFY.txt")).unwrap();
     assert_eq!(written, sealift::report::recipe::text("edge-platform", "2026.11"));
-    assert!(written.contains("    openssl pkeyutl -verify -pubin -inkey \"$KEY\" -rawin -in SHA256SUMS"));
+    assert!(written.contains("openssl pkeyutl -verify -pubin -inkey \"$KEY\" -rawin -in SHA256SUMS"));
+    assert!(written.contains("openssl dgst -sha256 -verify \"$KEY\" -signature"));
 }
 
 /// The golden bundle: made by the forge, a writer of its own that knows only `docs/format.md`. Our writer

@@ -127,6 +127,7 @@ impl Scene {
             index,
             entries,
             ends,
+            side: Files::new(),
             bend_index: Box::new(|_| {}),
             bend_json: Box::new(|_| {}),
             bend_chunks: Box::new(|_| {}),
@@ -203,6 +204,8 @@ pub(crate) struct Forge {
     pub(crate) entries: Vec<Entry>,
     /// The bytes after the last member of each volume.
     pub(crate) ends: Vec<Vec<u8>>,
+    /// Further files, listed and signed: trust documents, evidence.
+    pub(crate) side: Files,
     /// Changes to `bundle.json` once members and volumes are filled in.
     pub(crate) bend_index: Bend<BundleIndex>,
     /// Changes to its text.
@@ -239,6 +242,7 @@ impl Forge {
         for (number, volume) in (1..).zip(volumes) {
             files.insert(volume_path(number), volume);
         }
+        files.append(&mut self.side);
         let header = SumsHeader {
             name: "edge".into(),
             version: "1".into(),
@@ -288,7 +292,7 @@ impl Forge {
 /// Adds a signature over `sums` by `key` under the name of `name`.
 pub(crate) fn sign(files: &mut Files, key: &PrivateKey, name: &PrivateKey, sums: &[u8]) {
     let path = format!("signatures/{}.sig", name.public().key_id());
-    files.insert(path, key.sign(sums).to_vec());
+    files.insert(path, key.sign(sums));
 }
 
 /// A good key that nobody trusts.
@@ -411,6 +415,11 @@ pub(crate) fn remove(forge: &mut Forge, path: &str) {
 pub(crate) fn add(forge: &mut Forge, path: &str, bytes: Vec<u8>) {
     let path = path.to_owned();
     after(forge, move |files| drop(files.insert(path, bytes)));
+}
+
+/// Lists a file more, and carries it.
+pub(crate) fn list(forge: &mut Forge, path: &str, bytes: impl Into<Vec<u8>>) {
+    forge.side.insert(path.to_owned(), bytes.into());
 }
 
 pub(crate) fn signature_path() -> String {

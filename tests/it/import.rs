@@ -100,6 +100,7 @@ fn into(store: &Store, destination: Destination) -> Options {
         names: Vec::new(),
         mapping: Mapping::default(),
         files_to: None,
+        sign_key: None,
         dry_run: false,
         workers: 4,
     }

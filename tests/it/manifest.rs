@@ -27,10 +27,20 @@ fn files(dir: &str) -> Vec<PathBuf> {
     paths
 }
 
-/// Parses `text` with `[bundle]` added; includes are empty.
+/// What the examples include is empty; the keys that they name are those of `testdata/cosign`.
+fn beside(path: &Path) -> sealift::base::failure::Result<String> {
+    let name = match path.extension().and_then(|end| end.to_str()) {
+        Some("pub") => "vendor.pub",
+        Some("json") => "keyless/trusted_root.json",
+        _ => return Ok(String::new()),
+    };
+    Ok(fs::read_to_string(folder("testdata/cosign").join(name)).unwrap())
+}
+
+/// Parses `text` with `[bundle]` added.
 fn parse(text: &str) -> Result<Manifest, Failures> {
     let text = format!("{text}\n[bundle]\nname = \"edge\"\nversion = \"1\"\n");
-    manifest::parse(&text, Path::new("sealift.toml"), &mut |_path| Ok(String::new()))
+    manifest::parse(&text, Path::new("sealift.toml"), &mut beside)
 }
 
 fn reasons(text: &str) -> Vec<Reason> {
@@ -134,7 +144,7 @@ fn examples_in_the_reference_parse() {
     for block in text.split("```toml\n").skip(1) {
         let block = block.split("```").next().unwrap();
         let whole = if block.contains("[bundle]") {
-            manifest::parse(block, Path::new("docs/manifest.md"), &mut |_path| Ok(String::new()))
+            manifest::parse(block, Path::new("docs/manifest.md"), &mut beside)
         } else {
             parse(block)
         };
@@ -158,7 +168,7 @@ fn the_starter_parses() {
         .map(Option::unwrap_or_default)
         .collect();
     let parsed = parse(&all.join("\n")).unwrap();
-    assert_eq!((parsed.images.len(), parsed.charts.len(), parsed.files.len()), (2, 1, 1));
+    assert_eq!((parsed.images.len(), parsed.charts.len(), parsed.files.len()), (3, 1, 1));
 }
 
 #[test]
@@ -187,13 +197,16 @@ fn the_example_with_every_key_means_what_it_says() {
         wanted[2],
         "oci:build/layout:app as registry.example.com/team/app:1.0 platforms=linux/amd64,linux/arm64 referrers=all"
     );
+    // Keys by their ids, wherever their files lie.
+    assert!(wanted[4].ends_with(" verify keys=9039a8cc1eff9ef201ec7b1cea9bbf86"), "{}", wanted[4]);
+    assert!(wanted[5].ends_with(" issuer=https://token.actions.githubusercontent.com"), "{}", wanted[5]);
     let ImageSource::Local(local) = &manifest.images[2].source else { panic!("not local") };
     assert_eq!(local.path, folder("manifests/build/layout"));
     assert_eq!(local.selector.as_deref(), Some("app"));
     let ImageSource::Tags { filter, .. } = &manifest.images[1].source else { panic!("no tags") };
     assert_eq!(filter.exclude, ["*-rc*", "v1.11.0"]);
     assert_eq!(
-        manifest.images[4].wanted().split(' ').next().unwrap(),
+        manifest.images[6].wanted().split(' ').next().unwrap(),
         "quay.io/prometheus/prometheus:v3.0.1"
     );
     let FileSource::Path { path, .. } = &manifest.files[1].source else { panic!("no path") };

@@ -61,20 +61,55 @@ const TRUST: &[Row] = &[
     ("T01", "no signature, and the tool goes on", &["pipeline::nothing_is_trusted_without_the_right_key"]),
     ("T02", "an empty signature counts as good", &[]),
     ("T03", "one key counts twice", &["trust::quorum::tests::only_keys_of_the_rule_count"]),
-    ("T06", "what cannot be parsed counts as good", &[]),
+    (
+        "T05",
+        "something validly signed is taken for something else",
+        &[
+            "cosign::tests::validly_signed_nonsense_and_other_statements_are_refused",
+            "cosign::dsse::tests::an_envelope_holds_one_signature_over_one_type",
+        ],
+    ),
+    (
+        "T06",
+        "what cannot be parsed counts as good",
+        &["cosign::tests::validly_signed_nonsense_and_other_statements_are_refused"],
+    ),
     ("T07", "the bytes checked are not the bytes used", &["tampering::later_changes_are_found"]),
     (
         "T08",
         "the key id of a signature decides who signed",
         &["trust::quorum::tests::only_keys_of_the_rule_count"],
     ),
-    ("T09", "the signature chooses its algorithm, or brings its key", &[]),
+    (
+        "T09",
+        "the signature chooses its algorithm, or brings its key",
+        &["cosign::tests::hints_and_keys_that_come_along_choose_nothing"],
+    ),
     (
         "T10",
         "a key for which any signature holds",
         &["trust::private_key::tests::weak_keys_are_refused_at_the_door"],
     ),
+    (
+        "T11",
+        "ECDSA numbers out of range, and encodings in another form",
+        &[
+            "trust::public_key::tests::ecdsa_signatures_have_one_form_and_numbers_in_range",
+            "trust::public_key::tests::low_and_high_s_are_both_accepted",
+            "trust::raw::tests::raw_signatures_become_der_of_one_form",
+        ],
+    ),
     ("T12", "more signatures than anybody needs", &[]),
+    (
+        "T21",
+        "certificates and timestamps of keyless signatures with holes",
+        &["cosign::tests::nothing_of_a_keyless_signature_may_be_missing_or_of_another"],
+    ),
+    (
+        "T22",
+        "a log entry of another signature stands for this one",
+        &["cosign::tests::nothing_of_a_keyless_signature_may_be_missing_or_of_another"],
+    ),
     ("T24", "signatures of strangers beside a trusted one", &[]),
     (
         "T28",
@@ -86,6 +121,11 @@ const TRUST: &[Row] = &[
         "T30",
         "short digests, other algorithms, capitals",
         &["base::digest::tests::only_the_exact_grammar_parses"],
+    ),
+    (
+        "T31",
+        "a passphrase or PIN shows up where others read",
+        &["token::uri::tests::a_pin_in_the_uri_is_refused_and_never_repeated"],
     ),
 ];
 
@@ -202,12 +242,20 @@ const NETWORK: &[Row] = &[
         &["architecture::what_works_offline_knows_no_client"],
     ),
     ("N14", "checking calls home", &["architecture::what_works_offline_knows_no_client"]),
-    ("N15", "signatures and attestations of upstream that are malformed or of something else", &[]),
+    (
+        "N15",
+        "signatures and attestations of upstream that are malformed or of something else",
+        &[
+            "upstream_signatures::unsigned_and_wrongly_signed_images_enter_no_lock_and_no_bundle",
+            "cosign::tests::both_forms_of_real_cosign_hold_for_their_image_and_key_alone",
+        ],
+    ),
     ("N16", "a client abuses HTTP/2", &[]),
 ];
 
 const SITE: &[Row] = &[
     ("R01", "media change between checking and use", &[]),
+    ("R03", "an import is interrupted anywhere", &[]),
     ("R04", "two imports at once", &[]),
     ("R07", "the database knows content that the disk has not", &[]),
     (
@@ -224,8 +272,17 @@ const SITE: &[Row] = &[
         ],
     ),
     ("C01", "a file without content after a crash", &[]),
+    ("C02", "the disk is full", &[]),
+    ("C03", "what is acknowledged is not on the disk yet", &[]),
     ("C04", "a failed sync, then a good one", &[]),
+    ("C05", "the database is written in part", &[]),
+    ("C06", "a killed process leaves its lock", &[]),
     ("C07", "what killed runs leave fills the disk", &[]),
+    (
+        "C09",
+        "a medium that cannot hold large files",
+        &["doctor::media::tests::media_are_judged_before_four_gigabytes_are_written"],
+    ),
     ("C11", "a medium that only says that it keeps what is written", &[]),
     (
         "C15",
@@ -235,6 +292,8 @@ const SITE: &[Row] = &[
             "base::fs::tests::links_and_fifos_are_refused_at_once",
         ],
     ),
+    ("C17", "the clock is wrong", &["doctor::tests::a_clock_that_cannot_be_right_is_told"]),
+    ("C22", "others may read or change what is the site's", &[]),
     ("X01", "a megabyte that expands to gigabytes", &[]),
     ("X02", "a window larger than memory", &[]),
     ("X03", "members without end", &[]),
@@ -245,6 +304,7 @@ const SITE: &[Row] = &[
         "text from outside controls the terminal",
         &["base::text::tests::hostile_text_is_made_visible", "remote::attacks::words_of_a_server_are_tamed"],
     ),
+    ("H07", "somebody is brought to sign what he has not seen", &[]),
 ];
 
 const PARTS: &[(&str, &[Row])] = &[
@@ -302,6 +362,13 @@ fn shown_by() -> BTreeMap<String, Vec<String>> {
             files.push((name, fs::read_to_string(path).unwrap()));
         }
     });
+    for script in fs::read_dir(root().join("tests/interop")).unwrap() {
+        let path = script.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "sh") {
+            let name = path.strip_prefix(root()).unwrap().display().to_string();
+            files.push((name, fs::read_to_string(&path).unwrap()));
+        }
+    }
     files.sort();
     for (name, text) in files {
         for code in codes(&text) {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{ManifestArg, Passphrase, PublicKeys};
+use super::{BundleName, ManifestArg, Passphrase, PublicKeys};
 use crate::cli::volume_size;
 
 #[derive(Debug, clap::Args)]
@@ -24,8 +24,8 @@ pub(in crate::cli) struct Build {
     /// Folder that gets the bundle folder NAME-VERSION
     #[arg(long = "out", short = 'o', value_name = "DIR", default_value = ".")]
     pub(in crate::cli) out: PathBuf,
-    /// Private key to sign with; may be given several times
-    #[arg(long, value_name = "FILE")]
+    /// Private key to sign with: a file, or `pkcs11:…` for one on a token; may be given several times
+    #[arg(long, value_name = "KEY")]
     pub(in crate::cli) key: Vec<PathBuf>,
     #[command(flatten)]
     pub(in crate::cli) passphrase: Passphrase,
@@ -37,10 +37,42 @@ pub(in crate::cli) struct Build {
     pub(in crate::cli) volume_size: Option<u64>,
     /// The bundle before this one in its channel: its folder, or the digest of its SHA256SUMS
     #[arg(long, value_name = "DIR|sha256:HEX")]
-    pub(in crate::cli) previous: Option<String>,
+    pub(in crate::cli) previous: Option<BundleName>,
     /// Show items, sizes and volumes; fetch no layers and write no bundle
     #[arg(long)]
     pub(in crate::cli) dry_run: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("act").args(["key", "export", "add"]).required(true).multiple(true))]
+#[command(after_long_help = "On a machine that the bundle cannot reach:
+  sealift sign BUNDLE --export FILE              check the bundle, write out what is to be signed
+  sealift sign FILE --key KEY --digest HEX       there: sign that file, write KEY-ID.sig
+  sealift sign BUNDLE --add KEY-ID.sig --public PUBLIC-KEY")]
+pub(in crate::cli) struct Sign {
+    /// The bundle folder, or the file that --export wrote
+    #[arg(value_name = "BUNDLE|FILE")]
+    pub(in crate::cli) what: PathBuf,
+    /// Private key to sign with: a file, or `pkcs11:…` for one on a token; may be given several times
+    #[arg(long, value_name = "KEY")]
+    pub(in crate::cli) key: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(in crate::cli) passphrase: Passphrase,
+    /// The first 8 or more hex digits of the digest of `SHA256SUMS`: sign, if it is this one
+    #[arg(long, value_name = "HEX", requires = "key")]
+    pub(in crate::cli) digest: Option<String>,
+    /// Folder that gets the signatures of an exported FILE [default: .]
+    #[arg(long, short = 'o', value_name = "DIR", conflicts_with_all = ["export", "add"])]
+    pub(in crate::cli) out: Option<PathBuf>,
+    /// Check the bundle and write its `SHA256SUMS` to FILE, to be signed on another machine
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["key", "add"])]
+    pub(in crate::cli) export: Option<PathBuf>,
+    /// Put this signature, made on another machine, into the bundle
+    #[arg(long, value_name = "SIGFILE", requires = "public", conflicts_with = "key")]
+    pub(in crate::cli) add: Option<PathBuf>,
+    /// The public key that the signature of --add must be by
+    #[arg(long, value_name = "FILE", requires = "add")]
+    pub(in crate::cli) public: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -95,6 +127,11 @@ pub(in crate::cli) struct Import {
     /// Also write the carried files into this folder
     #[arg(long, value_name = "DIR")]
     pub(in crate::cli) files_to: Option<PathBuf>,
+    /// Sign every image with this ECDSA P-256 key, so that cosign, podman and admission controllers can check it
+    #[arg(long, value_name = "KEY")]
+    pub(in crate::cli) sign_key: Option<PathBuf>,
+    #[command(flatten)]
+    pub(in crate::cli) passphrase: Passphrase,
     /// Show what would be done; change nothing
     #[arg(long)]
     pub(in crate::cli) dry_run: bool,

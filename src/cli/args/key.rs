@@ -16,7 +16,7 @@ pub(in crate::cli) struct Key {
 pub(in crate::cli) enum KeyCommand {
     /// Make a key pair; the private key goes to FILE, the public key to standard output
     Generate(KeyGenerate),
-    /// Print the public key of a private key file
+    /// Print the public key of a private key
     Public(KeyPublic),
 }
 
@@ -45,8 +45,8 @@ pub(in crate::cli) enum KeyAlgorithm {
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct KeyPublic {
-    /// The private key file
-    pub(in crate::cli) file: PathBuf,
+    /// The private key: a file, or `pkcs11:…` for one on a token
+    pub(in crate::cli) key: PathBuf,
     #[command(flatten)]
     pub(in crate::cli) passphrase: Passphrase,
 }

@@ -4,19 +4,24 @@ mod bundle;
 mod key;
 mod trust;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, str::FromStr};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub(in crate::cli) use self::{
-    bundle::{Build, Diff, Import, Inspect, Lock, Verify},
+    bundle::{Build, Diff, Import, Inspect, Lock, Sign, Verify},
     key::{Key, KeyAlgorithm, KeyCommand, KeyGenerate},
-    trust::{Expiry, Trust, TrustAccept, TrustCommand, TrustPin, TrustSettings, TrustStatus},
+    trust::{
+        Expiry, OrderArgs, Trust, TrustAccept, TrustAdd, TrustBeacon, TrustChannel, TrustCommand,
+        TrustExport, TrustFolder, TrustInit, TrustOverride, TrustPin, TrustRemove, TrustRevoke, TrustRotate,
+        TrustSettings, TrustShow, TrustSign, TrustStatus,
+    },
 };
+use crate::base::digest::{Digest, DigestError};
 
 /// Carries container images, Helm charts and files across an air gap in signed, reproducible bundles.
 ///
-/// Connected side: init, lock, build. Then carry the bundle folder. Disconnected side: verify, import, serve.
+/// Connected side: init, lock, build, sign. Then carry the bundle folder. Disconnected side: verify, import, serve.
 #[derive(Debug, Parser)]
 #[command(name = "sealift", version, arg_required_else_help = true, max_term_width = 100)]
 #[command(
@@ -65,6 +70,11 @@ pub(in crate::cli) enum Command {
     Lock(Lock),
     /// Fetch what the lock names and seal it into a signed bundle
     Build(Build),
+    /// Show what a bundle holds, check all of it, and add a signature
+    ///
+    /// Without --digest nothing is signed: read what is shown, then give the first digits of the digest to say
+    /// that it is this bundle that you mean.
+    Sign(Sign),
     /// Check a bundle: who signed it, and that every byte is what was signed
     Verify(Verify),
     /// Show what is inside a bundle, without checking it
@@ -79,10 +89,31 @@ pub(in crate::cli) enum Command {
     Key(Key),
     /// Say who may sign what: trust documents, and orders to a site
     Trust(Trust),
+    /// Look at the home, this machine and a medium, and say what to do; change nothing
+    Doctor(Doctor),
     /// Show the whole way on embedded content, without network
     Demo(Demo),
     /// Print a completion script for a shell
     Completions(Completions),
+}
+
+/// A bundle, named by its folder or by the digest of its `SHA256SUMS`.
+#[derive(Debug, Clone)]
+pub(in crate::cli) enum BundleName {
+    Folder(PathBuf),
+    Digest(Digest),
+}
+
+impl FromStr for BundleName {
+    type Err = DigestError;
+
+    fn from_str(text: &str) -> Result<Self, DigestError> {
+        if text.starts_with("sha256:") {
+            text.parse().map(Self::Digest)
+        } else {
+            Ok(Self::Folder(text.into()))
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -94,7 +125,7 @@ pub(in crate::cli) struct ManifestArg {
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Passphrase {
-    /// File with the passphrase of the keys on its first line [or `SEALIFT_KEY_PASSPHRASE`, or a prompt]
+    /// File with the passphrase or PIN of the keys on its first line [or `SEALIFT_KEY_PASSPHRASE`, or a prompt]
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) passphrase_file: Option<PathBuf>,
 }
@@ -120,6 +151,13 @@ pub(in crate::cli) struct Serve {
     /// Address and port to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5000")]
     pub(in crate::cli) listen: std::net::SocketAddr,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Doctor {
+    /// Also look at the folder where a medium is mounted
+    #[arg(long, value_name = "DIR")]
+    pub(in crate::cli) media: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Subcommand, ValueEnum};
 
-use super::Passphrase;
+use super::{BundleName, Passphrase};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Trust {
@@ -127,8 +127,8 @@ pub(in crate::cli) struct TrustAdd {
 pub(in crate::cli) struct TrustRemove {
     #[command(flatten)]
     pub(in crate::cli) folder: TrustFolder,
-    /// Id of the key, or the holder whose keys all go
-    #[arg(value_name = "KEY-ID|HOLDER")]
+    /// The key, by its id or the file of its public key, or the holder whose keys all go
+    #[arg(value_name = "KEY-ID|FILE|HOLDER")]
     pub(in crate::cli) who: String,
 }
 
@@ -136,20 +136,26 @@ pub(in crate::cli) struct TrustRemove {
 pub(in crate::cli) struct TrustRotate {
     #[command(flatten)]
     pub(in crate::cli) folder: TrustFolder,
-    /// Id of the old key, or its holder where that has one key
-    #[arg(value_name = "KEY-ID|HOLDER")]
+    /// The old key, by its id or the file of its public key, or its holder where that has one key
+    #[arg(value_name = "KEY-ID|FILE|HOLDER")]
     pub(in crate::cli) old: String,
     /// The new public key
     #[arg(value_name = "FILE")]
     pub(in crate::cli) new: PathBuf,
+    /// Also revoke the old key, and say what happened
+    #[arg(long, value_name = "REASON")]
+    pub(in crate::cli) revoke: Option<String>,
+    /// Bundles from this sequence on that the old key signed are in doubt
+    #[arg(long, value_name = "SEQUENCE", requires = "revoke")]
+    pub(in crate::cli) since: Option<u64>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct TrustRevoke {
     #[command(flatten)]
     pub(in crate::cli) folder: TrustFolder,
-    /// Id of the key, or the holder whose keys are all revoked
-    #[arg(value_name = "KEY-ID|HOLDER")]
+    /// The key, by its id or the file of its public key, or the holder whose keys are all revoked
+    #[arg(value_name = "KEY-ID|FILE|HOLDER")]
     pub(in crate::cli) who: String,
     /// What happened, for people
     #[arg(long, value_name = "TEXT")]
@@ -168,6 +174,9 @@ pub(in crate::cli) struct TrustChannel {
     /// Begin the sequence of the channel anew: +1, or the number of the new epoch
     #[arg(long, value_name = "+1|N")]
     pub(in crate::cli) epoch: Option<String>,
+    /// A key for the channel, and who has it; several allowed
+    #[arg(long, value_name = "ROLE:HOLDER=FILE")]
+    pub(in crate::cli) key: Vec<String>,
     /// How many different holders it takes, for instance release=1, or root=2; 0 asks for no approver, and
     /// allows no override
     #[arg(long, value_name = "ROLE=N")]
@@ -247,7 +256,7 @@ pub(in crate::cli) struct TrustOverride {
     pub(in crate::cli) site: String,
     /// The one bundle: its folder, or the digest of its SHA256SUMS
     #[arg(long, value_name = "DIR|sha256:HEX")]
-    pub(in crate::cli) bundle: String,
+    pub(in crate::cli) bundle: BundleName,
     /// The channel of the bundle [default: what the folder of the bundle says]
     #[arg(long, value_name = "NAME")]
     pub(in crate::cli) channel: Option<String>,

@@ -10,9 +10,14 @@ use crate::{
         failure::{Failure, Failures, Reason},
         text,
     },
-    build::{self, Options, Place},
+    build::{self, Options, Place, Ties},
     bundle,
-    cli::{args, settings::Settings, ui::Out},
+    cli::{
+        args::{self, BundleName},
+        settings::Settings,
+        ui::Out,
+    },
+    cosign::Evidence,
     fetch,
     lock::Lock,
     oci::Graph,
@@ -23,17 +28,24 @@ use crate::{
 
 pub(super) fn run(args: &args::Build, settings: &Settings, out: &Out) -> Result<(), Failures> {
     let project = Project::open(&args.manifest.path)?;
-    let keys = key::private_keys(&args.key, &args.passphrase, settings)?;
+    let keys = key::signers(&args.key, &args.passphrase, settings)?;
     if !args.dry_run {
         build::require_keys(&keys)?;
     }
+    let head = &project.manifest.head;
+    let previous = match &args.previous {
+        None => None,
+        Some(BundleName::Digest(digest)) => Some(digest.clone()),
+        Some(BundleName::Folder(dir)) => Some(build::follows(head, dir)?),
+    };
+    let ties = Ties::new(head, &keys, previous)?;
+    ties.notes.iter().for_each(|note| out.note(note));
     let volume_limit = args.volume_size;
     let source = connected::source(settings, &project.manifest, out)?;
     let runtime = super::runtime()?;
-    let lock = runtime.block_on(current_lock(args, settings, &project, &source))?;
+    let (lock, evidence) = runtime.block_on(current_lock(args, settings, &project, &source))?;
     let mut plan = runtime.block_on(fetch::plan(&source, &project.manifest, &lock));
-    let head = &project.manifest.head;
-    let contents = build::contents(head, created(settings, &lock)?, &plan);
+    let contents = build::contents(head, created(settings, &lock)?, ties, &plan, &evidence)?;
     if args.dry_run {
         Failures::check(std::mem::take(&mut plan.failed))?;
         out.report(&dry_run(args, &project, &source, &plan, &contents, volume_limit)?);
@@ -65,16 +77,20 @@ fn created(settings: &Settings, lock: &Lock) -> Result<Timestamp, Failure> {
     })
 }
 
-/// The lock to build from: with `--locked` the one that is there, else brought up to the manifest first.
+/// The lock to build from: with `--locked` the one that is there, else brought up to the manifest first. What it
+/// names is signed as the manifest asks.
 async fn current_lock(
     args: &args::Build,
     settings: &Settings,
     project: &Project,
     source: &Source,
-) -> Result<Lock, Failures> {
+) -> Result<(Lock, Evidence), Failures> {
     let outdated = project.outdated();
     match &project.lock {
-        Some(lock) if outdated.is_empty() => return Ok(lock.clone()),
+        Some(lock) if outdated.is_empty() => {
+            let evidence = fetch::signatures(source, &project.manifest, lock).await?;
+            return Ok((lock.clone(), evidence));
+        }
         None if args.locked => {
             let failure =
                 Failure::new(Reason::LockMissing, project.lock_path.display(), "--locked needs a lock");
@@ -85,6 +101,7 @@ async fn current_lock(
     }
     let old = project.lock.as_ref();
     let lock = resolve::resolve(source, &project.manifest, old, &Update::Missing, settings.now()).await?;
+    let evidence = fetch::signatures(source, &project.manifest, &lock).await?;
     if !args.dry_run {
         project.write(&lock)?;
         let changes = text::count(project.changes(&lock).len(), "change");
@@ -93,7 +110,7 @@ async fn current_lock(
             project.lock_path.display()
         ));
     }
-    Ok(lock)
+    Ok((lock, evidence))
 }
 
 fn dry_run(

@@ -45,10 +45,10 @@ impl Project {
         differences.map(failure).collect()
     }
 
-    /// Writes the lock when it differs from what is there.
+    /// Writes the lock when it differs from what is there; durable either way.
     pub(super) fn write(&self, lock: &Lock) -> Result<()> {
         if self.lock.as_ref() == Some(lock) {
-            return Ok(());
+            return fs::settle(&self.lock_path);
         }
         fs::write_atomic(&self.lock_path, lock::render(lock).as_bytes(), 0o644)
     }

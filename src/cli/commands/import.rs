@@ -28,6 +28,8 @@ pub(super) fn run(args: &args::Import, settings: &Settings, out: &Out) -> Result
         // Not after an hour of work.
         writable(folder)?;
     }
+    let sign_key =
+        args.sign_key.as_ref().map(|key| key::signer(key, &args.passphrase, settings)).transpose()?;
     let options = Options {
         site: trust::open_site(settings)?,
         destination: destination(args, settings, out)?,
@@ -35,6 +37,7 @@ pub(super) fn run(args: &args::Import, settings: &Settings, out: &Out) -> Result
         names: args.name.clone(),
         mapping,
         files_to: args.files_to.clone(),
+        sign_key,
         dry_run: args.dry_run,
         workers: if args.to.is_some() { settings.transfers } else { settings.workers },
     };

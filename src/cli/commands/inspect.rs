@@ -9,7 +9,7 @@ use crate::{
 
 pub(super) fn run(args: &args::Inspect, out: &Out) -> Result<(), Failures> {
     let glance = verify::glance(&args.bundle)?;
-    let index = &glance.index;
+    let (index, header) = (&glance.index, &glance.header);
     let artifacts = index.artifacts.iter().map(|artifact| ArtifactLine {
         kind: artifact.kind.name(),
         name: artifact.name.clone(),
@@ -30,6 +30,10 @@ pub(super) fn run(args: &args::Inspect, out: &Out) -> Result<(), Failures> {
         epoch: index.epoch,
         sequence: index.sequence,
         created: index.created.clone(),
+        previous: header.previous.as_ref().map(ToString::to_string),
+        site: header.site.clone(),
+        trust_version: (header.trust > 0).then_some(header.trust),
+        expires: header.expires.map(|time| time.to_string()),
         description: index.description.clone(),
         tool: index.tool.clone(),
         sums_digest: glance.sums_digest.to_string(),
@@ -38,6 +42,7 @@ pub(super) fn run(args: &args::Inspect, out: &Out) -> Result<(), Failures> {
         volumes: volumes.collect(),
         blobs: index.blobs.len(),
         bytes: index.blobs.iter().map(|blob| blob.size).sum(),
+        upstream_signatures: glance.upstream_signatures.map_or_else(Vec::new, |evidence| evidence.images),
     });
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `sealift key`, and reading key files for the other commands.
+//! `sealift key`, and opening keys for the other commands: files, and keys on tokens.
 
 use std::{
     io::IsTerminal as _,
@@ -10,6 +10,7 @@ use crate::{
         failure::{Failure, Failures, Reason, Result},
         fs,
         redact::Secret,
+        text,
     },
     cli::{
         args::{Key, KeyAlgorithm, KeyCommand, KeyGenerate, Passphrase},
@@ -17,13 +18,14 @@ use crate::{
         ui::Out,
     },
     report::KeyReport,
+    token,
     trust::{Algorithm, PrivateKey, PublicKey, Signer},
 };
 
 pub(super) fn run(args: &Key, settings: &Settings, out: &Out) -> Result<(), Failures> {
     let public = match &args.command {
         KeyCommand::Generate(args) => generate(args, settings)?,
-        KeyCommand::Public(args) => private_key(&args.file, &args.passphrase, settings)?.public().clone(),
+        KeyCommand::Public(args) => signer(&args.key, &args.passphrase, settings)?.public().clone(),
     };
     out.report(&KeyReport { schema: 1, key_id: public.key_id().to_owned(), public_key: public.to_pem()? });
     if let KeyCommand::Generate(args) = &args.command {
@@ -41,7 +43,7 @@ fn generate(args: &KeyGenerate, settings: &Settings) -> Result<PublicKey> {
     let passphrase = if args.no_passphrase {
         None
     } else {
-        Some(passphrase(&args.passphrase, settings, &args.out, true)?)
+        Some(passphrase(&args.passphrase, settings, &args.out.display().to_string(), true)?)
     };
     let key = PrivateKey::generate(match args.algorithm {
         KeyAlgorithm::Ed25519 => Algorithm::Ed25519,
@@ -52,64 +54,95 @@ fn generate(args: &KeyGenerate, settings: &Settings) -> Result<PublicKey> {
     Ok(key.public().clone())
 }
 
-/// The private keys of `--key`, each read and unlocked.
-pub(super) fn private_keys(
-    files: &[PathBuf],
+/// The private keys of `--key`, each unlocked.
+pub(super) fn signers(
+    keys: &[PathBuf],
     from: &Passphrase,
     settings: &Settings,
 ) -> Result<Vec<Box<dyn Signer>>> {
-    files.iter().map(|file| private_key(file, from, settings).map(|key| Box::new(key) as _)).collect()
+    keys.iter().map(|key| signer(key, from, settings)).collect()
+}
+
+/// The one way to a private key: `key` is a file, or a `pkcs11:` URI.
+pub(super) fn signer(key: &Path, from: &Passphrase, settings: &Settings) -> Result<Box<dyn Signer>> {
+    match key.to_str().filter(|text| token::is_uri(text)) {
+        Some(uri) => {
+            let uri = token::Uri::parse(uri)?;
+            token::open(&uri, || pin(&uri, from, settings))
+        }
+        None => Ok(Box::new(private_key(key, from, settings)?)),
+    }
+}
+
+/// The PIN of a token: from the file that the URI names, else from where passphrases come from.
+fn pin(uri: &token::Uri, from: &Passphrase, settings: &Settings) -> Result<Secret> {
+    match uri.pin_source() {
+        Some(file) => {
+            require_private(file, "a new PIN")?;
+            first_line(file)
+        }
+        None => passphrase(from, settings, &uri.to_string(), false),
+    }
 }
 
 pub(super) fn private_key(file: &Path, from: &Passphrase, settings: &Settings) -> Result<PrivateKey> {
-    let mode = fs::mode(file)?;
     let pem = Secret::new(fs::read_user_text(file)?);
-    if mode & 0o077 != 0 && pem.reveal().contains("PRIVATE KEY-----") {
-        let message = format!("mode {mode:04o} lets others read it");
-        return Err(Failure::new(Reason::KeyPermissions, file.display(), message).hint(format!(
-            "run `chmod 600 {}`; if others may have read it, make a new key",
-            file.display()
-        )));
+    if pem.reveal().contains("PRIVATE KEY-----") {
+        require_private(file, "a new key")?;
     }
     let passphrase = if pem.reveal().contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") {
-        Some(passphrase(from, settings, file, false)?)
+        Some(passphrase(from, settings, &file.display().to_string(), false)?)
     } else {
         None
     };
     PrivateKey::from_pem(pem.reveal(), passphrase.as_ref()).map_err(|failure| failure.of(file.display()))
 }
 
-/// A passphrase: from the file, the variable, or a prompt on a terminal.
-fn passphrase(from: &Passphrase, settings: &Settings, key: &Path, is_new: bool) -> Result<Secret> {
+/// Refuses a file with a secret that others may read; `instead` is what to make once they may have read it.
+fn require_private(file: &Path, instead: &str) -> Result<()> {
+    let mode = fs::mode(file)?;
+    if mode & 0o077 != 0 {
+        let message = format!("mode {mode:04o} lets others read it");
+        let file = file.display().to_string();
+        return Err(Failure::new(Reason::KeyPermissions, &file, message)
+            .hint(format!("run `chmod 600 {file}`; if others may have read it, make {instead}")));
+    }
+    Ok(())
+}
+
+/// The passphrase of `key`: from the file, the variable, or a prompt on a terminal.
+fn passphrase(from: &Passphrase, settings: &Settings, key: &str, is_new: bool) -> Result<Secret> {
     if let Some(file) = &from.passphrase_file {
-        let text = Secret::new(fs::read_user_text(file)?);
-        let line = text.reveal().lines().next().unwrap_or("");
-        return checked(Secret::new(line), file.display().to_string());
+        return first_line(file);
     }
     if let Some(secret) = &settings.passphrase {
         return Ok(secret.clone());
     }
+    let wrong = |message: String| Failure::new(Reason::KeyPassphrase, key, message);
     if !std::io::stdin().is_terminal() {
         let no_passphrase =
             if is_new { ", or --no-passphrase for a key that is protected otherwise" } else { "" };
-        return Err(Failure::new(
-            Reason::KeyPassphrase,
-            key.display(),
-            "it needs a passphrase and there is no terminal",
-        )
-        .hint(format!("give --passphrase-file FILE or SEALIFT_KEY_PASSPHRASE{no_passphrase}")));
+        return Err(wrong("it needs a passphrase or PIN and there is no terminal".to_owned())
+            .hint(format!("give --passphrase-file FILE or SEALIFT_KEY_PASSPHRASE{no_passphrase}")));
     }
     let ask = |prompt: &str| {
-        rpassword::prompt_password(prompt).map(Secret::new).map_err(|error| {
-            Failure::new(Reason::KeyPassphrase, key.display(), format!("cannot read the passphrase: {error}"))
-        })
+        rpassword::prompt_password(prompt)
+            .map(Secret::new)
+            .map_err(|error| wrong(format!("cannot read the passphrase: {error}")))
     };
-    let first = ask(&format!("Passphrase for {}: ", key.display()))?;
+    let what = if token::is_uri(key) { "PIN" } else { "Passphrase" };
+    let first = ask(&format!("{what} for {}: ", text::escaped(key, 200)))?;
     if is_new && ask("The same again: ")? != first {
-        return Err(Failure::new(Reason::KeyPassphrase, key.display(), "the two passphrases differ")
-            .hint("try again"));
+        return Err(wrong("the two passphrases differ".to_owned()).hint("try again"));
     }
-    checked(first, key.display().to_string())
+    checked(first, key.to_owned())
+}
+
+/// The secret on the first line of a file.
+fn first_line(file: &Path) -> Result<Secret> {
+    let text = Secret::new(fs::read_user_text(file)?);
+    let line = text.reveal().lines().next().unwrap_or("");
+    checked(Secret::new(line), file.display().to_string())
 }
 
 fn checked(secret: Secret, object: String) -> Result<Secret> {

@@ -4,6 +4,7 @@ use super::connected::{self, Project};
 use crate::{
     base::failure::{Failure, Failures, Reason},
     cli::{args, settings::Settings, ui::Out},
+    fetch,
     lock::Lock,
     report::{Change, LockReport},
     resolve::{self, Update},
@@ -27,7 +28,10 @@ pub(super) fn run(args: &args::Lock, settings: &Settings, out: &Out) -> Result<(
         return Err(failure.hint("run `sealift lock`").into());
     }
     let work = resolve::resolve(&source, &project.manifest, project.lock.as_ref(), &update, settings.now());
-    let lock = super::runtime()?.block_on(work)?;
+    let runtime = super::runtime()?;
+    let lock = runtime.block_on(work)?;
+    // Nothing enters the lock that is not signed as the manifest asks.
+    let evidence = runtime.block_on(fetch::signatures(&source, &project.manifest, &lock))?;
     let changes = project.changes(&lock);
     if args.check {
         let mut failures: Vec<Failure> = changes.iter().map(|change| drift(change, &project)).collect();
@@ -51,6 +55,7 @@ pub(super) fn run(args: &args::Lock, settings: &Settings, out: &Out) -> Result<(
         files: lock.files.len(),
         bytes: totals.sum(),
         changes,
+        upstream_signatures: evidence.images,
     });
     Ok(())
 }

@@ -5,24 +5,29 @@ mod completions;
 mod connected;
 mod demo;
 mod diff;
+mod doctor;
 mod import;
 mod init;
 mod inspect;
 mod key;
 mod lock;
 mod serve;
+mod sign;
 mod trust;
 mod verify;
 
 use super::{args::Command, settings::Settings, ui::Out};
 use crate::base::failure::{Failure, Failures};
 
-/// Runs one command.
-pub(super) fn run(command: Command, settings: &Settings, out: &Out) -> Result<(), Failures> {
+/// Runs one command; its exit code.
+pub(super) fn run(command: Command, settings: &Settings, out: &Out) -> Result<u8, Failures> {
     match command {
+        // A look around is no failure, whatever it finds.
+        Command::Doctor(args) => return Ok(doctor::run(&args, settings, out)),
         Command::Init(args) => init::run(&args, out),
         Command::Lock(args) => lock::run(&args, settings, out),
         Command::Build(args) => build::run(&args, settings, out),
+        Command::Sign(args) => sign::run(&args, settings, out),
         Command::Verify(args) => verify::run(&args, settings, out),
         Command::Inspect(args) => inspect::run(&args, out),
         Command::Diff(args) => diff::run(&args, out),
@@ -36,6 +41,7 @@ pub(super) fn run(command: Command, settings: &Settings, out: &Out) -> Result<()
             Ok(())
         }
     }
+    .map(|()| 0)
 }
 
 /// The runtime for commands that talk to servers.

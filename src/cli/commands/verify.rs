@@ -53,6 +53,7 @@ pub(super) fn run(args: &args::Verify, settings: &Settings, out: &Out) -> Result
         blobs: index.blobs.len(),
         volumes: index.volumes.len(),
         bytes: index.blobs.iter().map(|blob| blob.size).sum(),
+        upstream_signatures: bundle.upstream_signatures()?.map_or_else(Vec::new, |evidence| evidence.images),
     });
     Ok(())
 }

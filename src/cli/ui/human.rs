@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use crate::{
     base::text::{bytes, count, escaped},
+    cosign::{ImageEvidence, Outcome},
     report::{
-        BuildReport, Change, DiffReport, ImportReport, InitReport, InspectReport, KeyReport, LockReport,
-        PlanReport, VerifyReport,
+        BuildReport, Change, DiffReport, DoctorReport, ImportReport, InitReport, InspectReport, KeyReport,
+        LockReport, PlanReport, SignKeyLine, SignReport, VerifyReport,
     },
 };
 
@@ -18,16 +19,31 @@ pub(crate) trait Human {
 
 /// Collects lines; writing to a string cannot fail.
 #[derive(Default)]
-pub(super) struct Page(String);
+pub(super) struct Page(pub(super) String);
 
 impl Page {
-    /// Everything that was collected.
-    pub(super) fn text(self) -> String {
-        self.0
-    }
-
     pub(super) fn line(&mut self, line: impl std::fmt::Display) {
         let _infallible = writeln!(self.0, "{line}");
+    }
+
+    /// Who signed which image; those that nobody asked about in one line.
+    fn signatures(&mut self, images: &[ImageEvidence]) {
+        let is_verified = |image: &&ImageEvidence| image.outcome == Outcome::Verified;
+        let rows: Vec<Vec<String>> = images
+            .iter()
+            .filter(is_verified)
+            .map(|image| vec![name(&image.name), name(&image.words())])
+            .collect();
+        let of = |outcome: Outcome| images.iter().filter(|image| image.outcome == outcome).count();
+        let (unchecked, unsigned) = (of(Outcome::NotChecked), of(Outcome::Unsigned));
+        if images.is_empty() {
+            return;
+        }
+        self.line(format!(
+            "upstream signatures: {} verified, {unchecked} not checked, {unsigned} unsigned",
+            rows.len()
+        ));
+        self.table(&rows);
     }
 
     /// A table with columns as wide as their widest cell, two spaces between.
@@ -89,6 +105,7 @@ impl Human for LockReport {
             page.line("nothing changed");
         }
         page.table(&change_rows(&self.changes));
+        page.signatures(&self.upstream_signatures);
         page.0
     }
 }
@@ -131,6 +148,7 @@ impl Human for BuildReport {
         ));
         page.line(format!("  SHA256SUMS {}", self.sums_digest));
         page.line(format!("  signed by  {}", self.signers.join(", ")));
+        page.signatures(&self.upstream_signatures);
         page.0
     }
 }
@@ -167,6 +185,7 @@ impl Human for VerifyReport {
             count(self.volumes, "volume"),
             bytes(self.bytes)
         ));
+        page.signatures(&self.upstream_signatures);
         page.0
     }
 }
@@ -180,6 +199,18 @@ impl Human for InspectReport {
         }
         page.line(format!("  channel {}, sequence {}.{}", name(&self.channel), self.epoch, self.sequence));
         page.line(format!("  made {} by {}", name(&self.created), name(&self.tool)));
+        if let Some(previous) = &self.previous {
+            page.line(format!("  follows {previous}"));
+        }
+        if let Some(site) = &self.site {
+            page.line(format!("  for site {}", name(site)));
+        }
+        if let Some(version) = self.trust_version {
+            page.line(format!("  asks for trust version {version}"));
+        }
+        if let Some(expires) = &self.expires {
+            page.line(format!("  expires {}", name(expires)));
+        }
         page.line(format!("  SHA256SUMS {}", self.sums_digest));
         for signature in &self.signatures {
             page.line(format!("  signature {signature}"));
@@ -213,6 +244,7 @@ impl Human for InspectReport {
             })
             .collect();
         page.table(&rows);
+        page.signatures(&self.upstream_signatures);
         page.0
     }
 }
@@ -228,6 +260,104 @@ impl Human for DiffReport {
             self.same,
             bytes(self.bytes_added),
             bytes(self.bytes_removed)
+        ));
+        page.0
+    }
+}
+
+impl Human for SignReport {
+    fn human(&self) -> String {
+        let mut page = Page::default();
+        let seen = match (&self.exported, self.checked) {
+            (Some(file), _) => format!("checked whole; {} is what to sign", name(file)),
+            (None, true) => "every byte is what its SHA256SUMS says".to_owned(),
+            (None, false) => "only SHA256SUMS was read, not the content".to_owned(),
+        };
+        page.line(format!("{}: {seen}", name(&self.path)));
+        page.line(format!(
+            "  {} {}, channel {}, sequence {}.{}",
+            self.name, self.version, self.channel, self.epoch, self.sequence
+        ));
+        page.line(format!("  made       {} by its builder's clock", self.created));
+        if let Some(previous) = &self.previous {
+            page.line(format!("  follows    {previous}"));
+        }
+        if let Some(site) = &self.site {
+            page.line(format!("  for site   {site}"));
+        }
+        if self.trust > 0 {
+            page.line(format!("  trust      version {} or newer", self.trust));
+        }
+        if let Some(expires) = &self.expires {
+            page.line(format!("  expires    {expires}"));
+        }
+        page.line(format!("  SHA256SUMS {}", self.sums_digest));
+        if let (Some(artifacts), Some(blobs), Some(content)) = (self.artifacts, self.blobs, self.bytes) {
+            page.line(format!(
+                "  holds      {}, {}, {}, {}",
+                count(artifacts, "artifact"),
+                count(blobs, "blob"),
+                count(self.volumes, "volume"),
+                bytes(content)
+            ));
+        } else {
+            page.line(format!("  lists      {}", self.files.join(", ")));
+        }
+        if !self.signatures.is_empty() {
+            page.line(format!("  signatures {}, not checked here", self.signatures.join(", ")));
+        }
+        for key in &self.keys {
+            page.0.push_str(&key.human());
+        }
+        page.0
+    }
+}
+
+impl Human for SignKeyLine {
+    fn human(&self) -> String {
+        let mut page = Page::default();
+        page.line(match (self.state, &self.last) {
+            ("added", _) => format!("key {}", self.key_id),
+            (_, None) => format!("key {} signed nothing in this channel from here before", self.key_id),
+            (_, Some(last)) => format!(
+                "key {} signed last sequence {}.{}, {}",
+                self.key_id, last.epoch, last.sequence, last.sums_digest
+            ),
+        });
+        if let Some(difference) = &self.difference {
+            page.0.push_str(&difference.human());
+        }
+        match (self.state, &self.path) {
+            ("signed", Some(path)) => page.line(format!("signed: {}", name(path))),
+            ("added", Some(path)) => page.line(format!("holds, and was added: {}", name(path))),
+            ("already-signed", _) => page.line("its signature is there already and holds"),
+            _ => {}
+        }
+        page.0
+    }
+}
+
+impl Human for DoctorReport {
+    fn human(&self) -> String {
+        let mut page = Page::default();
+        for check in &self.checks {
+            page.line(format!(
+                "{:<8} {:<12} {}: {}",
+                check.state,
+                check.name,
+                name(&check.object),
+                name(&check.found)
+            ));
+            if let Some(advice) = &check.advice {
+                page.line(format!("{:21} do: {}", "", name(advice)));
+            }
+        }
+        let of = |state| self.checks.iter().filter(|check| check.state == state).count();
+        page.line(format!(
+            "{}: {}, {}",
+            count(self.checks.len(), "check"),
+            count(of("problem"), "problem"),
+            count(of("warning"), "warning")
         ));
         page.0
     }
@@ -263,6 +393,10 @@ impl Human for ImportReport {
             })
             .collect();
         page.table(&rows);
+        if let Some(key) = &self.sign_key {
+            let signed = self.artifacts.iter().filter(|artifact| !artifact.signatures.is_empty()).count();
+            page.line(format!("{} signed by {key}", count(signed, "image")));
+        }
         page.line(format!(
             "{}; {} written, {} there already",
             count(self.artifacts.len(), "artifact"),

@@ -2,7 +2,9 @@
 
 mod human;
 mod progress;
+pub(super) mod qr;
 mod site;
+mod trust;
 
 use std::{
     ffi::OsString,

@@ -10,7 +10,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 use sealift::{
     base::{
         clock::Timestamp,
-        failure::{Failures, Reason},
+        failure::{Class, Failures, Reason},
         progress::Silent,
     },
     import,
@@ -145,6 +145,25 @@ fn every_attack_ends_as_expected() {
     assert_eq!(names.len(), all().count(), "two attacks have one name");
 }
 
+/// H07: nobody is brought to sign what nobody would take in. A signature alone may be missing or wrong.
+#[test]
+fn sign_refuses_what_verify_refuses() {
+    let mut wrong = Vec::new();
+    for attack in all() {
+        let bundle = root().join("testdata/attacks").join(attack.name).join("bundle");
+        let examined = verify::examine(&bundle, 2, &Silent);
+        // Without its signatures a bundle may be good or worse than that.
+        if attack.reason.is_some_and(|reason| reason.class() == Class::Untrusted) {
+            continue;
+        }
+        let found = examined.map_or_else(|failures| failures.code(), |_| 0);
+        if found != code(attack) {
+            wrong.push(format!("{}: verify gives {}, sign {found}", attack.name, code(attack)));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// What a site shows and keeps: names, receipts, contents, and what is left under way.
 fn site(store: &Store) -> (Vec<String>, Vec<String>, Files) {
     let mut kept = files(store.home());
@@ -160,6 +179,7 @@ fn import(bundle: &Path, store: &Store) -> Result<(), Failures> {
         names: Vec::new(),
         mapping: import::Mapping::default(),
         files_to: None,
+        sign_key: None,
         dry_run: false,
         workers: 2,
     };

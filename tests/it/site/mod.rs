@@ -210,6 +210,7 @@ fn options(site: &Site) -> Options {
         names: vec![],
         mapping: Mapping::default(),
         files_to: None,
+        sign_key: None,
         dry_run: false,
         workers: 1,
     }

@@ -85,6 +85,12 @@ impl Content {
         descriptor
     }
 
+    /// A manifest as it stands.
+    pub(crate) fn document(&mut self, media_type: &str, bytes: &[u8]) {
+        let kept = (media_type.to_owned(), bytes.to_vec());
+        self.manifests.insert(Digest::of(bytes).to_string(), kept);
+    }
+
     /// An image for `platform` with these layers.
     pub(crate) fn image(&mut self, platform: &str, layers: &[&str]) -> Descriptor {
         let (os, architecture) = platform.split_once('/').unwrap();

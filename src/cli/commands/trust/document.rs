@@ -1,10 +1,117 @@
-//! Making trust documents.
+//! The next trust document: each command changes one thing, then the holders of the root keys sign.
 
+use std::path::Path;
+
+use super::{grammar, public_key, report};
 use crate::{
-    base::failure::{Failure, Failures},
-    cli::{args::TrustCommand, settings::Settings, ui::Out},
+    base::failure::{Failure, Reason, Result},
+    cli::args::{
+        TrustAdd, TrustChannel, TrustFolder as FolderArg, TrustInit, TrustRemove, TrustRevoke, TrustRotate,
+    },
+    report::TrustReport,
+    trust::{
+        Chain,
+        document::Text,
+        edit::{self, Grant},
+    },
+    trust_folder::TrustFolder,
 };
 
-pub(super) fn run(command: TrustCommand, _settings: &Settings, _out: &Out) -> Result<(), Failures> {
-    Err(Failure::internal(format!("not yet: {command:?}")).into())
+pub(super) fn init(args: &TrustInit) -> Result<TrustReport> {
+    let Some(out) = &args.out else {
+        return Err(Failure::internal("the disconnected half of `trust init`"));
+    };
+    let grants = args.key.iter().map(|text| grammar::grant(text)).collect::<Result<Vec<_>>>()?;
+    let thresholds =
+        args.threshold.iter().map(|text| grammar::threshold(text)).collect::<Result<Vec<_>>>()?;
+    let text = Text::first(&grammar::channels(&args.channel), &grants, &thresholds)?;
+    let folder = TrustFolder::create(out, &text).map_err(as_typed)?;
+    proposed(&folder)
+}
+
+pub(super) fn add(args: &TrustAdd) -> Result<TrustReport> {
+    let grant = Grant {
+        key: public_key(&args.key)?,
+        holder: args.holder.clone(),
+        roles: edit::roles(&args.role)?,
+        channels: args.channel.iter().cloned().collect(),
+        from_sequence: args.from,
+        to_sequence: args.to,
+    };
+    change(&args.folder, |text, _before| text.grant(&grant))
+}
+
+pub(super) fn remove(args: &TrustRemove) -> Result<TrustReport> {
+    let who = who(&args.who)?;
+    change(&args.folder, |text, _before| text.remove(&who).map(drop))
+}
+
+pub(super) fn rotate(args: &TrustRotate) -> Result<TrustReport> {
+    let new = public_key(&args.new)?;
+    let old = who(&args.old)?;
+    change(&args.folder, |text, before| {
+        let old = text.rotate(&old, new)?;
+        match &args.revoke {
+            Some(reason) => text.revoke(&old, reason, args.since, before),
+            None => Ok(()),
+        }
+    })
+}
+
+pub(super) fn revoke(args: &TrustRevoke) -> Result<TrustReport> {
+    let who = who(&args.who)?;
+    change(&args.folder, |text, before| text.revoke(&who, &args.reason, args.since, before))
+}
+
+pub(super) fn channel(args: &TrustChannel) -> Result<TrustReport> {
+    let grants = args.key.iter().map(|text| grammar::grant(text)).collect::<Result<Vec<_>>>()?;
+    let thresholds =
+        args.threshold.iter().map(|text| grammar::threshold(text)).collect::<Result<Vec<_>>>()?;
+    let epoch = args.epoch.as_deref().map(grammar::epoch).transpose()?;
+    change(&args.folder, |text, _before| {
+        text.open_channel(&args.name)?;
+        for mut grant in grants {
+            grant.channels.insert(args.name.clone());
+            text.grant(&grant)?;
+        }
+        for mut threshold in thresholds {
+            if threshold.role.is_of_channels() {
+                threshold.channel.get_or_insert_with(|| args.name.clone());
+            }
+            text.set_threshold(&threshold)?;
+        }
+        epoch.map_or(Ok(()), |epoch| text.raise_epoch(&args.name, epoch))
+    })
+}
+
+/// Who is meant: of the file of a public key its id.
+fn who(typed: &str) -> Result<String> {
+    let path = Path::new(typed);
+    let is_file = typed.contains('/') || path.extension().is_some_and(|end| end == "pub" || end == "pem");
+    if is_file { public_key(path).map(|key| key.key_id().to_owned()) } else { Ok(typed.to_owned()) }
+}
+
+/// Changes the text of the next version and writes it as a draft.
+fn change(at: &FolderArg, edit: impl FnOnce(&mut Text, Option<&Chain>) -> Result<()>) -> Result<TrustReport> {
+    let mut folder = TrustFolder::change(&at.dir)?;
+    let mut text = folder.next_text()?;
+    edit(&mut text, folder.chain())?;
+    folder.propose(&text).map_err(as_typed)?;
+    proposed(&folder)
+}
+
+fn proposed(folder: &TrustFolder) -> Result<TrustReport> {
+    let draft = folder.draft().ok_or_else(|| Failure::internal("a draft got lost"))?;
+    let how = format!("each who must signs it: sealift trust sign {} --key KEY", folder.dir().display());
+    report(&folder.newest(), draft, vec![how])
+}
+
+/// A text that makes no sense because of what was typed is no foreign document that is to be refused.
+fn as_typed(failure: Failure) -> Failure {
+    if failure.reason != Reason::TrustMalformed {
+        return failure;
+    }
+    failure.as_reason(Reason::BadArgument).hint(
+        "nothing was changed; add the keys first (`sealift trust add`) or set the threshold (--threshold)",
+    )
 }
