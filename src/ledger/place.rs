@@ -13,13 +13,9 @@ use crate::base::{
     failure::{Failure, Reason},
 };
 
-struct Line {
-    hash: Digest,
-    record: Option<Record>,
-}
-
 struct Lines<'a> {
-    lines: Vec<Line>,
+    lines: Vec<&'a str>,
+    hashes: Vec<Digest>,
     /// First place of every hash.
     places: HashMap<Digest, usize>,
     heads: &'a [OffHost],
@@ -33,20 +29,15 @@ pub(super) fn name<L: AsRef<str>>(lines: &[L], at: usize, heads: &[OffHost]) -> 
         Err(failure) => return failure,
     };
     let number = count(at + 1);
-    let lines: Vec<Line> = lines
-        .iter()
-        .map(|line| {
-            let line = line.as_ref();
-            Line { hash: Digest::of(line.as_bytes()), record: Record::parse(line).ok() }
-        })
-        .collect();
+    let lines: Vec<&str> = lines.iter().map(AsRef::as_ref).collect();
+    let hashes: Vec<Digest> = lines.iter().map(|line| Digest::of(line.as_bytes())).collect();
     let mut places = HashMap::with_capacity(lines.len());
-    for (place, line) in lines.iter().enumerate() {
-        places.entry(line.hash.clone()).or_insert(place);
+    for (place, hash) in hashes.iter().enumerate() {
+        places.entry(hash.clone()).or_insert(place);
     }
-    let lines = Lines { lines, places, heads, start };
+    let lines = Lines { lines, hashes, places, heads, start };
     match lines.record(at) {
-        Some(record) => lines.judge(at, record),
+        Some(record) => lines.judge(at, &record),
         None => Failure::new(
             Reason::LedgerMalformed,
             format!("record {number}"),
@@ -136,12 +127,18 @@ impl Lines<'_> {
         }
     }
 
-    fn record(&self, at: usize) -> Option<&Record> {
-        self.lines.get(at).and_then(|line| line.record.as_ref())
+    fn record(&self, at: usize) -> Option<Record> {
+        self.lines.get(at).and_then(|line| Record::parse(line).ok())
     }
 
     fn hash(&self, at: usize) -> Digest {
-        self.lines.get(at).map_or_else(|| self.start.clone(), |line| line.hash.clone())
+        self.hashes.get(at).unwrap_or(&self.start).clone()
+    }
+
+    /// Whether line `at` says that it follows the one with this hash. Only a line that holds it is read.
+    fn follows(&self, at: usize, hash: &Digest) -> bool {
+        self.lines.get(at).is_some_and(|line| line.contains(hash.hex()))
+            && self.record(at).is_some_and(|record| record.previous == *hash)
     }
 
     fn hash_before(&self, at: usize) -> Digest {
@@ -150,7 +147,7 @@ impl Lines<'_> {
 
     /// Whether line `at` follows from the one before it.
     fn is_linked(&self, at: usize) -> bool {
-        self.record(at).is_some_and(|record| record.previous == self.hash_before(at))
+        self.follows(at, &self.hash_before(at))
     }
 
     /// Whether something else knows line `at` as it is.

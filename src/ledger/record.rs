@@ -328,6 +328,10 @@ impl Record {
     /// JSON escapes (R21).
     pub fn line(&self) -> Result<String> {
         let text = serde_json::to_string(self).map_err(Failure::internal)?;
+        // The JSON printer escapes control characters but this one; most records have nothing else.
+        if text.is_ascii() && !text.contains('\u{7f}') {
+            return Ok(text);
+        }
         let mut line = String::with_capacity(text.len());
         for c in text.chars() {
             if is_plain(c) {

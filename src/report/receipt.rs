@@ -472,4 +472,97 @@ mod tests {
         let facts = Facts { missing: vec![digest('9'); 3], missing_count: 3, ..small() };
         assert_eq!(Receipt::sign(&digest('a'), facts, &key).unwrap().facts().missing.len(), 3);
     }
+
+    /// The rules for consumers of a verification summary: a pinned key, the same subject, verifier, resource and
+    /// result as in our own statement, and nothing read before its signature holds.
+    #[test]
+    fn both_statements_are_of_one_receipt() {
+        let [key, other] = [(); 2].map(|()| PrivateKey::generate(KeyAlgorithm::Ed25519).unwrap());
+        let reason = |bytes: &[u8]| Receipt::open(bytes, &rule(&key)).unwrap_err().reason;
+        let good = Receipt::sign(&digest('a'), small(), &key).unwrap();
+        let lines = |receipt: &Receipt| -> Vec<String> {
+            std::str::from_utf8(receipt.bytes()).unwrap().lines().map(str::to_owned).collect()
+        };
+        let joined = |one: &str, other: &str| format!("{one}\n{other}\n").into_bytes();
+        assert!(Receipt::open(good.bytes(), &rule(&key)).is_ok());
+        assert_eq!(good.position(), Some(position(42)));
+        // By a stranger, by two keys, and with the summary of another bundle, result, place or policy.
+        let foreign = Receipt::sign(&digest('a'), small(), &other).unwrap();
+        assert_eq!(reason(foreign.bytes()), Reason::SignatureUntrusted);
+        assert_eq!(reason(&joined(&lines(&good)[0], &lines(&foreign)[1])), Reason::SignatureUntrusted);
+        let both = Rule { keys: vec![(key.public(), "a"), (other.public(), "b")], ..rule(&key) };
+        let mixed = joined(&lines(&foreign)[0], &lines(&good)[1]);
+        assert_eq!(Receipt::open(&mixed, &both).unwrap_err().reason, Reason::ReceiptMalformed);
+        let refused = Facts {
+            result: Outcome::Refused,
+            reason: Some("rollback".to_owned()),
+            counts: None,
+            report: None,
+            ..small()
+        };
+        for (bundle, facts) in [
+            (digest('b'), small()),
+            (digest('a'), refused.clone()),
+            (digest('a'), Facts { bundle: Some(Place { epoch: 1, sequence: 43 }), ..small() }),
+            (digest('a'), Facts { channel: Some("test".to_owned()), ..small() }),
+            (digest('a'), Facts { trust: None, ..small() }),
+        ] {
+            let near = Receipt::sign(&bundle, facts, &key).unwrap();
+            assert!(Receipt::open(near.bytes(), &rule(&key)).is_ok());
+            assert_eq!(reason(&joined(&lines(&near)[0], &lines(&good)[1])), Reason::ReceiptMalformed);
+        }
+        // A refusal leaves the channel where it was.
+        let refused = Receipt::sign(&digest('a'), refused, &key).unwrap();
+        assert_eq!(refused.position(), Some(position(41)));
+        assert!(refused.facts().reason.is_some());
+        // Validly signed, and yet not what we would have signed.
+        let sign = |statement: &str| Envelope::sign(statement.as_bytes(), &key).unwrap().line().unwrap();
+        let [summary, receipt] = statements(&digest('a'), &small(), key.public().key_id()).unwrap();
+        assert!(Receipt::open(&joined(&sign(&summary), &sign(&receipt)), &rule(&key)).is_ok());
+        for (from, to) in [
+            ("PASSED", "FAILED"),
+            ("SLSA_BUILD_LEVEL_UNEVALUATED", "SLSA_BUILD_LEVEL_3"),
+            (SUMMARY, IMPORT_RECEIPT),
+            (key.public().key_id(), other.public().key_id()),
+        ] {
+            let wrong = sign(&summary.replacen(from, to, 1));
+            assert_eq!(reason(&joined(&wrong, &sign(&receipt))), Reason::ReceiptMalformed, "{to}");
+        }
+        for (from, to) in [
+            ("\"site\"", "\"more\":1,\"site\""),
+            ("\"site\"", "\"site\":\"paris\",\"site\""),
+            ("\"berlin\"", "\"../berlin\""),
+            ("\"imported\"", "\"refused\""),
+            ("{\"_type\"", "{ \"_type\""),
+        ] {
+            let wrong = sign(&receipt.replacen(from, to, 1));
+            assert_eq!(reason(&joined(&sign(&summary), &wrong)), Reason::ReceiptMalformed, "{to}");
+        }
+    }
+
+    #[test]
+    fn every_other_form_is_refused() {
+        let key = PrivateKey::generate(KeyAlgorithm::Ed25519).unwrap();
+        let good = Receipt::sign(&digest('a'), small(), &key).unwrap();
+        let text = std::str::from_utf8(good.bytes()).unwrap();
+        for wrong in [
+            String::new(),
+            text.trim_end().to_owned(),
+            format!("{text}\n"),
+            format!("\n{text}"),
+            text.replace('\n', "\r\n"),
+            text.lines().next().unwrap().to_owned() + "\n",
+            text.repeat(2),
+            format!("{}{text}", " ".repeat(4096)),
+        ] {
+            let reason = Receipt::open(wrong.as_bytes(), &rule(&key)).unwrap_err().reason;
+            assert_eq!(reason, Reason::ReceiptMalformed, "{wrong:.60}");
+        }
+        // Any changed byte: another form, or no signature.
+        for at in (0..text.len()).step_by(7) {
+            let mut bytes = good.bytes().to_vec();
+            bytes[at] ^= 1;
+            assert!(Receipt::open(&bytes, &rule(&key)).is_err(), "byte {at}");
+        }
+    }
 }

@@ -10,10 +10,21 @@ use crate::{
     },
     ledger::{Event, KeyAction},
     store::Change,
-    trust::{Algorithm, PrivateKey},
+    trust::{Algorithm, PrivateKey, PublicKey},
 };
 
 impl Site {
+    /// Whose signatures below ledger and receipts of this home can be believed: its own key, and those that the
+    /// trust document names for it.
+    pub fn importer_keys(&self) -> Result<Vec<PublicKey>> {
+        let mut keys: Vec<PublicKey> =
+            self.known_importer()?.iter().map(|key| key.public().clone()).collect();
+        if let Some(chain) = self.chain()? {
+            keys.extend(chain.latest().importer_rule().keys.iter().map(|(key, _)| (*key).clone()));
+        }
+        Ok(keys)
+    }
+
     fn importer_path(&self) -> PathBuf {
         self.store.home().join("keys").join("importer.pem")
     }

@@ -12,6 +12,7 @@ mod attacks;
 mod bundle;
 mod cli;
 mod connected;
+mod custody;
 mod docs;
 mod doctor;
 mod forge;

@@ -58,13 +58,41 @@ const BUNDLE: &[Row] = &[
 ];
 
 const TRUST: &[Row] = &[
-    ("T01", "no signature, and the tool goes on", &["pipeline::nothing_is_trusted_without_the_right_key"]),
-    ("T02", "an empty signature counts as good", &[]),
-    ("T03", "one key counts twice", &["trust::quorum::tests::only_keys_of_the_rule_count"]),
+    (
+        "T01",
+        "no signature, and the tool goes on",
+        &[
+            "pipeline::nothing_is_trusted_without_the_right_key",
+            "trust::tests::counting::nothing_is_not_enough",
+        ],
+    ),
+    ("T02", "an empty signature counts as good", &["trust::tests::counting::other_signatures_do_no_harm"]),
+    (
+        "T03",
+        "one key counts twice",
+        &[
+            "trust::quorum::tests::one_person_counts_once",
+            "trust::tests::counting::one_person_does_not_fill_two_roles",
+            "trust::tests::rotation::two_root_keys_of_one_holder_are_one",
+            "trust::tests::documents::keys_stand_once_and_sorted",
+        ],
+    ),
+    (
+        "T04",
+        "a threshold of nothing, of more than there are, negative, huge",
+        &[
+            "trust::tests::documents::thresholds_are_at_least_one_and_can_be_met",
+            "trust::tests::documents::numbers_are_whole_and_not_negative",
+            "trust::quorum::tests::nothing_asked_is_nothing_met",
+        ],
+    ),
     (
         "T05",
         "something validly signed is taken for something else",
         &[
+            "trust::tests::orders::one_kind_is_not_another",
+            "trust::tests::documents::other_documents_are_no_trust_documents",
+            "trusted::another_signed_document_is_no_bundle",
             "cosign::tests::validly_signed_nonsense_and_other_statements_are_refused",
             "cosign::dsse::tests::an_envelope_holds_one_signature_over_one_type",
         ],
@@ -72,51 +100,198 @@ const TRUST: &[Row] = &[
     (
         "T06",
         "what cannot be parsed counts as good",
-        &["cosign::tests::validly_signed_nonsense_and_other_statements_are_refused"],
+        &[
+            "trust::note::tests::every_other_form_is_refused",
+            "trust::tests::orders::hostile_words_are_refused_whoever_signed",
+            "cosign::tests::validly_signed_nonsense_and_other_statements_are_refused",
+        ],
     ),
-    ("T07", "the bytes checked are not the bytes used", &["tampering::later_changes_are_found"]),
+    (
+        "T07",
+        "the bytes checked are not the bytes used",
+        &[
+            "tampering::later_changes_are_found",
+            "trusted::evidence_is_read_as_it_was_signed",
+            "trust::note::tests::every_other_form_is_refused",
+        ],
+    ),
     (
         "T08",
         "the key id of a signature decides who signed",
-        &["trust::quorum::tests::only_keys_of_the_rule_count"],
+        &[
+            "trust::tests::counting::a_borrowed_id_does_not_count",
+            "trust::tests::documents::keys_are_what_their_records_say",
+        ],
     ),
     (
         "T09",
         "the signature chooses its algorithm, or brings its key",
-        &["cosign::tests::hints_and_keys_that_come_along_choose_nothing"],
+        &[
+            "trust::tests::keys::a_signature_does_not_choose_its_algorithm",
+            "trust::tests::documents::keys_are_what_their_records_say",
+            "cosign::tests::hints_and_keys_that_come_along_choose_nothing",
+        ],
     ),
     (
         "T10",
         "a key for which any signature holds",
-        &["trust::private_key::tests::weak_keys_are_refused_at_the_door"],
+        &[
+            "trust::private_key::tests::weak_keys_are_refused_at_the_door",
+            "trust::tests::keys::ed25519_signatures_are_canonical",
+            "trust::tests::documents::keys_are_what_their_records_say",
+        ],
     ),
     (
         "T11",
-        "ECDSA numbers out of range, and encodings in another form",
+        "values of ECDSA at the edge, other encodings of a signature",
         &[
-            "trust::public_key::tests::ecdsa_signatures_have_one_form_and_numbers_in_range",
-            "trust::public_key::tests::low_and_high_s_are_both_accepted",
             "trust::raw::tests::raw_signatures_become_der_of_one_form",
+            "trust::tests::keys::ecdsa_signatures_have_one_range_and_one_encoding",
+            "cosign::tests::values_at_the_edge_of_the_curve_are_no_signatures",
         ],
     ),
-    ("T12", "more signatures than anybody needs", &[]),
+    (
+        "T12",
+        "more signatures than anybody needs",
+        &[
+            "trust::tests::counting::sixty_four_signatures_are_counted",
+            "trust::note::tests::every_other_form_is_refused",
+            "trust::tests::documents::the_number_of_keys_is_bounded",
+        ],
+    ),
+    (
+        "T13",
+        "an older bundle, truly signed",
+        &[
+            "trust::tests::sequences::every_rule_refuses_and_one_override_lifts_it",
+            "trust::tests::sequences::no_stream_of_bundles_moves_a_site_back",
+        ],
+    ),
+    (
+        "T14",
+        "another bundle with the number of a known one",
+        &[
+            "trust::tests::sequences::every_rule_refuses_and_one_override_lifts_it",
+            "trust::tests::sequences::two_broken_rules_take_two_overrides",
+        ],
+    ),
+    (
+        "T15",
+        "a bundle so far ahead that none can follow",
+        &[
+            "trust::tests::sequences::every_rule_refuses_and_one_override_lifts_it",
+            "trust::tests::sequences::near_misses_are_accepted",
+            "trust::tests::rotation::an_epoch_never_falls",
+        ],
+    ),
+    (
+        "T16",
+        "what was refused is remembered all the same",
+        &[
+            "trust::tests::rotation::both_thresholds_sign_every_step",
+            "trust::tests::sequences::no_stream_of_bundles_moves_a_site_back",
+        ],
+    ),
+    (
+        "T17",
+        "the chain of trust documents skips a version, or is signed by one side only",
+        &[
+            "trust::tests::rotation::both_thresholds_sign_every_step",
+            "trust::tests::rotation::versions_come_one_after_the_other",
+            "trust::tests::rotation::carried_documents_continue_what_is_known",
+            "trusted::forged_documents_on_the_media_help_nobody",
+        ],
+    ),
+    (
+        "T18",
+        "a second way in is checked less than the first",
+        &[
+            "trusted::forged_documents_on_the_media_help_nobody",
+            "trust::tests::rotation::carried_documents_hold_together",
+            "attacks::import_gives_the_verdict_of_verify",
+        ],
+    ),
+    (
+        "T19",
+        "a revoked key is still accepted",
+        &[
+            "trusted::revocations_travel_with_the_bundle",
+            "trust::tests::counting::revoked_keys_do_not_count",
+            "trust::tests::rotation::a_revocation_is_for_ever",
+        ],
+    ),
+    ("T20", "the courier keeps a revocation back", &["trusted::revocations_travel_with_the_bundle"]),
     (
         "T21",
-        "certificates and timestamps of keyless signatures with holes",
-        &["cosign::tests::nothing_of_a_keyless_signature_may_be_missing_or_of_another"],
+        "holes in what is bound to a time or a window",
+        &[
+            "trust::tests::counting::windows_are_inclusive",
+            "trust::tests::documents::windows_of_sequences",
+            "cosign::tests::nothing_of_a_keyless_signature_may_be_missing_or_of_another",
+        ],
     ),
     (
         "T22",
-        "a log entry of another signature stands for this one",
-        &["cosign::tests::nothing_of_a_keyless_signature_may_be_missing_or_of_another"],
+        "one witness counts for several, or for something else",
+        &[
+            "trust::tests::counting::one_person_does_not_fill_two_roles",
+            "cosign::tests::nothing_of_a_keyless_signature_may_be_missing_or_of_another",
+        ],
     ),
-    ("T24", "signatures of strangers beside a trusted one", &[]),
+    (
+        "T23",
+        "one of two signatures is taken away",
+        &[
+            "trust::tests::counting::release_and_approver_must_both_sign",
+            "trusted::a_bundle_takes_release_and_approver",
+        ],
+    ),
+    (
+        "T24",
+        "signatures of strangers beside a trusted one",
+        &[
+            "trust::tests::counting::other_signatures_do_no_harm",
+            "trusted::a_bundle_takes_release_and_approver",
+        ],
+    ),
+    (
+        "T25",
+        "a key of another role signs",
+        &[
+            "trust::tests::counting::other_roles_and_channels_do_not_count",
+            "trust::tests::documents::a_key_has_one_role",
+            "trust::tests::rotation::only_root_keys_sign_documents",
+            "trusted::a_bundle_takes_release_and_approver",
+        ],
+    ),
+    (
+        "T26",
+        "a bundle for another channel or another site",
+        &[
+            "trust::tests::sequences::every_rule_refuses_and_one_override_lifts_it",
+            "trust::tests::counting::other_roles_and_channels_do_not_count",
+            "trusted::a_bundle_of_another_channel_is_refused",
+        ],
+    ),
+    (
+        "T27",
+        "nothing to check counts as checked",
+        &[
+            "trust::tests::counting::nothing_is_not_enough",
+            "trust::quorum::tests::nothing_asked_is_nothing_met",
+            "tampering::without_the_right_key_nothing_is_opened",
+        ],
+    ),
     (
         "T28",
         "too much is signed for stock tools",
         &["tampering::special_files_are_refused_without_touching_them"],
     ),
-    ("T29", "`sha256sum -c` is content with less than all", &[]),
+    (
+        "T29",
+        "`sha256sum -c` is content with less than all",
+        &["bundle::sums::tests::every_other_form_is_refused"],
+    ),
     (
         "T30",
         "short digests, other algorithms, capitals",
@@ -124,8 +299,35 @@ const TRUST: &[Row] = &[
     ),
     (
         "T31",
-        "a passphrase or PIN shows up where others read",
-        &["token::uri::tests::a_pin_in_the_uri_is_refused_and_never_repeated"],
+        "a private key, passphrase or password gets into a log",
+        &[
+            "token::uri::tests::a_pin_in_the_uri_is_refused_and_never_repeated",
+            "connected::credentials_are_used_and_appear_nowhere",
+            "remote::credentials::tests::faults_are_told_without_secrets",
+            "base::redact::tests::urls_lose_their_secrets",
+        ],
+    ),
+    (
+        "T32",
+        "the key of the build machine is stolen",
+        &[
+            "trusted::a_bundle_takes_release_and_approver",
+            "trust::tests::counting::release_and_approver_must_both_sign",
+            "trust::tests::counting::one_person_does_not_fill_two_roles",
+        ],
+    ),
+    (
+        "T33",
+        "the media bring the root of trust",
+        &[
+            "trusted::the_media_do_not_bring_their_own_root",
+            "trust::tests::rotation::the_first_document_is_pinned_by_its_fingerprint",
+        ],
+    ),
+    (
+        "T34",
+        "signatures for cosign that other versions of it refuse",
+        &["cosign::tests::both_forms_of_real_cosign_hold_for_their_image_and_key_alone"],
     ),
 ];
 
@@ -255,14 +457,21 @@ const NETWORK: &[Row] = &[
 
 const SITE: &[Row] = &[
     ("R01", "media change between checking and use", &[]),
+    ("R02", "the medium goes away while it is read", &["tampering::later_changes_are_found"]),
     ("R03", "an import is interrupted anywhere", &[]),
     ("R04", "two imports at once", &[]),
+    ("R05", "an import while content is taken away or pushed", &[]),
+    ("R06", "content is counted as unused because something could not be read", &[]),
     ("R07", "the database knows content that the disk has not", &[]),
     (
         "R11",
         "content is read through another repository",
         &["registry_api::a_blob_is_served_only_where_it_is_published"],
     ),
+    ("R26", "an import where something else stands under the name", &[]),
+    ("R22", "something is done that the ledger could not take down", &[]),
+    ("R21", "the ledger is edited, cut or put back", &[]),
+    ("R20", "the ledger is written from the media", &[]),
     (
         "R27",
         "stored content rots",
@@ -278,12 +487,20 @@ const SITE: &[Row] = &[
     ("C05", "the database is written in part", &[]),
     ("C06", "a killed process leaves its lock", &[]),
     ("C07", "what killed runs leave fills the disk", &[]),
+    ("C08", "what is under way lies on another file system", &[]),
     (
         "C09",
-        "a medium that cannot hold large files",
-        &["doctor::media::tests::media_are_judged_before_four_gigabytes_are_written"],
+        "a medium that cannot hold names or sizes",
+        &[
+            "base::path::tests::media_names",
+            "doctor::media::tests::media_are_judged_before_four_gigabytes_are_written",
+        ],
     ),
+    ("C10", "a medium taken out before it has everything", &[]),
     ("C11", "a medium that only says that it keeps what is written", &[]),
+    ("C14", "a file system made to attack the kernel", &[]),
+    ("C13", "what repairs a medium is believed", &[]),
+    ("C12", "a medium that rots", &["tampering::every_flipped_byte_is_found"]),
     (
         "C15",
         "special files on the medium",
@@ -292,24 +509,51 @@ const SITE: &[Row] = &[
             "base::fs::tests::links_and_fifos_are_refused_at_once",
         ],
     ),
-    ("C17", "the clock is wrong", &["doctor::tests::a_clock_that_cannot_be_right_is_told"]),
-    ("C22", "others may read or change what is the site's", &[]),
+    ("C16", "paths so deep that cleaning up fails", &[]),
+    (
+        "C17",
+        "the clock steps back, or stands in 1970, 2038, 2106",
+        &[
+            "trust::tests::sequences::clocks_change_what_is_said_and_not_what_is_done",
+            "base::clock::tests::the_floor_rises_slowly_and_never_falls",
+            "doctor::tests::a_clock_that_cannot_be_right_is_told",
+        ],
+    ),
+    ("C18", "the place of the ledger is full or read-only", &[]),
+    ("C19", "a backup of the state is restored", &[]),
+    ("C20", "a home is copied to another machine", &[]),
+    ("C21", "more files than a folder holds well", &[]),
+    ("C22", "a home or key that others can read", &["base::fs::tests::folders_are_made_to_their_depth"]),
     ("X01", "a megabyte that expands to gigabytes", &[]),
     ("X02", "a window larger than memory", &[]),
     ("X03", "members without end", &[]),
     ("X06", "connections without end", &[]),
     ("X07", "connections that only sit there", &["registry::door::tests::who_says_nothing_makes_room"]),
     (
+        "X13",
+        "signatures that take long to check",
+        &["trust::tests::counting::the_worst_signatures_are_counted_in_no_time"],
+    ),
+    ("H03", "a bundle between is missing", &["trust::tests::sequences::near_misses_are_accepted"]),
+    ("H02", "somebody tries force", &["pipeline::nothing_is_trusted_without_the_right_key"]),
+    ("H01", "the wrong stick", &["trust::tests::sequences::every_rule_refuses_and_one_override_lifts_it"]),
+    (
         "H05",
         "text from outside controls the terminal",
         &["base::text::tests::hostile_text_is_made_visible", "remote::attacks::words_of_a_server_are_tamed"],
     ),
     ("H07", "somebody is brought to sign what he has not seen", &[]),
+    ("H08", "one of the root keys is lost", &["trust::tests::rotation::both_thresholds_sign_every_step"]),
+    (
+        "H09",
+        "a builder's clock stands far ahead",
+        &["base::clock::tests::the_floor_rises_slowly_and_never_falls"],
+    ),
 ];
 
 const PARTS: &[(&str, &[Row])] = &[
     ("Archive and format", BUNDLE),
-    ("Signatures", TRUST),
+    ("Keys, signatures and order", TRUST),
     ("OCI, JSON and charts", CONTENT),
     ("Network", NETWORK),
     ("The site", SITE),

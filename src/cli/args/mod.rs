@@ -1,6 +1,7 @@
 //! What was typed. The doc comments are the help.
 
 mod bundle;
+mod custody;
 mod key;
 mod trust;
 
@@ -10,6 +11,9 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 pub(in crate::cli) use self::{
     bundle::{Build, Diff, Import, Inspect, Lock, Sign, Verify},
+    custody::{
+        Audit, AuditCommand, AuditLedger, Receipt, ReceiptCommand, ReceiptExport, ReceiptShow, SiteKeys,
+    },
     key::{Key, KeyAlgorithm, KeyCommand, KeyGenerate},
     trust::{
         Expiry, OrderArgs, Trust, TrustAccept, TrustAdd, TrustBeacon, TrustChannel, TrustCommand,
@@ -89,6 +93,10 @@ pub(in crate::cli) enum Command {
     Key(Key),
     /// Say who may sign what: trust documents, and orders to a site
     Trust(Trust),
+    /// Show and hand out what the site signed about its imports
+    Receipt(Receipt),
+    /// Prove what the site has kept
+    Audit(Audit),
     /// Look at the home, this machine and a medium, and say what to do; change nothing
     Doctor(Doctor),
     /// Show the whole way on embedded content, without network

@@ -1,5 +1,6 @@
 //! One file per command: arguments, one library call, the report shown.
 
+mod audit;
 mod build;
 mod completions;
 mod connected;
@@ -11,12 +12,17 @@ mod init;
 mod inspect;
 mod key;
 mod lock;
+mod receipt;
 mod serve;
 mod sign;
 mod trust;
 mod verify;
 
-use super::{args::Command, settings::Settings, ui::Out};
+use super::{
+    args::{AuditCommand, Command, ReceiptCommand},
+    settings::Settings,
+    ui::Out,
+};
 use crate::base::failure::{Failure, Failures};
 
 /// Runs one command; its exit code.
@@ -35,6 +41,13 @@ pub(super) fn run(command: Command, settings: &Settings, out: &Out) -> Result<u8
         Command::Serve(args) => serve::run(&args, settings, out),
         Command::Key(args) => key::run(&args, settings, out),
         Command::Trust(args) => trust::run(args.command, settings, out),
+        Command::Receipt(args) => match args.command {
+            ReceiptCommand::Show(args) => receipt::show(&args, settings, out),
+            ReceiptCommand::Export(args) => receipt::export(&args, settings, out),
+        },
+        Command::Audit(args) => match args.command {
+            AuditCommand::Ledger(args) => audit::ledger(&args, settings, out),
+        },
         Command::Demo(args) => demo::run(&args, settings, out),
         Command::Completions(args) => {
             completions::run(&args, out);

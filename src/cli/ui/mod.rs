@@ -1,5 +1,6 @@
 //! Output: data to stdout, talk to stderr. The only place that prints.
 
+mod custody;
 mod human;
 mod progress;
 pub(super) mod qr;

@@ -27,7 +27,7 @@ pub(in crate::cli) fn warning(warning: &Warning) -> String {
     }
 }
 
-fn position(position: &Position) -> String {
+pub(super) fn position(position: &Position) -> String {
     format!("epoch {} sequence {} {}", position.epoch, position.sequence, short(&position.bundle.to_string()))
 }
 

@@ -1,0 +1,86 @@
+//! `sealift audit`
+
+use std::path::Path;
+
+use super::{key, receipt, trust::open_site};
+use crate::{
+    base::{
+        failure::{Failure, Failures, Reason, Result},
+        fs, limits,
+    },
+    cli::{
+        args::{AuditLedger, SiteKeys},
+        settings::Settings,
+        ui::Out,
+    },
+    ledger::{self, Head, OffHost},
+    report::custody::AuditReport,
+    trust::PublicKey,
+};
+
+pub(super) fn ledger(args: &AuditLedger, settings: &Settings, out: &Out) -> Result<(), Failures> {
+    if let Some(to) = &args.export {
+        return export(to, settings, out);
+    }
+    let keys = site_keys(&args.keys, args.file.is_none(), settings)?;
+    let heads = args.head.iter().map(|file| head(file, &keys)).collect::<Result<Vec<_>>>()?;
+    let (object, text) = match &args.file {
+        Some(file) => (file.display().to_string(), read(file)?),
+        None => (settings.home.display().to_string(), home_lines(settings)?),
+    };
+    let lines: Vec<&str> = text.split_terminator('\n').collect();
+    let audit = ledger::audit(&lines, &keys, &heads)?;
+    out.report(&AuditReport::new(object, audit, keys.len()));
+    Ok(())
+}
+
+/// A line feed after each record, as a file has it. A record that holds one, which no program of ours writes,
+/// falls apart and is found.
+fn home_lines(settings: &Settings) -> Result<String> {
+    let lines = open_site(settings)?.store().ledger(0, usize::MAX)?;
+    Ok(lines.into_iter().map(|line| line + "\n").collect())
+}
+
+fn export(to: &Path, settings: &Settings, out: &Out) -> Result<(), Failures> {
+    let text = home_lines(settings)?;
+    if to == Path::new("-") {
+        out.data(&text);
+    } else {
+        fs::write_atomic(to, text.as_bytes(), 0o644)?;
+        out.note(&format!("wrote {}; nothing was checked", to.display()));
+    }
+    Ok(())
+}
+
+fn read(file: &Path) -> Result<String> {
+    let bytes = fs::read_limited(file, limits::LEDGER_BYTES, Reason::LedgerMalformed)?;
+    String::from_utf8(bytes).map_err(|error| {
+        Failure::new(Reason::LedgerMalformed, file.display(), format!("it is no text: {error}"))
+            .hint("give the file that `sealift audit ledger --export` wrote")
+    })
+}
+
+/// The keys that were given, else those of the home; for a file from elsewhere the home has none.
+pub(super) fn site_keys(
+    args: &SiteKeys,
+    is_of_home: bool,
+    settings: &Settings,
+) -> Result<Vec<PublicKey>, Failures> {
+    if !args.key.is_empty() || !is_of_home {
+        return key::public_keys(&args.key);
+    }
+    Ok(open_site(settings)?.importer_keys()?)
+}
+
+/// A receipt says where the ledger stood; else a line does.
+fn head(file: &Path, keys: &[PublicKey]) -> Result<OffHost> {
+    let from = file.display().to_string();
+    let text = fs::read_user_text(file)?;
+    if text.starts_with('{') {
+        let receipt = receipt::open(text.as_bytes(), keys).map_err(|failure| failure.of(&from))?;
+        let head = receipt.facts().ledger.clone();
+        return Ok(OffHost { from, head, receipt: Some(receipt.digest()) });
+    }
+    let head: Head = text.parse().map_err(|failure: Failure| failure.of(&from))?;
+    Ok(OffHost { from, head, receipt: None })
+}

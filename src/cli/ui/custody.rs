@@ -1,0 +1,84 @@
+//! Ledgers and receipts, for people.
+
+use super::{
+    human::{Human, Page, name, short},
+    site::{position, warning},
+};
+use crate::report::custody::{AuditReport, ReceiptReport};
+
+impl Human for AuditReport {
+    fn human(&self) -> String {
+        let audit = &self.audit;
+        let mut page = Page::default();
+        page.line(format!("whole: the ledger of {}, {} records", name(&self.path), audit.head.number));
+        if let (Some(first), Some(last)) = (audit.first, audit.last) {
+            page.line(format!("  from {first} to {last} by the clock of the site"));
+        }
+        page.table(
+            &audit
+                .events
+                .iter()
+                .map(|(event, count)| vec![event.clone(), count.to_string()])
+                .collect::<Vec<_>>(),
+        );
+        let after = audit.head.number.saturating_sub(audit.sealed);
+        match (audit.sealed, self.trusted_keys) {
+            (0, 0) => page.line("not signed by anybody known: give the public key of the site with --key"),
+            (0, _) => page.line("no checkpoint signs it yet"),
+            // The checkpoint itself stands after what it signs.
+            (sealed, _) if after <= 1 => {
+                page.line(format!("signed up to record {sealed} by {}", audit.keys.join(", ")))
+            }
+            (sealed, _) => page.line(format!(
+                "signed up to record {sealed} by {}; {after} records after it hang on the chain alone",
+                audit.keys.join(", ")
+            )),
+        }
+        page.line(match audit.heads {
+            0 => "compared with nothing from elsewhere: a cut tail would not show (--head)".to_owned(),
+            heads => format!("goes on from {heads} known from elsewhere"),
+        });
+        page.line(format!("head {}", self.head_line));
+        page.0
+    }
+}
+
+impl Human for ReceiptReport {
+    fn human(&self) -> String {
+        let facts = &self.facts;
+        let mut page = Page::default();
+        let what = match (&facts.reason, self.imported) {
+            (Some(reason), _) => format!("refused ({reason})"),
+            (None, _) => "imported".to_owned(),
+        };
+        let site = facts.site.as_deref().unwrap_or("a site without a name");
+        page.line(format!("{what} at {} on {} by its clock", name(site), facts.time));
+        page.line(format!("  SHA256SUMS {}", self.sums));
+        if let (Some(channel), Some(place)) = (&facts.channel, facts.bundle) {
+            page.line(format!("  channel    {}, sequence {}.{}", name(channel), place.epoch, place.sequence));
+        }
+        let at = |at: Option<&_>| at.map_or_else(|| "nothing imported".to_owned(), position);
+        page.line(format!("  before     {}", at(facts.prior.as_ref())));
+        page.line(format!("  after      {}", at(self.position.as_ref())));
+        if let Some(trust) = &facts.trust {
+            page.line(format!(
+                "  trust      version {}, {}",
+                trust.version,
+                short(&trust.digest.to_string())
+            ));
+        }
+        for id in &facts.overrides {
+            page.line(format!("  override   {id}"));
+        }
+        if facts.missing_count > 0 {
+            page.line(format!("  not there  {} that its artifacts name", facts.missing_count));
+        }
+        for fact in &facts.warnings {
+            page.line(format!("  warning    {}", name(&warning(fact))));
+        }
+        page.line(format!("  ledger     {}", facts.ledger));
+        page.line(format!("  signed by  {}", self.signer));
+        page.line(format!("  receipt    {}", self.receipt));
+        page.0
+    }
+}

@@ -1,0 +1,70 @@
+//! What `audit` and `receipt` say.
+
+use serde::Serialize;
+
+use super::{
+    Receipt,
+    receipt::{Facts, Outcome},
+};
+use crate::{base::digest::Digest, ledger::Audit, trust::SignedBy, trust::sequence::Position};
+
+/// Result of `audit ledger`: only whole ledgers get one.
+#[derive(Debug, Clone, Serialize)]
+pub struct AuditReport {
+    /// 1.
+    pub schema: u32,
+    /// `whole`.
+    pub verdict: &'static str,
+    /// The file, or the home.
+    pub path: String,
+    /// Where the ledger ends, as one line to keep elsewhere.
+    pub head_line: String,
+    /// Keys that could be believed.
+    pub trusted_keys: usize,
+    /// What was found.
+    #[serde(flatten)]
+    pub audit: Audit,
+}
+
+impl AuditReport {
+    /// The report of a whole ledger.
+    pub fn new(path: String, audit: Audit, trusted_keys: usize) -> Self {
+        let head_line = audit.head.to_string();
+        Self { schema: 1, verdict: "whole", path, head_line, trusted_keys, audit }
+    }
+}
+
+/// Result of `receipt show`.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReceiptReport {
+    /// 1.
+    pub schema: u32,
+    /// Digest of the receipt.
+    pub receipt: Digest,
+    /// Who signed it.
+    pub signer: SignedBy,
+    /// Digest of the `SHA256SUMS` of the bundle that it is about.
+    pub sums: Digest,
+    /// Whether the bundle was taken.
+    pub imported: bool,
+    /// Where the channel stands after it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub position: Option<Position>,
+    /// Everything that it says.
+    pub facts: Facts,
+}
+
+impl ReceiptReport {
+    /// What a receipt says.
+    pub fn new(receipt: &Receipt) -> Self {
+        Self {
+            schema: 1,
+            receipt: receipt.digest(),
+            signer: receipt.signer().clone(),
+            sums: receipt.bundle().clone(),
+            imported: receipt.facts().result == Outcome::Imported,
+            position: receipt.position(),
+            facts: receipt.facts().clone(),
+        }
+    }
+}
