@@ -152,7 +152,6 @@ reasons! {
     BlobMissing "blob-missing" Damaged "a manifest names content that is not there"
     SizeMismatch "size-mismatch" Damaged "content has another size than declared"
     StoreDamaged "store-damaged" Damaged "stored content no longer matches its digest"
-    DatabaseDamaged "database-damaged" Damaged "the site's database is damaged"
     LedgerMalformed "ledger-malformed" Damaged "a line of a ledger is no record in the one form"
     LedgerEdited "ledger-edited" Damaged "a record of a ledger was changed"
     LedgerInserted "ledger-inserted" Damaged "a record was put into a ledger where none was"
@@ -161,6 +160,7 @@ reasons! {
     LedgerCheckpoint "ledger-checkpoint" Damaged "a signed checkpoint of a ledger does not hold: records before it were rewritten"
     LedgerCut "ledger-cut" Damaged "a ledger ends before what is known of it elsewhere"
     LedgerFork "ledger-fork" Damaged "a ledger says something else than what is known of it elsewhere"
+    DatabaseDamaged "database-damaged" Damaged "the site's database is damaged"
 
     // 5 untrusted
     NoKey "no-key" Untrusted "no public key was given to check against"

@@ -1,8 +1,8 @@
 //! From a verified bundle into a home store or a registry, in one pass.
 //!
 //! 1. the site judges the bundle: whether it may come after what came before ([`crate::site`]);
-//! 2. `filter.rs` selects artifacts by name and children by platform; `plan.rs` works out every manifest, tag and
-//!    content and where it goes (`mapping.rs`), and checks the closure of everything: nothing is written for a
+//! 2. `filter.rs` selects artifacts by name and children by platform, and `plan.rs` works out every manifest, tag
+//!    and content and where it goes (`mapping.rs`), and checks the closure of everything: nothing is written for a
 //!    bundle that cannot be imported whole; `sign.rs` adds the site's signatures of images;
 //! 3. `home.rs` streams what is missing from the media into the store; or `push.rs` sends it to a registry,
 //!    children before parents and tags last;

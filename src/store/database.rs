@@ -19,7 +19,7 @@ use crate::base::{
 /// `user_version`. A released step is never changed.
 const STEPS: [&[&str]; 2] = [
     &[super::metadata::SCHEMA],
-    &[super::site::SCHEMA, super::ledger::SCHEMA, super::receipts::SCHEMA, super::signed::SCHEMA],
+    &[super::signed::SCHEMA, super::site::SCHEMA, super::ledger::SCHEMA, super::receipts::SCHEMA],
 ];
 
 /// The name of the database in the home.
@@ -39,7 +39,7 @@ pub(super) fn open(home: &Path) -> Result<Connection> {
 
 fn open_alone(path: &Path) -> Result<Connection> {
     let at = |error: rusqlite::Error| failure(path, &error);
-    let log = has_log(path);
+    let log = has_log(path)?;
     let mut database = Connection::open(path).map_err(at)?;
     database.busy_timeout(PATIENCE).map_err(at)?;
     let journal = journal_mode(&database).map_err(at)?;
@@ -61,6 +61,25 @@ fn open_alone(path: &Path) -> Result<Connection> {
     Ok(database)
 }
 
+/// Asks for the write-ahead log, and tells which mode there is then: that the disk refused is no error to
+/// SQLite. In any other mode a commit ends with the removal of a file, which a power cut can undo (P8).
+fn journal_mode(database: &Connection) -> rusqlite::Result<String> {
+    // The mode changes with the end of the statement, not with its first row.
+    let mut statement = database.prepare("PRAGMA journal_mode = WAL")?;
+    let modes = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
+    Ok(modes.into_iter().next_back().unwrap_or_default())
+}
+
+/// Whether a log stands beside the database with what is not yet in it.
+fn has_log(path: &Path) -> Result<bool> {
+    let log = path.with_extension("db-wal");
+    match std::fs::metadata(&log) {
+        Ok(log) => Ok(log.len() > 0),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(fs::failure(&log, "inspect", &error)),
+    }
+}
+
 pub(super) fn version(database: &Connection) -> rusqlite::Result<usize> {
     let version: i64 = database.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     Ok(usize::try_from(version).unwrap_or(usize::MAX))
@@ -76,7 +95,7 @@ fn migrate(database: &mut Connection) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-/// Fails for a schema that this sealift does not know.
+/// Fails for a schema that a newer sealift made.
 pub(super) fn known(path: &Path, version: usize) -> Result<()> {
     if version <= STEPS.len() {
         return Ok(());
@@ -86,24 +105,10 @@ pub(super) fn known(path: &Path, version: usize) -> Result<()> {
         .hint("use the sealift version that wrote it, or a newer one"))
 }
 
-/// Whether there is anything that SQLite keeps beside the database, not yet in it.
-pub(super) fn has_log(path: &Path) -> bool {
-    path.with_extension("db-wal").metadata().is_ok_and(|log| log.len() > 0)
-}
-
-/// Asks for the write-ahead log, and tells which mode there is then: that the disk refused is no error to
-/// SQLite. In any other mode a commit ends with the removal of a file, which a power cut can undo (P8).
-fn journal_mode(database: &Connection) -> rusqlite::Result<String> {
-    // The mode changes with the end of the statement, not with its first row.
-    let mut statement = database.prepare("PRAGMA journal_mode = WAL")?;
-    let modes = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
-    Ok(modes.into_iter().next_back().unwrap_or_default())
-}
-
 /// The failure for a database that is none, or no longer.
 pub(super) fn damaged(path: &Path, found: impl std::fmt::Display) -> Failure {
     Failure::new(Reason::DatabaseDamaged, path.display(), format!("the database is damaged: {found}"))
-        .hint("move the file and those beside it away, begin anew with `sealift trust init --site` and a receipt, and import the bundles again; the contents are kept")
+        .hint("move the file and those beside it away and import the bundles again; the contents are kept. A site with a name begins again from its receipts: `sealift trust init --site NAME --receipt FILE`")
 }
 
 pub(super) fn failure(path: &Path, error: &rusqlite::Error) -> Failure {
@@ -201,18 +206,19 @@ impl Store {
         let path = home.join(FILE);
         let Some(before) = Fingerprint::of(&path)? else { return Ok(None) };
         if !before.is_open {
-            let read = read_once(&path, "immutable=1", &work);
+            let read = read_once(&path, ALONE, &work);
             if Fingerprint::of(&path)?.as_ref() == Some(&before) {
                 return read;
             }
         }
-        read_once(&path, "mode=ro", &work)
+        read_once(&path, SHARED, &work)
     }
 }
 
 fn read_once<T>(path: &Path, how: &str, work: impl Fn(&State<'_>) -> Result<T>) -> Result<Option<T>> {
     let at = |error: rusqlite::Error| failure(path, &error);
-    let mut database = connect(path, how).map_err(at)?;
+    let mut database = open_to_read(path, how).map_err(at)?;
+    database.busy_timeout(PATIENCE).map_err(at)?;
     let transaction = database.transaction().map_err(at)?;
     let version = version(&transaction).map_err(at)?;
     known(path, version)?;
@@ -222,14 +228,16 @@ fn read_once<T>(path: &Path, how: &str, work: impl Fn(&State<'_>) -> Result<T>) 
     work(&State { database: &transaction, path }).map(Some)
 }
 
-/// Opens it for reading. With `immutable=1` SQLite needs neither locks nor files of its own: good while no log
-/// stands beside the file, which is all there is then.
-pub(super) fn connect(path: &Path, how: &str) -> rusqlite::Result<Connection> {
+/// A database that nobody else has open: SQLite needs neither locks nor files of its own.
+pub(super) const ALONE: &str = "immutable=1";
+/// A database with a log beside it, which belongs to it.
+pub(super) const SHARED: &str = "mode=ro";
+
+/// Opens a database for reading, [`ALONE`] or [`SHARED`].
+pub(super) fn open_to_read(path: &Path, how: &str) -> rusqlite::Result<Connection> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let database = Connection::open_with_flags(uri(path, how), flags)?;
-    database.busy_timeout(PATIENCE)?;
-    Ok(database)
+    Connection::open_with_flags(uri(path, how), flags)
 }
 
 /// The file as SQLite names it in a URI, where `?`, `#` and `%` mean something.
@@ -250,23 +258,26 @@ fn uri(path: &Path, how: &str) -> PathBuf {
 }
 
 /// What changes when somebody writes to a database.
-#[derive(PartialEq)]
-struct Fingerprint {
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Fingerprint {
     size: u64,
     changed: (i64, i64),
-    /// Whether a journal with changes stands beside it.
-    is_open: bool,
+    /// Whether a log with changes stands beside it.
+    pub(super) is_open: bool,
 }
 
 impl Fingerprint {
-    fn of(path: &Path) -> Result<Option<Self>> {
+    /// `None` where there is no database.
+    pub(super) fn of(path: &Path) -> Result<Option<Self>> {
         use std::os::unix::fs::MetadataExt as _;
-        let file = match std::fs::metadata(path) {
-            Ok(metadata) => metadata,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(fs::failure(path, "inspect", &error)),
-        };
-        let changed = (file.mtime(), file.mtime_nsec());
-        Ok(Some(Self { size: file.size(), changed, is_open: has_log(path) }))
+        match std::fs::metadata(path) {
+            Ok(file) => Ok(Some(Self {
+                size: file.size(),
+                changed: (file.mtime(), file.mtime_nsec()),
+                is_open: has_log(path)?,
+            })),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(fs::failure(path, "inspect", &error)),
+        }
     }
 }

@@ -92,13 +92,10 @@ fn is_gone(error: &std::io::Error) -> bool {
 pub fn published(home: &Path) -> Result<Option<Published>> {
     let path = home.join(database::FILE);
     for _ in 0..3 {
-        let Ok(before) = path.metadata() else { return Ok(None) };
-        let read = read(&path);
+        let Some(before) = database::Fingerprint::of(&path)? else { return Ok(None) };
+        let read = read(&path, if before.is_open { database::SHARED } else { database::ALONE });
         // Without its locks, a change in the middle looks like damage.
-        let after = path.metadata().map_err(|error| fs::failure(&path, "inspect", &error))?;
-        let unchanged = (before.mtime(), before.mtime_nsec(), before.len())
-            == (after.mtime(), after.mtime_nsec(), after.len());
-        if read.is_ok() || unchanged {
+        if read.is_ok() || database::Fingerprint::of(&path)?.as_ref() == Some(&before) {
             return read.map(Some);
         }
     }
@@ -106,10 +103,9 @@ pub fn published(home: &Path) -> Result<Option<Published>> {
         .hint("run this again when it is done"))
 }
 
-fn read(path: &Path) -> Result<Published> {
+fn read(path: &Path, how: &str) -> Result<Published> {
     let at = |error: rusqlite::Error| database::failure(path, &error);
-    let how = if database::has_log(path) { "mode=ro" } else { "immutable=1" };
-    let database = database::connect(path, how).map_err(at)?;
+    let database = database::open_to_read(path, how).map_err(at)?;
     let integrity: String =
         database.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(at)?;
     if integrity != "ok" {

@@ -93,7 +93,7 @@ pub struct ReferrerRow {
 }
 
 impl Change<'_> {
-    /// Publishes all of it. Fails with [`Reason::BlobMissing`] when a manifest's closure is not whole.
+    /// Publishes all of it, durably. Fails with [`Reason::BlobMissing`] when a manifest's closure is not whole.
     pub fn publish(&self, publication: &Publication) -> Result<()> {
         for manifest in &publication.manifests {
             for blob in contents(manifest) {
@@ -129,7 +129,7 @@ impl Change<'_> {
         let mut folders = BTreeSet::new();
         for manifest in &publication.manifests {
             for blob in contents(manifest) {
-                if !self.query(|database| blob_in(database, &manifest.repository, &blob.digest))? {
+                if !self.query(|database| is_published(database, &manifest.repository, &blob.digest))? {
                     let path = self.store.blob_path(&blob.digest);
                     folders.extend(path.ancestors().skip(1).take(3).map(Path::to_owned));
                 }
@@ -173,7 +173,7 @@ impl Store {
 
     /// Whether a repository publishes this blob (config, layer or manifest).
     pub fn blob_in(&self, repository: &str, digest: &Digest) -> Result<bool> {
-        self.query(|database| blob_in(database, repository, digest))
+        self.query(|database| is_published(database, repository, digest))
     }
 
     /// Tags of a repository in byte order, after `last`, at most `limit`; `None` for an unknown repository.
@@ -259,12 +259,12 @@ pub enum Target {
     Digest(Digest),
 }
 
-/// The manifest itself, its config and its layers.
+/// What a manifest needs in the store, itself included.
 fn contents(manifest: &PublishedManifest) -> impl Iterator<Item = &Descriptor> {
     std::iter::once(&manifest.root).chain(&manifest.blobs)
 }
 
-fn blob_in(database: &Connection, repository: &str, digest: &Digest) -> rusqlite::Result<bool> {
+fn is_published(database: &Connection, repository: &str, digest: &Digest) -> rusqlite::Result<bool> {
     database
         .prepare_cached(
             "SELECT 1 FROM blobs WHERE repository = ?1 AND digest = ?2

@@ -51,7 +51,6 @@ impl Store {
     ) -> Result<bool> {
         self.change(|change| {
             change.query(|database| {
-                // All are compared before any is written.
                 for (key_id, last) in keys {
                     let found: Option<String> = database
                         .prepare_cached("SELECT sums FROM signed WHERE key_id = ?1 AND channel = ?2")?
@@ -68,7 +67,7 @@ impl Store {
                     database
                         .prepare_cached(
                             "INSERT OR REPLACE INTO signed (key_id, channel, epoch, sequence, sums, contents)
-                         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
                         )?
                         .execute(params![
                             key_id,

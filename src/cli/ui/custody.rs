@@ -39,7 +39,7 @@ impl Human for AuditReport {
             heads => format!("goes on from {heads} known from elsewhere"),
         });
         page.line(format!("head {}", self.head_line));
-        page.text()
+        page.0
     }
 }
 
@@ -79,6 +79,6 @@ impl Human for ReceiptReport {
         page.line(format!("  ledger     {}", facts.ledger));
         page.line(format!("  signed by  {}", self.signer));
         page.line(format!("  receipt    {}", self.receipt));
-        page.text()
+        page.0
     }
 }

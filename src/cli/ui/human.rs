@@ -22,11 +22,6 @@ pub(crate) trait Human {
 pub(super) struct Page(pub(super) String);
 
 impl Page {
-    /// Everything that was collected.
-    pub(super) fn text(self) -> String {
-        self.0
-    }
-
     pub(super) fn line(&mut self, line: impl std::fmt::Display) {
         let _infallible = writeln!(self.0, "{line}");
     }

@@ -69,7 +69,7 @@ impl Human for SiteReport {
         for alarm in &self.alarms {
             page.line(format!("alarm[{}]: {}: {}", alarm.reason, name(&alarm.object), alarm.message));
         }
-        page.text()
+        page.0
     }
 }
 
@@ -84,7 +84,7 @@ impl Human for PinReport {
         if let Some(receipt) = &self.receipt {
             page.line(format!("goes on from receipt {}", short(receipt)));
         }
-        page.text()
+        page.0
     }
 }
 
@@ -120,7 +120,7 @@ impl Human for AcceptReport {
                 }
             }
         }
-        page.text()
+        page.0
     }
 }
 
@@ -128,7 +128,7 @@ impl Human for SettingsReport {
     fn human(&self) -> String {
         let mut page = Page::default();
         settings(&mut page, &self.settings);
-        page.text()
+        page.0
     }
 }
 

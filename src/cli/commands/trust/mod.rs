@@ -1,5 +1,5 @@
 //! `sealift trust`: making documents (document.rs), orders to a site (order.rs), signing (sign.rs), looking at
-//! them (show.rs), and what a site does with them (site.rs).
+//! them (show.rs); and what a site does with them (site.rs).
 
 mod document;
 mod grammar;
@@ -25,9 +25,6 @@ use crate::{
 pub(super) fn run(command: TrustCommand, settings: &Settings, out: &Out) -> Result<(), Failures> {
     let report = match command {
         TrustCommand::Init(args) if args.pin.site.is_some() => return site::init(&args.pin, settings, out),
-        TrustCommand::Accept(args) => return site::accept(&args, settings, out),
-        TrustCommand::Status(args) => return site::status(&args, settings, out),
-        TrustCommand::Settings(args) => return site::settings(&args, settings, out),
         TrustCommand::Init(args) => document::init(&args)?,
         TrustCommand::Add(args) => document::add(&args)?,
         TrustCommand::Remove(args) => document::remove(&args)?,
@@ -39,6 +36,9 @@ pub(super) fn run(command: TrustCommand, settings: &Settings, out: &Out) -> Resu
         TrustCommand::Export(args) => show::export(&args)?,
         TrustCommand::Override(args) => return order::exception(&args, settings, out),
         TrustCommand::Beacon(args) => return order::beacon(&args, settings, out),
+        TrustCommand::Accept(args) => return site::accept(&args, settings, out),
+        TrustCommand::Status(args) => return site::status(&args, settings, out),
+        TrustCommand::Settings(args) => return site::settings(&args, settings, out),
     };
     out.report(&report);
     Ok(())
