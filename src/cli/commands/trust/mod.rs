@@ -35,8 +35,8 @@ pub(super) fn run(command: TrustCommand, settings: &Settings, out: &Out) -> Resu
         TrustCommand::Revoke(args) => document::revoke(&args)?,
         TrustCommand::Channel(args) => document::channel(&args)?,
         TrustCommand::Sign(args) => return sign::run(&args, settings, out),
-        TrustCommand::Show(args) => return show::run(&args, out),
-        TrustCommand::Export(args) => show::export(&args)?,
+        TrustCommand::Show(args) => return show::run(&args, settings, out),
+        TrustCommand::Export(args) => show::export(&args, settings)?,
         TrustCommand::Override(args) => return order::exception(&args, settings, out),
         TrustCommand::Beacon(args) => return order::beacon(&args, settings, out),
     };
