@@ -512,6 +512,15 @@ fn bundles_carry_the_chain_and_name_their_forerunner() {
     json(&sandbox, &["trust", "export", "media/demo-1.2", "-o", "copy"]).refused(2, "output-exists");
     assert_eq!(sandbox.read("copy/0002.trust"), sandbox.read("trust/0002.trust"));
     json(&sandbox, &["trust", "show", "media/demo-1.2/trust/0002.trust"]).ok();
+
+    // So can what a home pins.
+    json(&sandbox, &["trust", "show"]).refused(5, "trust-missing");
+    json(&sandbox, &["trust", "export", "-o", "home-copy"]).refused(5, "trust-missing");
+    assert!(!sandbox.path("home-copy").exists());
+    json(&sandbox, &["trust", "init", "--site", "plant-7", "--root", "trust/0001.trust"]).ok();
+    assert_eq!(json(&sandbox, &["trust", "show"]).ok().json()["documents"][0]["complete"], true);
+    json(&sandbox, &["trust", "export", "-o", "home-copy"]).ok();
+    assert_eq!(sandbox.read("home-copy/0001.trust"), sandbox.read("trust/0001.trust"));
 }
 
 /// No bundle is made that no site would take, and nothing is fetched for one.

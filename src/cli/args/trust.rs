@@ -30,7 +30,7 @@ pub(in crate::cli) enum TrustCommand {
     Sign(TrustSign),
     /// Show trust documents: who may do what, who signed, who is missing
     Show(TrustShow),
-    /// Copy the trust documents of a bundle into a folder
+    /// Copy the trust documents of a bundle, or of the home, into a folder
     Export(TrustExport),
     /// Make a document that admits one bundle against one rule at one site, once
     Override(TrustOverride),
@@ -213,22 +213,22 @@ pub(in crate::cli) struct TrustSign {
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct TrustShow {
-    /// A folder of trust documents, a bundle, or one document
+    /// A folder of trust documents, a bundle, or one document [default: what the home pins]
     #[arg(value_name = "DIR|BUNDLE|FILE")]
-    pub(in crate::cli) what: PathBuf,
+    pub(in crate::cli) what: Option<PathBuf>,
     /// Folder of the trust documents that say who may sign [default: the folder of a trust document; `trust` for
     /// what is none]
     #[arg(long, value_name = "DIR")]
     pub(in crate::cli) trust: Option<PathBuf>,
     /// Write a beacon as a QR code to this SVG file; `terminal` draws it here
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "what")]
     pub(in crate::cli) qr: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct TrustExport {
-    /// The bundle
-    pub(in crate::cli) bundle: PathBuf,
+    /// The bundle [default: what the home pins]
+    pub(in crate::cli) bundle: Option<PathBuf>,
     /// The folder that gets the documents; must be empty or missing
     #[arg(long, short = 'o', value_name = "DIR")]
     pub(in crate::cli) out: PathBuf,

@@ -2,46 +2,61 @@
 
 use std::path::Path;
 
-use super::report;
+use super::{nothing_pinned, report};
 use crate::{
     base::failure::{Failure, Failures, Reason, Result},
     bundle::sums::{SUMS, TRUST},
     cli::{
         args::{TrustExport, TrustShow},
+        settings::Settings,
         ui::{Out, qr},
     },
     report::{
         TrustReport,
         trust::{SignedDocument, TrustVersion},
     },
+    site,
+    store::Store,
     trust::{Chain, Draft},
     trust_folder::{self, TrustFolder},
 };
 
-pub(super) fn run(args: &TrustShow, out: &Out) -> Result<(), Failures> {
-    if args.what.is_dir() {
+pub(super) fn run(args: &TrustShow, settings: &Settings, out: &Out) -> Result<(), Failures> {
+    let Some(what) = &args.what else {
+        out.report(&documents(Some(&home(settings)?), None, &settings.home)?);
+        return Ok(());
+    };
+    if what.is_dir() {
         if args.qr.is_some() {
             let message = "a QR code holds one beacon";
             return Err(Failure::new(Reason::BadArgument, "--qr", message)
                 .hint("name the file of the beacon")
                 .into());
         }
-        out.report(&folder(&args.what)?);
+        out.report(&folder(what)?);
         return Ok(());
     }
-    let draft = trust_folder::document(&args.what, args.trust.as_deref())?;
+    let draft = trust_folder::document(what, args.trust.as_deref())?;
     let notes = qr::draw(args.qr.as_deref(), draft.note(), out)?;
-    out.report(&report(&args.what, &draft, notes)?);
+    out.report(&report(what, &draft, notes)?);
     Ok(())
 }
 
-pub(super) fn export(args: &TrustExport) -> Result<TrustReport> {
-    let folder = TrustFolder::read(&args.bundle.join(TRUST))?;
-    let chain = folder.require_chain()?;
-    let copied = TrustFolder::export(&args.out, chain)?;
-    let mut report = shown(&copied, &args.out)?;
+pub(super) fn export(args: &TrustExport, settings: &Settings) -> Result<TrustReport> {
+    let Some(bundle) = &args.bundle else {
+        TrustFolder::export(&args.out, &home(settings)?)?;
+        return shown(&TrustFolder::read(&args.out)?, &args.out);
+    };
+    let folder = TrustFolder::read(&bundle.join(TRUST))?;
+    TrustFolder::export(&args.out, folder.require_chain()?)?;
+    let mut report = shown(&TrustFolder::read(&args.out)?, &args.out)?;
     report.notes.push(COMPARE.to_owned());
     Ok(report)
+}
+
+/// What the home pins, and has accepted since.
+fn home(settings: &Settings) -> Result<Chain> {
+    Store::read_only(&settings.home, site::chain)?.flatten().ok_or_else(nothing_pinned)
 }
 
 /// Whoever holds only what came with a bundle, knows nothing yet.
@@ -63,23 +78,25 @@ fn folder(dir: &Path) -> Result<TrustReport> {
 }
 
 fn shown(folder: &TrustFolder, path: &Path) -> Result<TrustReport> {
-    let notes = folder.chain().into_iter().flat_map(Chain::notes);
-    let versions = notes
+    documents(folder.chain(), folder.draft(), path)
+}
+
+/// The documents that hold by version, the newest of them in full, and a draft.
+fn documents(chain: Option<&Chain>, draft: Option<&Draft>, path: &Path) -> Result<TrustReport> {
+    let versions = chain
+        .into_iter()
+        .flat_map(Chain::notes)
         .map(|(version, note)| TrustVersion { version, fingerprint: note.fingerprint().hex().to_owned() });
-    let current = folder.chain().and_then(|chain| {
+    let newest = chain.and_then(|chain| {
         let (version, note) = chain.notes().last()?;
         Some(Draft::read(&note.to_bytes(), chain.before(version)))
     });
-    let current = current.transpose()?;
-    let mut documents = Vec::new();
-    for draft in current.iter().chain(folder.draft()) {
-        documents.push(SignedDocument::new(draft)?);
-    }
+    let newest = newest.transpose()?;
     Ok(TrustReport {
         schema: 1,
         path: path.display().to_string(),
         versions: versions.collect(),
-        documents,
+        documents: newest.iter().chain(draft).map(SignedDocument::new).collect::<Result<_>>()?,
         notes: Vec::new(),
     })
 }
