@@ -29,6 +29,10 @@ interop *TESTS:
     cargo build --release
     tests/interop/run.sh {{TESTS}}
 
+# whether tests notice when a module is wrong: just mutants trust
+mutants MODULE *ARGS:
+    tests/mutants/run.sh {{MODULE}} {{ARGS}}
+
 # measure against the rivals; prints a table
 bench *ARGS:
     cargo build --release

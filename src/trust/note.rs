@@ -252,6 +252,11 @@ mod tests {
             let note = Note::parse(wrong.as_bytes()).unwrap();
             assert_eq!(reason(note.read::<Example>("sealift example 1")), Reason::NoteMalformed, "{to}");
         }
+        // T12: 256 KiB are read, one byte more is not.
+        for (more, fits) in [(0, true), (1, false)] {
+            let length = usize::try_from(limits::NOTE_BYTES).unwrap() - 2 + more;
+            assert_eq!(Note::parse(format!("{}\n\n", "x".repeat(length)).as_bytes()).is_ok(), fits);
+        }
         let many = (0..64).map(|n| format!("signature {n:032x} AAAA\n")).collect::<String>();
         assert_eq!(Note::parse(format!("{good}{many}").as_bytes()).unwrap().signatures().len(), 64);
     }

@@ -145,7 +145,6 @@ const TRUST: &[Row] = &[
         "T11",
         "values of ECDSA at the edge, other encodings of a signature",
         &[
-            "trust::tests::keys::ecdsa_signatures_have_one_range_and_one_encoding",
             "trust::public_key::tests::ecdsa_signatures_have_one_form_and_numbers_in_range",
             "trust::public_key::tests::low_and_high_s_are_both_accepted",
             "trust::raw::tests::raw_signatures_become_der_of_one_form",
@@ -210,7 +209,7 @@ const TRUST: &[Row] = &[
         &[
             "trusted::forged_documents_on_the_media_help_nobody",
             "trust::tests::rotation::carried_documents_hold_together",
-            "attacks::import_gives_the_verdict_of_verify",
+            "attacks::importing::import_gives_the_verdict_of_verify",
         ],
     ),
     (

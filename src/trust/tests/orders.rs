@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     base::{clock::Timestamp, digest::Digest},
-    trust::{Beacon, Effect, Override, sequence::Position},
+    trust::{Beacon, Effect, Override, PublicKey, Signer, sequence::Position},
 };
 
 fn when() -> Timestamp {
@@ -63,6 +63,36 @@ fn beacons_are_signed_by_those_who_release() {
     revoke(&mut second, 3);
     chain.extend(&sealed(&second, &[0, 1])).unwrap();
     assert_eq!(reason(Beacon::open(&signed(&beacon("prod", 42), &[3]), &chain)), Reason::KeyRevoked);
+}
+
+/// Signs with as many bytes as it is told.
+#[derive(Debug)]
+struct Junk(usize);
+
+impl Signer for Junk {
+    fn public(&self) -> &PublicKey {
+        key(9).public()
+    }
+
+    fn sign(&self, _message: &[u8]) -> Result<Vec<u8>> {
+        Ok(vec![0; self.0])
+    }
+}
+
+/// A beacon of 2 KiB is read, of one byte more it is not.
+#[test]
+fn beacons_have_a_limit() {
+    let chain = begun(&team(1));
+    // Junk grows by four letters at a time, the number by one.
+    for (digits, fits) in [(0, true), (1, false)] {
+        let short = signed(&beacon("prod", 1), &[4]).to_bytes().len();
+        let line = "signature ".len() + 32 + 2;
+        let (groups, more) = ((2048 - short - line) / 4, (2048 - short - line) % 4);
+        let mut note = signed(&beacon("prod", 10_u64.pow(u32::try_from(more + digits).unwrap())), &[4]);
+        note.sign(&Junk(groups * 3)).unwrap();
+        assert_eq!(note.to_bytes().len(), 2048 + digits);
+        assert_eq!(Beacon::open(&note, &chain).is_ok(), fits);
+    }
 }
 
 /// A beacon fits into one printed code.

@@ -143,6 +143,12 @@ const REFUSED: &[(&str, Bend, Reason, Option<Effect>)] = &[
         None,
     ),
     ("T13 one back", |case| case.stands(at(2, 41, "")), Reason::Rollback, Some(Effect::Rollback)),
+    (
+        "T13 one back, and it names the one before it",
+        |case| (case.position, case.previous) = (at(2, 41, ""), Some(at(2, 40, "").bundle)),
+        Reason::Rollback,
+        Some(Effect::Rollback),
+    ),
     ("T13 all the way back", |case| case.stands(at(2, 0, "")), Reason::Rollback, Some(Effect::Rollback)),
     (
         "T14 the place of the last bundle",

@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Mutation testing: the code is made wrong in one place after another, and each time a test must fail. What survives
+# is listed; it is killed by a test or explained.
+#
+#   tests/mutants/run.sh trust                 one module: trust, verify, bundle, ledger
+#   tests/mutants/run.sh verify --shard 0/4    what follows goes to cargo mutants
+#
+# A mutant is cheap when little is built for it: the tree is copied and cut down to the floors that the module stands
+# on, which modules_only_look_down guarantees to be enough, and to the tests that look at it.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+module=${1:?give a module: trust, verify, bundle, ledger}
+shift
+# modules of src, then modules of tests/it
+case $module in
+  trust | ledger) floors="base oci $module trust" tests="" ;;
+  verify | bundle)
+    floors="base oci trust report store bundle verify"
+    tests="attacks bundle forge tampering trusted"
+    ;;
+  *) echo "no plan for the module '$module'" >&2; exit 2 ;;
+esac
+
+out=${CARGO_TARGET_DIR:-$PWD/target}/mutants-$module
+tree=$(mktemp -d)
+trap 'rm -rf "$tree"' EXIT
+git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$tree"
+mkdir -p "$out"
+cd "$tree"
+
+# Keeps the lines `pub mod x;` or `mod x;` of these modules alone.
+keep() {
+  local file=$1 all="|${2// /|}|"
+  awk -v all="$all" '/^#\[doc\(hidden\)\]$/ { next }
+    match($0, /^(pub )?mod [a-z_0-9]+;$/) { name = $NF; sub(";", "", name); if (!index(all, "|" name "|")) next }
+    { print }' "$file" >"$file.cut"
+  mv "$file.cut" "$file"
+}
+keep src/lib.rs "$floors"
+for there in src/*; do
+  case " lib.rs $floors " in *" ${there#src/} "*) ;; *) rm -r "$there" ;; esac
+done
+# Without the program, the tests of other floors, and what only those need.
+sed -i '/^\[\[bin\]\]$/,/^$/d; /^default-run/d' Cargo.toml
+if [ -n "$tests" ]; then
+  keep tests/it/main.rs "$tests"
+  sed -i '/^mod importing;$/d' tests/it/attacks/mod.rs
+  arguments=(--lib --test it)
+else
+  rm -r tests
+  sed -i '/^\[\[test\]\]$/,/^$/d' Cargo.toml
+  arguments=(--lib "$module::")
+fi
+sed -n '/^\[dependencies\]$/,/^\[profile/ s/^\([a-z0-9-]*\) = .*/\1/p' Cargo.toml | while read -r crate; do
+  grep -rqw "${crate//-/_}" src || grep -rqsw "${crate//-/_}" tests/it || sed -i "/^$crate = /d" Cargo.toml
+done
+
+# In place: it is a copy already. What was built stays, so that the next run begins at once.
+CARGO_TARGET_DIR=$out/target CARGO_INCREMENTAL=1 nice -n 15 \
+  cargo mutants --in-place -f "src/$module/**" -o "$out" "$@" -- "${arguments[@]}" || code=$?
+# Both lists, also where nothing survived.
+for list in missed timeout; do
+  echo "== $list"
+  cat "$out/mutants.out/$list.txt"
+done
+exit "${code:-0}"
