@@ -9,6 +9,7 @@ pub mod trust;
 pub use receipt::Receipt;
 pub use results::{
     ArtifactLine, BuildReport, Change, CheckLine, DiffReport, DoctorReport, InitReport, InspectReport,
-    KeyReport, LastSigned, LockReport, PlanLine, PlanReport, SignKeyLine, SignReport, VerifyReport, VolumeLine,
+    KeyReport, LastSigned, LockReport, PlanLine, PlanReport, SignKeyLine, SignReport, VerifyReport,
+    VolumeLine,
 };
 pub use trust::TrustReport;

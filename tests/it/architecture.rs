@@ -193,9 +193,9 @@ fn every_reason_is_given_somewhere() {
 #[test]
 fn what_works_offline_knows_no_client() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    for module in [
-        "base", "oci", "trust", "report", "store", "bundle", "trust_folder", "verify", "doctor", "registry",
-    ] {
+    for module in
+        ["base", "oci", "trust", "report", "store", "bundle", "trust_folder", "verify", "doctor", "registry"]
+    {
         walk(&src.join(module), &mut |path| {
             let text = fs::read_to_string(path).unwrap();
             let code = text.split("#[cfg(test)]").next().unwrap();

@@ -27,6 +27,6 @@ mod sign;
 mod support;
 mod tampering;
 mod threats;
+mod trust_documents;
 mod trusted;
 mod upstream_signatures;
-mod trust_documents;

@@ -25,7 +25,8 @@ pub(super) fn run(args: &args::Import, settings: &Settings, out: &Out) -> Result
         // Not after an hour of work.
         writable(folder)?;
     }
-    let sign_key = args.sign_key.as_ref().map(|key| key::signer(key, &args.passphrase, settings)).transpose()?;
+    let sign_key =
+        args.sign_key.as_ref().map(|key| key::signer(key, &args.passphrase, settings)).transpose()?;
     let bundle = verify::open(&args.bundle, &authority)?;
     let options = Options {
         destination: destination(args, settings, out)?,
