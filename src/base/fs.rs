@@ -211,26 +211,39 @@ pub fn create_new(path: &Path, mode: u32) -> Result<File> {
 
 /// Writes `bytes` to `path`: complete and synced under the final name, or not at all.
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
-    let temporary = temporary_beside(path);
-    let written = create_new(&temporary, mode).and_then(|mut file| {
-        file.write_all(bytes).map_err(|error| failure(&temporary, "write", &error))?;
-        file.sync_all().map_err(|error| failure(&temporary, "sync", &error))
+    write_by(&path.with_file_name(temporary_name(path)), path, bytes, mode)
+}
+
+/// The same for a file of a folder in which nothing else may stand, not even for a moment: what is under way
+/// stands beside that folder, as long as that is the same file system and this user may write there.
+pub fn write_atomic_into(folder: &Path, below: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let (path, beside) = (folder.join(below), folder.join(".."));
+    if same_file_system(folder, &beside) && is_writable(&beside) {
+        return write_by(&beside.join(temporary_name(&path)), &path, bytes, mode);
+    }
+    write_atomic(&path, bytes, mode)
+}
+
+fn write_by(temporary: &Path, path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let written = create_new(temporary, mode).and_then(|mut file| {
+        file.write_all(bytes).map_err(|error| failure(temporary, "write", &error))?;
+        file.sync_all().map_err(|error| failure(temporary, "sync", &error))
     });
-    // The name beside it is nothing that the user knows.
+    // The other name is nothing that the user knows.
     let written = written.map_err(|failure| failure.of(path.display()));
-    written.and_then(|()| publish(&temporary, path)).inspect_err(|_failure| {
-        let _already_failing = fs::remove_file(&temporary);
+    written.and_then(|()| publish(temporary, path)).inspect_err(|_failure| {
+        let _already_failing = fs::remove_file(temporary);
     })
 }
 
-/// A name beside `path` that no other process uses.
-fn temporary_beside(path: &Path) -> PathBuf {
+/// A name for what becomes `path` that no other process uses.
+fn temporary_name(path: &Path) -> std::ffi::OsString {
     use std::sync::atomic::{AtomicU64, Ordering};
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push(format!(".{}-{}.tmp", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
-    path.with_file_name(name)
+    name
 }
 
 /// Removes what killed runs of [`write_atomic`] left in a folder for the names that `is_ours` accepts. A missing
@@ -387,7 +400,7 @@ mod tests {
     fn only_leftovers_of_ours_are_removed() {
         let dir = tempfile::tempdir().unwrap();
         remove_temporaries(&dir.path().join("missing"), |_| true).unwrap();
-        let left = temporary_beside(&dir.path().join("a.sig"));
+        let left = dir.path().join(temporary_name(Path::new("a.sig")));
         let others = ["a.sig", ".a.sig.tmp", ".a.sig.1-x.tmp", ".b.sig.1-2.tmp", "a.sig.1-2.tmp"];
         for path in others.map(|name| dir.path().join(name)).iter().chain([&left]) {
             write_atomic(path, b"x", 0o600).unwrap();
@@ -405,6 +418,8 @@ mod tests {
         write_atomic(&path, b"new", 0o600).unwrap();
         assert_eq!(read_limited(&path, 3, Reason::Internal).unwrap(), b"new");
         assert_eq!(read_limited(&path, 2, Reason::SumsTooLarge).unwrap_err().reason, Reason::SumsTooLarge);
+        write_atomic_into(dir.path(), Path::new("x"), b"newer", 0o600).unwrap();
+        assert_eq!(read_limited(&path, 5, Reason::Internal).unwrap(), b"newer");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 }

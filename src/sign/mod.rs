@@ -203,8 +203,16 @@ impl Statement {
         }
         fs::create_dir(&folder, false)?;
         for ((key, _), signature) in pending().zip(&made) {
-            fs::write_atomic(&folder.join(file_name(key.public().key_id())), signature, 0o644)?;
+            let name = file_name(key.public().key_id());
+            if self.contents.is_some() {
+                // A reader of the bundle refuses what is not listed, also what a killed run left.
+                fs::write_atomic_into(&self.path, &Path::new(SIGNATURES).join(name), signature, 0o644)?;
+            } else {
+                fs::write_atomic(&folder.join(name), signature, 0o644)?;
+            }
         }
+        // Those that were there may be of a run that was killed before it came to this.
+        fs::sync_dir(&folder)?;
         let mut report = self.report(keys, compared);
         for line in &mut report.keys {
             if line.state == NOT_SIGNED {
@@ -331,8 +339,10 @@ pub fn add(dir: &Path, file: &Path, key: &PublicKey) -> Result<SignReport> {
     if !holds {
         require_room(dir, glance.signatures.len() + usize::from(!there))?;
         fs::create_dir(&dir.join(SIGNATURES), false)?;
-        fs::write_atomic(&place, &signature, 0o644)?;
+        let below = Path::new(SIGNATURES).join(file_name(key.key_id()));
+        fs::write_atomic_into(dir, &below, &signature, 0o644)?;
     }
+    fs::settle(&place)?;
     let mut report = blank(dir, &sums, &glance.sums_digest);
     report.signatures = glance.signatures;
     report.keys = vec![SignKeyLine {

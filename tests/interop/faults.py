@@ -145,11 +145,27 @@ def bundles(folder):
     shutil.rmtree(folder / "warm")
 
 
+def release(folder):
+    """A signed bundle, and a second key."""
+    small_project(folder)
+    good(sealift(folder, ["build", "-o", "media", "--home", "warm", "--key", "release.key"]))
+    shutil.rmtree(folder / "warm")
+    public = json.loads(good(sealift(folder, ["key", "generate", "-o", "second.key", "--no-passphrase"])))["public_key"]
+    (folder / "second.pub").write_text(public)
+
+
+def sign_it(folder):
+    digest = hashlib.sha256((folder / "media/demo-1.0/SHA256SUMS").read_bytes()).hexdigest()
+    return ["sign", "media/demo-1.0", "--key", "second.key", "--digest", digest, "--home", "home"]
+
+
 def site(folder):
     """A home that holds 1.0, and 2.0 on the media."""
     bundles(folder)
     good(sealift(folder, ["import", "media/demo-1.0", *KEY, "--home", "home"]))
 
+
+TRUST = ["--key", "root:alice=release.pub", "--key", "release:bob=second.pub"]
 
 SCENARIOS = [
     Scenario("key generate", ["key", "generate", "-o", "new.key", "--no-passphrase"],
@@ -158,6 +174,9 @@ SCENARIOS = [
              lambda folder: {"lock": bytes_of(folder / "sealift.lock")}, unlocked),
     Scenario("build", ["build", "--locked", "-o", "media/new", "--home", "cache", "--key", "release.key"],
              build_parts, small_project),
+    Scenario("sign", sign_it, lambda folder: {"signatures": folder_of(folder / "media/demo-1.0")}, release),
+    Scenario("trust init", ["trust", "init", "--out", "roots/trust", *TRUST],
+             lambda folder: {"trust": bytes_of(folder / "roots/trust/0001.trust")}, release, (0, 2)),
     Scenario("first import", [*IMPORT, "--name", "files/*"], import_parts, bundles),
     Scenario("import", [*IMPORT, "--files-to", "files", "--receipt", "receipt.json"], import_parts, site),
 ]
@@ -174,6 +193,8 @@ class Stage:
         self.before = here / "before"
         here.mkdir(parents=True)
         scenario.prepare(self.before)
+        if callable(scenario.arguments):
+            self.scenario = scenario = scenario._replace(arguments=scenario.arguments(self.before))
         with self.copy() as (folder, log):
             self.model = disk.Disk(folder)
             self.old = scenario.parts(folder)

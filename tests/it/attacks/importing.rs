@@ -5,26 +5,27 @@ use std::path::Path;
 use sealift::{
     base::{clock::Timestamp, failure::Failures, progress::Silent},
     import,
+    site::Site,
     store::Store,
-    verify,
 };
 
 use super::{all, code};
 use crate::{
-    bundle::{files, known, root},
+    bundle::{files, key, root},
     forge::Files,
 };
 
 /// What a site shows and keeps: names, receipts, contents, and what is left under way.
 fn site(store: &Store) -> (Vec<String>, Vec<String>, Files) {
     let mut kept = files(store.home());
-    kept.retain(|path, _| !path.starts_with("sealift.db"));
-    (store.repositories(None, 99).unwrap(), store.receipts().unwrap(), kept)
+    kept.retain(|path, _| !path.starts_with("sealift.db") && !path.starts_with("keys/"));
+    (store.repositories(None, 99).unwrap(), store.reports().unwrap(), kept)
 }
 
 fn import(bundle: &Path, store: &Store) -> Result<(), Failures> {
     let options = import::Options {
-        destination: import::Destination::Home(store.clone()),
+        site: Site::new(store.clone(), Timestamp::from_seconds(0).unwrap()),
+        destination: import::Destination::Home,
         platforms: Vec::new(),
         names: Vec::new(),
         mapping: import::Mapping::default(),
@@ -32,9 +33,9 @@ fn import(bundle: &Path, store: &Store) -> Result<(), Failures> {
         sign_key: None,
         dry_run: false,
         workers: 2,
-        now: Timestamp::from_seconds(0).unwrap(),
     };
-    import::run(&verify::open(bundle, &known())?, &options, &Silent).map(drop)
+    let keys = [key().public().clone()];
+    import::from_media(bundle, &keys, &options, &Silent).map(drop).map_err(|refusal| refusal.failures)
 }
 
 #[test]
@@ -68,7 +69,7 @@ fn no_attack_takes_anything_from_a_site() {
     import(&folder.join("good/bundle"), &store).unwrap();
     let (shown, _, kept) = site(&store);
     for attack in all().filter(|attack| attack.reason.is_some()) {
-        let receipts = store.receipts().unwrap().len();
+        let receipts = store.reports().unwrap().len();
         let found = import(&folder.join(attack.name).join("bundle"), &store);
         // Content that the site has is not read again, so damage to it alone goes unnoticed.
         let found = found.map_or_else(|failures| failures.code(), |()| 0);
