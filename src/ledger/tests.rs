@@ -258,7 +258,7 @@ fn a_cut_tail_and_a_fork_need_a_head_from_elsewhere() {
         );
         if cut > 0 {
             let early = known(cut, &ledger.lines);
-            assert!(audit(&fork.lines, &keys, &[early.clone()]).is_ok());
+            assert!(audit(&fork.lines, &keys, std::slice::from_ref(&early)).is_ok());
             assert_eq!(found(&fork.lines, &keys, &[early, late]).0, Reason::LedgerFork);
         }
     }

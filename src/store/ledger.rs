@@ -67,6 +67,7 @@ impl Change<'_> {
 impl Store {
     /// Where the ledger ends.
     pub fn ledger_head(&self) -> Result<Head> {
+        #[expect(clippy::redundant_closure_for_method_calls, reason = "the method is of one lifetime")]
         self.state(|state| state.ledger_head())
     }
 

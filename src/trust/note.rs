@@ -220,6 +220,12 @@ mod tests {
         assert_eq!(reason(note.read::<Example>("sealift trust 1")), Reason::WrongType);
     }
 
+    /// Lines of signatures that prove nothing.
+    fn many(count: usize) -> String {
+        let lines: Vec<String> = (0..count).map(|n| format!("signature {n:032x} AAAA\n")).collect();
+        lines.concat()
+    }
+
     /// T06, T07, F30: one text has one reading.
     #[test]
     fn every_other_form_is_refused() {
@@ -235,7 +241,7 @@ mod tests {
             format!("{good}signature {id} AAAA\nsignature {id} AAAA\n"),
             format!("{good}signature {} AAAA\n", "g".repeat(32)),
             good.replace('\n', "\r\n"),
-            format!("{good}{}", (0..65).map(|n| format!("signature {n:032x} AAAA\n")).collect::<String>()),
+            format!("{good}{}", many(65)),
             "x".repeat(300_000),
         ] {
             assert_eq!(reason(Note::parse(wrong.as_bytes())), Reason::NoteMalformed, "{wrong:.80}");
@@ -257,7 +263,6 @@ mod tests {
             let length = usize::try_from(limits::NOTE_BYTES).unwrap() - 2 + more;
             assert_eq!(Note::parse(format!("{}\n\n", "x".repeat(length)).as_bytes()).is_ok(), fits);
         }
-        let many = (0..64).map(|n| format!("signature {n:032x} AAAA\n")).collect::<String>();
-        assert_eq!(Note::parse(format!("{good}{many}").as_bytes()).unwrap().signatures().len(), 64);
+        assert_eq!(Note::parse(format!("{good}{}", many(64)).as_bytes()).unwrap().signatures().len(), 64);
     }
 }

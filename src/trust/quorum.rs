@@ -234,7 +234,8 @@ mod tests {
     const TEXT: &[u8] = b"# sealift bundle 1\n";
 
     fn keys(count: usize) -> Vec<PrivateKey> {
-        let algorithm = |n: usize| if n % 2 == 0 { Algorithm::Ed25519 } else { Algorithm::EcdsaP256 };
+        let algorithm =
+            |n: usize| if n.is_multiple_of(2) { Algorithm::Ed25519 } else { Algorithm::EcdsaP256 };
         (0..count).map(|n| PrivateKey::generate(algorithm(n)).unwrap()).collect()
     }
 
@@ -272,7 +273,7 @@ mod tests {
         let quorum = met(TEXT, &[by(a, a), by(b, a)], &two, &[]).unwrap();
         assert_eq!(quorum.ignored, [b.public().key_id()]);
         let known = Excluded { key: b.public(), reason: Reason::KeyRevoked, why: "revoked".to_owned() };
-        assert_eq!(reason(&[by(b, b)], &rules, &[known.clone()]), Reason::KeyRevoked);
+        assert_eq!(reason(&[by(b, b)], &rules, std::slice::from_ref(&known)), Reason::KeyRevoked);
         assert_eq!(reason(&[by(b, a)], &rules, &[known]), Reason::SignatureUntrusted);
     }
 

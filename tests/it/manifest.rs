@@ -28,6 +28,7 @@ fn files(dir: &str) -> Vec<PathBuf> {
 }
 
 /// What the examples include is empty; the keys that they name are those of `testdata/cosign`.
+#[expect(clippy::unnecessary_wraps, reason = "what reads a file may fail")]
 fn beside(path: &Path) -> sealift::base::failure::Result<String> {
     let name = match path.extension().and_then(|end| end.to_str()) {
         Some("pub") => "vendor.pub",

@@ -659,7 +659,9 @@ fn the_golden_chain_is_made_the_same() {
         key("approver+override:frank", "approver-2"),
     ];
     let mut init = vec!["trust", "init", "--out", "trust", "--channel", "prod"];
-    keys.iter().for_each(|key| init.extend(["--key", key]));
+    for key in &keys {
+        init.extend(["--key", key]);
+    }
     sandbox.run(&init).ok();
     sign_by("root-1");
     sign_by("root-2");

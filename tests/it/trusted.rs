@@ -181,7 +181,9 @@ fn forged_documents_on_the_media_help_nobody() {
     let thief = Team::new();
     let takeover = |keys: &[&PrivateKey]| {
         let mut note = Note::new(&thief.text(2)).unwrap();
-        keys.iter().for_each(|key| note.sign(*key).unwrap());
+        for key in keys {
+            note.sign(*key).unwrap();
+        }
         note.to_bytes()
     };
     let (mine, [root, ..]) = ([&thief.roots[0], &thief.roots[1]], &team.roots);

@@ -48,7 +48,9 @@ fn thresholds_are_at_least_one_and_can_be_met() {
                 of(text, n).holder = holder.to_owned();
             }
             rules(text).r#override = None;
-            [6, 7].into_iter().for_each(|n| assert!(of(text, n).roles.remove(&Role::Override)));
+            for n in [6, 7] {
+                assert!(of(text, n).roles.remove(&Role::Override));
+            }
         }),
     ];
     for (name, bend) in wrong {

@@ -19,7 +19,7 @@ use crate::base::failure::{Reason, Result};
 
 /// Keys by number, every second one P-256. Made once: key `n` is the same everywhere in a run.
 static KEYS: LazyLock<Vec<PrivateKey>> = LazyLock::new(|| {
-    let algorithm = |n: usize| if n % 2 == 0 { Algorithm::Ed25519 } else { Algorithm::EcdsaP256 };
+    let algorithm = |n: usize| if n.is_multiple_of(2) { Algorithm::Ed25519 } else { Algorithm::EcdsaP256 };
     (0..16).map(|n| PrivateKey::generate(algorithm(n)).unwrap()).collect()
 });
 

@@ -17,7 +17,9 @@ fn last_of(versions: &[Version<'_>]) -> Result<()> {
         .collect();
     let (last, before) = files[1..].split_last().unwrap();
     let mut chain = Chain::begin(&files[0]).unwrap();
-    before.iter().for_each(|file| chain.extend(file).unwrap());
+    for file in before {
+        chain.extend(file).unwrap();
+    }
     let known = chain.clone();
     let outcome = chain.extend(last);
     // T16: what was refused leaves no trace.
@@ -165,12 +167,11 @@ fn a_revocation_is_for_ever() {
 fn an_epoch_never_falls() {
     let with_epoch = |version: u64, epoch: Option<u64>| {
         let mut text = team(version);
-        match epoch {
-            Some(epoch) => text.channels.get_mut("prod").unwrap().epoch = epoch,
-            None => {
-                text.channels.clear();
-                text.keys.retain(|record| record.channels.is_empty());
-            }
+        if let Some(epoch) = epoch {
+            text.channels.get_mut("prod").unwrap().epoch = epoch;
+        } else {
+            text.channels.clear();
+            text.keys.retain(|record| record.channels.is_empty());
         }
         sealed(&text, &[0, 1])
     };
@@ -190,8 +191,8 @@ fn an_epoch_never_falls() {
 fn the_first_document_is_pinned_by_its_fingerprint() {
     let file = sealed(&team(1), &[0, 1]);
     let hex = Note::parse(&file).unwrap().fingerprint().hex().to_owned();
-    let spaced: String =
-        hex.as_bytes().chunks(4).map(|four| format!("{} ", String::from_utf8_lossy(four))).collect();
+    let fours: Vec<_> = hex.as_bytes().chunks(4).map(String::from_utf8_lossy).collect();
+    let spaced = fours.join(" ");
     for typed in [hex.clone(), hex.to_uppercase(), spaced, format!("sha256:{hex}"), format!(" {hex}\n")] {
         assert_eq!(Chain::pin(&file, &typed).unwrap().fingerprint().hex(), hex, "{typed}");
     }

@@ -16,7 +16,7 @@ fn a_revoked_key_counts_no_more_and_puts_imports_in_doubt() {
     world.revoke("alice", Some(17));
     world.grant("eve", &[Role::Release], &["prod"]);
     let newer = world.publish_trust(|_| {});
-    let accepted = site.accept(&[newer.clone()]).unwrap();
+    let accepted = site.accept(std::slice::from_ref(&newer)).unwrap();
     let Accepted::Trust { version: 2, in_doubt, .. } = &accepted[0] else { panic!("{accepted:?}") };
     let places: Vec<u64> = in_doubt.iter().map(|doubt| doubt.position.sequence).collect();
     assert_eq!((places, in_doubt[0].holder.as_str()), (vec![17, 18], "alice"));
@@ -47,14 +47,15 @@ fn documents_are_taken_in_order_or_not_at_all() {
     assert_eq!(site.chain().unwrap().unwrap().version(), 3);
     assert_eq!(names(&site), ["key", "trust", "trust", "trust"]);
     // T05: a document of another kind, signed by whom you like.
-    #[derive(serde::Serialize)]
-    struct Other {
-        r#type: &'static str,
-    }
     let other = world.note(&Other { r#type: "sealift wish 1" }, &["root1", "root2"]);
     assert_eq!(site.accept(&[other]).unwrap_err().reason, Reason::WrongType);
     let nameless = world.home("nameless");
     assert_eq!(nameless.accept(&[world.chain[0].clone()]).unwrap_err().reason, Reason::TrustMissing);
+}
+
+#[derive(serde::Serialize)]
+struct Other {
+    r#type: &'static str,
 }
 
 /// C4: host with old or new trust, bundle signed by old or new keys, chain on the media whole, with a missing
@@ -142,7 +143,7 @@ fn beacons_tell_of_what_does_not_come() {
     };
     assert_eq!(alarms(&site, NOW), []);
     let beacon = world.beacon(3, identity(&three), MADE, 2);
-    let accepted = site.accept(&[beacon.clone()]).unwrap();
+    let accepted = site.accept(std::slice::from_ref(&beacon)).unwrap();
     assert!(matches!(accepted[..], [Accepted::Beacon { behind: true, trust_missing: Some(2), .. }]));
     assert_eq!(alarms(&site, NOW), [Reason::ChannelBehind, Reason::TrustBehind]);
     let two = world.good(2);

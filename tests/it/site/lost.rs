@@ -31,7 +31,7 @@ fn a_lost_state_comes_back_from_receipts() {
     let old = receipts(&site);
     let fresh = wiped(&site, true);
     let chain = Chain::begin(&world.chain[0]).unwrap();
-    let pinned = fresh.pin(Pin { receipts: old.clone(), ..pin("berlin", chain) }).unwrap();
+    let pinned = fresh.pin(&Pin { receipts: old.clone(), ..pin("berlin", chain) }).unwrap();
     assert_eq!(pinned.receipt, Some(Digest::of(&old[1])));
     stands_at(&fresh, 2, &two);
     refuses(&fresh, &one, Reason::Rollback);
@@ -55,7 +55,7 @@ fn a_lost_state_comes_back_from_receipts() {
     assert_eq!(ledger, sealift::ledger::Head::of(ledger.number, &lines[0]));
     // Once pinned, nothing begins anew.
     let chain = Chain::begin(&world.chain[0]).unwrap();
-    assert_eq!(fresh.pin(pin("berlin", chain)).unwrap_err().reason, Reason::TrustPinned);
+    assert_eq!(fresh.pin(&pin("berlin", chain)).unwrap_err().reason, Reason::TrustPinned);
 }
 
 /// Receipts are believed by who signed them, for this site only, and never below what people remember.
@@ -69,7 +69,7 @@ fn receipts_must_be_of_this_site_and_signed_by_it() {
     let key = PrivateKey::from_pem(&pem, None).unwrap().public().clone();
     let chain = || Chain::begin(&world.chain[0]).unwrap();
     let fresh = wiped(&site, false);
-    let with = |pin: Pin<'_>| fresh.pin(pin).unwrap_err().reason;
+    let with = |pin: Pin<'_>| fresh.pin(&pin).unwrap_err().reason;
     let stranger = world.keys["eve"].public().clone();
     assert_eq!(with(Pin { receipts: old.clone(), ..pin("berlin", chain()) }), Reason::SignatureUntrusted);
     let keys = vec![stranger];
@@ -90,7 +90,7 @@ fn receipts_must_be_of_this_site_and_signed_by_it() {
     assert_eq!(fresh.chain().unwrap(), None);
     // Paper knows more than the receipt.
     let at_least = vec![("prod".to_owned(), 1, 9)];
-    fresh.pin(Pin { receipts: old, receipt_keys: keys, at_least, ..pin("berlin", chain()) }).unwrap();
+    fresh.pin(&Pin { receipts: old, receipt_keys: keys, at_least, ..pin("berlin", chain()) }).unwrap();
     refuses(&fresh, &world.good(8), Reason::Rollback);
     refuses(&fresh, &world.good(1010), Reason::SequenceJump);
     let nine = world.good(9);
@@ -107,10 +107,10 @@ fn a_receipt_keeps_trust_from_going_back() {
     takes(&site, &world.good(1));
     let fresh = wiped(&site, true);
     let first = Chain::begin(&world.chain[0]).unwrap();
-    let refused = fresh.pin(Pin { receipts: receipts(&site), ..pin("berlin", first) }).unwrap_err();
+    let refused = fresh.pin(&Pin { receipts: receipts(&site), ..pin("berlin", first) }).unwrap_err();
     assert_eq!(refused.reason, Reason::TrustTooOld);
     let second = Chain::begin(&world.chain[1]).unwrap();
-    fresh.pin(Pin { receipts: receipts(&site), ..pin("berlin", second) }).unwrap();
+    fresh.pin(&Pin { receipts: receipts(&site), ..pin("berlin", second) }).unwrap();
     takes(&fresh, &world.good(2));
 }
 
@@ -125,7 +125,7 @@ fn a_frozen_channel_stays_frozen() {
     refuses(&site, &twin, Reason::Equivocation);
     let fresh = wiped(&site, true);
     let chain = Chain::begin(&world.chain[0]).unwrap();
-    fresh.pin(Pin { receipts: receipts(&site), ..pin("berlin", chain) }).unwrap();
+    fresh.pin(&Pin { receipts: receipts(&site), ..pin("berlin", chain) }).unwrap();
     refuses(&fresh, &world.good(2), Reason::ChannelFrozen);
 }
 
@@ -195,11 +195,11 @@ fn the_importer_key_is_private_and_named_by_the_ledger() {
     let own = PrivateKey::generate(Algorithm::EcdsaP256).unwrap();
     let other = world.home("other");
     let chain = || Chain::begin(&world.chain[0]).unwrap();
-    let pinned = other.pin(Pin { importer: Some(own.clone()), ..pin("other", chain()) }).unwrap();
+    let pinned = other.pin(&Pin { importer: Some(own.clone()), ..pin("other", chain()) }).unwrap();
     assert_eq!(&pinned.importer, own.public());
     let third = world.home("third");
     fs::create_dir_all(third.store().home().join("keys")).unwrap();
     fs::copy(&path, third.store().home().join("keys/importer.pem")).unwrap();
-    let refused = third.pin(Pin { importer: Some(own), ..pin("third", chain()) }).unwrap_err();
+    let refused = third.pin(&Pin { importer: Some(own), ..pin("third", chain()) }).unwrap_err();
     assert_eq!(refused.reason, Reason::KeyExists);
 }

@@ -79,7 +79,8 @@ fn spec(sequence: u64) -> Spec<'static> {
 impl World {
     fn new() -> Self {
         let names = ["root1", "root2", "root3", "alice", "bob", "carol", "dave", "eve", "dora"];
-        let algorithm = |at: usize| if at % 2 == 0 { Algorithm::Ed25519 } else { Algorithm::EcdsaP256 };
+        let algorithm =
+            |at: usize| if at.is_multiple_of(2) { Algorithm::Ed25519 } else { Algorithm::EcdsaP256 };
         let key = |(at, name)| (name, PrivateKey::generate(algorithm(at)).unwrap());
         let keys: BTreeMap<_, _> = names.into_iter().enumerate().map(key).collect();
         let mut text = Text::new(2);
@@ -179,7 +180,7 @@ impl World {
         let site = self.home(name);
         let mut chain = Chain::begin(&self.chain[0]).unwrap();
         self.chain[1..versions].iter().for_each(|note| chain.extend(note).unwrap());
-        site.pin(pin(name, chain)).unwrap();
+        site.pin(&pin(name, chain)).unwrap();
         site
     }
 
@@ -237,10 +238,11 @@ fn refuses(site: &Site, bundle: &Path, reason: Reason) -> Refusal {
     refusal
 }
 
+/// Repositories, their tags, places of the channels, number of trust documents, reports.
+type Visible = (Vec<String>, Vec<Vec<String>>, Vec<(String, Option<Position>)>, usize, Vec<String>);
+
 /// What others see, and where the channels stand; but for a channel that froze.
-fn visible(
-    site: &Site,
-) -> (Vec<String>, Vec<Vec<String>>, Vec<(String, Option<Position>)>, usize, Vec<String>) {
+fn visible(site: &Site) -> Visible {
     let store = site.store();
     let repositories = store.repositories(None, 99).unwrap();
     let tags = repositories.iter().map(|name| store.tags(name, None, 99).unwrap().unwrap()).collect();

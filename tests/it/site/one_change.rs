@@ -218,7 +218,7 @@ fn a_home_of_schema_1_keeps_everything() {
     let site = Site::new(Store::open(&home).unwrap(), time(NOW));
     assert_eq!(site.store().tags("a/b", None, 9).unwrap().unwrap(), ["old"]);
     assert_eq!(site.store().reports().unwrap(), ["a report of before"]);
-    site.pin(pin("berlin", Chain::begin(&world.chain[0]).unwrap())).unwrap();
+    site.pin(&pin("berlin", Chain::begin(&world.chain[0]).unwrap())).unwrap();
     let good = world.good(1);
     takes(&site, &good);
     stands_at(&site, 1, &good);
