@@ -10,20 +10,11 @@
 //! ```text
 //! 9 cli                                     people: arguments, settings, one file per command, output
 //! 8 registry                                the OCI server
-//! 7 build import                            steps that make something others see: a bundle, published tags
-//! 6 resolve fetch verify                    steps of the way in
 //! 7 build import sign                       steps that make something others see: a bundle, published tags
 //! 6 resolve fetch verify doctor             steps of the way in; a look at all that they need
 //! 5 source site                             content from anywhere; what a site believes and remembers
 //! 4 remote bundle layout token trust_folder   things that cross a border: clients, the container, local images, keys
 //! 3 store                                   things that lie on disk
-//! 2 manifest lock trust report chart ledger   documents and decisions: no file, no socket
-//! 7 build import sign                       steps that make something others see: a bundle, published tags
-//! 6 resolve fetch verify doctor             steps of the way in; a look at all that they need
-//! 5 source                                  content from anywhere, brought into the store
-//! 4 remote bundle layout token trust_folder things that cross a border: clients, the container, local images, keys
-//! 3 store                                   things that lie on disk
-//! 2 manifest lock trust report chart cosign documents and decisions: no file, no socket
 //! 2 manifest lock trust report chart cosign ledger   documents and decisions: no file, no socket
 //! 1 oci                                     the words of the OCI specifications, shared by client and server
 //! 0 base                                    digest, stream, limits, path, fs, clock, redact, failure, progress

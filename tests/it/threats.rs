@@ -470,9 +470,6 @@ const SITE: &[Row] = &[
         &["registry_api::a_blob_is_served_only_where_it_is_published"],
     ),
     ("R26", "an import where something else stands under the name", &[]),
-    ("R22", "something is done that the ledger could not take down", &[]),
-    ("R21", "the ledger is edited, cut or put back", &[]),
-    ("R20", "the ledger is written from the media", &[]),
     (
         "R20",
         "a ledger comes with the media, or is mixed with one",
@@ -488,6 +485,7 @@ const SITE: &[Row] = &[
         ],
     ),
     ("R22", "something is done and the ledger cannot be written", &[]),
+    ("R24", "what admits one bundle admits another, or the same twice", &[]),
     (
         "R27",
         "stored content rots",

@@ -167,7 +167,7 @@ fn beacons_tell_of_what_does_not_come() {
         Beacon::new("prod", Position { epoch: 2, sequence: 9, bundle: identity(&one) }, 1, time(MADE));
     assert_eq!(site.accept(&[world.note(&epoch, &["alice"])]).unwrap_err().reason, Reason::BeaconStale);
     epoch.newest = Position { epoch: 1, sequence: 9, bundle: identity(&one) };
-    assert_eq!(site.accept(&[world.note(&epoch, &["bob"])]).unwrap_err().reason, Reason::SignatureUntrusted);
+    assert_eq!(site.accept(&[world.note(&epoch, &["bob"])]).unwrap_err().reason, Reason::KeyRole);
     // Silence: a replay of what is here is nothing new.
     takes(&site, &three);
     assert_eq!(alarms(&site, "2027-03-01T00:00:00Z"), [Reason::TrustBehind]);

@@ -227,8 +227,8 @@ fn an_override_admits_one_bundle_once() {
     takes(&site, &three);
     for (signers, reason) in [
         (&["carol"][..], Reason::SignaturesTooFew),
-        (&["alice", "carol"], Reason::SignaturesTooFew),
-        (&["root1", "root2"], Reason::SignatureUntrusted),
+        (&["alice", "carol"], Reason::KeyRole),
+        (&["root1", "root2"], Reason::KeyRole),
         (&["eve"], Reason::SignatureUntrusted),
     ] {
         let order = world.override_for("berlin", &two, Effect::Rollback, signers);
