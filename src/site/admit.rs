@@ -53,7 +53,7 @@ impl Site {
         let Admission { arrival, publication, .. } = admission;
         let mut report = admission.report.clone();
         self.change(|change, importer| {
-            let verdict = judge(change, &arrival, Some(self.system))?;
+            let verdict = judge(change, arrival, Some(self.system))?;
             publication.map_or(Ok(()), |publication| change.publish(publication))?;
             if let Some(chain) = arrival.chain {
                 self.catch_up(change, chain)?;
@@ -66,8 +66,8 @@ impl Site {
             let receipt = self.passed_receipt(change, (admission, &verdict), (&report, &text), importer)?;
             change.add_receipt(&receipt)?;
             change.report(arrival.sums, &text)?;
-            self.move_channel(change, &arrival, &verdict, &receipt.digest)?;
-            change.append(self.now, &imported(&arrival, &verdict, &report, &text, &receipt.digest))?;
+            self.move_channel(change, arrival, &verdict, &receipt.digest)?;
+            change.append(self.now, &imported(arrival, &verdict, &report, &text, &receipt.digest))?;
             Ok(Admitted { report, receipt, verdict })
         })
     }

@@ -62,7 +62,7 @@ impl Site {
     /// have; [`Reason::WrongSite`] for receipts of another; those of signatures;
     /// [`Reason::TrustTooOld`] and [`Reason::TrustFork`] where a receipt knows more of the trust documents;
     /// [`Reason::ChannelUnknown`]; [`Reason::KeyExists`].
-    pub fn pin(&self, pin: Pin<'_>) -> Result<Pinned> {
+    pub fn pin(&self, mut pin: Pin<'_>) -> Result<Pinned> {
         if !is_media_name(pin.name) {
             let message = format!("`{}` is no name of a site: 1 to 64 of a-z 0-9 . _ -", pin.name);
             return Err(Failure::new(Reason::BadArgument, "--site", message).hint("choose a plain name"));
@@ -75,13 +75,13 @@ impl Site {
                     .hint("a newer trust document is missing, or the number is wrong"));
             }
         }
-        if let Some(known) = self.store.state(|state| state.site())?.name {
+        if let Some(known) = self.store.state(|state| Ok(state.site()?.name))? {
             let message = format!("the home is the site {known} and has a pinned trust document");
             return Err(Failure::new(Reason::TrustPinned, "site", message)
                 .hint("give newer trust documents with `sealift trust accept`; a site is pinned once"));
         }
-        let own = match &pin.importer {
-            Some(key) => Some(self.keep_importer(key.clone())?),
+        let own = match pin.importer.take() {
+            Some(key) => Some(self.keep_importer(key)?),
             None => self.known_importer()?,
         };
         let told = told(&pin, own.as_ref())?;

@@ -66,6 +66,7 @@ impl Change<'_> {
 
 impl Store {
     /// Where the ledger ends.
+    #[expect(clippy::redundant_closure_for_method_calls, reason = "the method alone is not general enough")]
     pub fn ledger_head(&self) -> Result<Head> {
         self.state(|state| state.ledger_head())
     }

@@ -71,6 +71,7 @@ impl Change<'_> {
 
 impl Store {
     /// All signed receipts, oldest first.
+    #[expect(clippy::redundant_closure_for_method_calls, reason = "the method alone is not general enough")]
     pub fn signed_receipts(&self) -> Result<Vec<SignedReceipt>> {
         self.state(|state| state.signed_receipts())
     }

@@ -116,7 +116,7 @@ impl Human for AcceptReport {
                     page.line(format!("override {} lifts {effect} for {}", short(id), short(bundle)));
                 }
                 Accepted::Known { fingerprint } => {
-                    page.line(format!("{} was here already", short(fingerprint)))
+                    page.line(format!("{} was here already", short(fingerprint)));
                 }
             }
         }

@@ -4,6 +4,12 @@ use sealift::{report::site::Accepted, site::status, store::Settings};
 
 use super::*;
 
+/// A document of a kind that no site takes.
+#[derive(serde::Serialize)]
+struct Other {
+    r#type: &'static str,
+}
+
 /// T19, and what was imported before.
 #[test]
 fn a_revoked_key_counts_no_more_and_puts_imports_in_doubt() {
@@ -16,7 +22,7 @@ fn a_revoked_key_counts_no_more_and_puts_imports_in_doubt() {
     world.revoke("alice", Some(17));
     world.grant("eve", &[Role::Release], &["prod"]);
     let newer = world.publish_trust(|_| {});
-    let accepted = site.accept(&[newer.clone()]).unwrap();
+    let accepted = site.accept(std::slice::from_ref(&newer)).unwrap();
     let Accepted::Trust { version: 2, in_doubt, .. } = &accepted[0] else { panic!("{accepted:?}") };
     let places: Vec<u64> = in_doubt.iter().map(|doubt| doubt.position.sequence).collect();
     assert_eq!((places, in_doubt[0].holder.as_str()), (vec![17, 18], "alice"));
@@ -47,10 +53,6 @@ fn documents_are_taken_in_order_or_not_at_all() {
     assert_eq!(site.chain().unwrap().unwrap().version(), 3);
     assert_eq!(names(&site), ["key", "trust", "trust", "trust"]);
     // T05: a document of another kind, signed by whom you like.
-    #[derive(serde::Serialize)]
-    struct Other {
-        r#type: &'static str,
-    }
     let other = world.note(&Other { r#type: "sealift wish 1" }, &["root1", "root2"]);
     assert_eq!(site.accept(&[other]).unwrap_err().reason, Reason::WrongType);
     let nameless = world.home("nameless");
@@ -142,7 +144,7 @@ fn beacons_tell_of_what_does_not_come() {
     };
     assert_eq!(alarms(&site, NOW), []);
     let beacon = world.beacon(3, identity(&three), MADE, 2);
-    let accepted = site.accept(&[beacon.clone()]).unwrap();
+    let accepted = site.accept(std::slice::from_ref(&beacon)).unwrap();
     assert!(matches!(accepted[..], [Accepted::Beacon { behind: true, trust_missing: Some(2), .. }]));
     assert_eq!(alarms(&site, NOW), [Reason::ChannelBehind, Reason::TrustBehind]);
     let two = world.good(2);

@@ -1,4 +1,9 @@
 //! A site and its rules, through the real import: bundles that are good but for one thing.
+#![expect(
+    clippy::redundant_closure_for_method_calls,
+    reason = "a method of the state is not general enough for every moment"
+)]
+
 mod documents;
 mod lost;
 mod model;
@@ -79,7 +84,8 @@ fn spec(sequence: u64) -> Spec<'static> {
 impl World {
     fn new() -> Self {
         let names = ["root1", "root2", "root3", "alice", "bob", "carol", "dave", "eve", "dora"];
-        let algorithm = |at: usize| if at % 2 == 0 { Algorithm::Ed25519 } else { Algorithm::EcdsaP256 };
+        let algorithm =
+            |at: usize| if at.is_multiple_of(2) { Algorithm::Ed25519 } else { Algorithm::EcdsaP256 };
         let key = |(at, name)| (name, PrivateKey::generate(algorithm(at)).unwrap());
         let keys: BTreeMap<_, _> = names.into_iter().enumerate().map(key).collect();
         let mut text = Text::new(2);
@@ -238,16 +244,23 @@ fn refuses(site: &Site, bundle: &Path, reason: Reason) -> Refusal {
 }
 
 /// What others see, and where the channels stand; but for a channel that froze.
-fn visible(
-    site: &Site,
-) -> (Vec<String>, Vec<Vec<String>>, Vec<(String, Option<Position>)>, usize, Vec<String>) {
+#[derive(Debug, PartialEq)]
+struct Visible {
+    repositories: Vec<String>,
+    tags: Vec<Vec<String>>,
+    places: Vec<(String, Option<Position>)>,
+    trust: usize,
+    reports: Vec<String>,
+}
+
+fn visible(site: &Site) -> Visible {
     let store = site.store();
     let repositories = store.repositories(None, 99).unwrap();
     let tags = repositories.iter().map(|name| store.tags(name, None, 99).unwrap().unwrap()).collect();
     let channels = store.state(|state| state.channels()).unwrap();
     let places = channels.into_iter().map(|channel| (channel.name, channel.memory.last)).collect();
     let trust = store.state(|state| state.trust()).unwrap().len();
-    (repositories, tags, places, trust, store.reports().unwrap())
+    Visible { repositories, tags, places, trust, reports: store.reports().unwrap() }
 }
 
 fn identity(bundle: &Path) -> Digest {

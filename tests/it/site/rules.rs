@@ -240,7 +240,7 @@ fn an_override_admits_one_bundle_once() {
     let order = world.override_for("berlin", &two, Effect::Rollback, &["carol", "dave"]);
     site.accept(&[other_rule]).unwrap();
     refuses(&site, &two, Reason::Rollback);
-    site.accept(&[order.clone()]).unwrap();
+    site.accept(std::slice::from_ref(&order)).unwrap();
     refuses(&site, &one, Reason::Rollback);
     let done = takes(&site, &two);
     assert_eq!(done.verdict.judgement.lifted, [Effect::Rollback]);

@@ -137,7 +137,7 @@ fn at_least(text: &str) -> Result<(String, u64, u64)> {
 
 /// `trust accept`
 pub(super) fn accept(args: &TrustAccept, settings: &Settings, out: &Out) -> Result<(), Failures> {
-    let documents = args.documents.iter().map(|path| document(path)).collect::<Result<Vec<_>>>()?;
+    let documents = args.documents.iter().map(document).collect::<Result<Vec<_>>>()?;
     let site = open_site(settings)?;
     let refused = |failure: Failure| {
         let failures = Failures::from(failure);
