@@ -66,8 +66,8 @@ impl Change<'_> {
 
 impl Store {
     /// Where the ledger ends.
+    #[expect(clippy::redundant_closure_for_method_calls, reason = "the method alone is not general enough")]
     pub fn ledger_head(&self) -> Result<Head> {
-        #[expect(clippy::redundant_closure_for_method_calls, reason = "the method is of one lifetime")]
         self.state(|state| state.ledger_head())
     }
 

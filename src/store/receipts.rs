@@ -71,8 +71,8 @@ impl Change<'_> {
 
 impl Store {
     /// All signed receipts, oldest first.
+    #[expect(clippy::redundant_closure_for_method_calls, reason = "the method alone is not general enough")]
     pub fn signed_receipts(&self) -> Result<Vec<SignedReceipt>> {
-        #[expect(clippy::redundant_closure_for_method_calls, reason = "the method is of one lifetime")]
         self.state(|state| state.signed_receipts())
     }
 

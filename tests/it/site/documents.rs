@@ -4,6 +4,12 @@ use sealift::{report::site::Accepted, site::status, store::Settings};
 
 use super::*;
 
+/// A document of a kind that no site takes.
+#[derive(serde::Serialize)]
+struct Other {
+    r#type: &'static str,
+}
+
 /// T19, and what was imported before.
 #[test]
 fn a_revoked_key_counts_no_more_and_puts_imports_in_doubt() {
@@ -51,11 +57,6 @@ fn documents_are_taken_in_order_or_not_at_all() {
     assert_eq!(site.accept(&[other]).unwrap_err().reason, Reason::WrongType);
     let nameless = world.home("nameless");
     assert_eq!(nameless.accept(&[world.chain[0].clone()]).unwrap_err().reason, Reason::TrustMissing);
-}
-
-#[derive(serde::Serialize)]
-struct Other {
-    r#type: &'static str,
 }
 
 /// C4: host with old or new trust, bundle signed by old or new keys, chain on the media whole, with a missing

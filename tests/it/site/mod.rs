@@ -1,4 +1,9 @@
 //! A site and its rules, through the real import: bundles that are good but for one thing.
+#![expect(
+    clippy::redundant_closure_for_method_calls,
+    reason = "a method of the state is not general enough for every moment"
+)]
+
 mod documents;
 mod lost;
 mod model;
@@ -238,10 +243,16 @@ fn refuses(site: &Site, bundle: &Path, reason: Reason) -> Refusal {
     refusal
 }
 
-/// Repositories, their tags, places of the channels, number of trust documents, reports.
-type Visible = (Vec<String>, Vec<Vec<String>>, Vec<(String, Option<Position>)>, usize, Vec<String>);
-
 /// What others see, and where the channels stand; but for a channel that froze.
+#[derive(Debug, PartialEq)]
+struct Visible {
+    repositories: Vec<String>,
+    tags: Vec<Vec<String>>,
+    places: Vec<(String, Option<Position>)>,
+    trust: usize,
+    reports: Vec<String>,
+}
+
 fn visible(site: &Site) -> Visible {
     let store = site.store();
     let repositories = store.repositories(None, 99).unwrap();
@@ -249,7 +260,7 @@ fn visible(site: &Site) -> Visible {
     let channels = store.state(|state| state.channels()).unwrap();
     let places = channels.into_iter().map(|channel| (channel.name, channel.memory.last)).collect();
     let trust = store.state(|state| state.trust()).unwrap().len();
-    (repositories, tags, places, trust, store.reports().unwrap())
+    Visible { repositories, tags, places, trust, reports: store.reports().unwrap() }
 }
 
 fn identity(bundle: &Path) -> Digest {
