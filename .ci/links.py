@@ -10,10 +10,12 @@ FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 
 
 def anchors(path):
-    """The anchors that GitHub makes of the headings of a file."""
-    found = set()
-    for heading in re.findall(r"^#+\s+(.*)$", FENCE.sub("", path.read_text()), re.MULTILINE):
-        text = re.sub(r"[^\w\- ]", "", heading.strip().lower())
+    """The anchors that GitHub makes of the headings of a file, and those that it has of its own."""
+    words = FENCE.sub("", path.read_text())
+    found = set(re.findall(r'<a id="([^"]+)"', words))
+    for heading in re.findall(r"^#+\s+(.*)$", words, re.MULTILINE):
+        text = re.sub(r"<[^>]*>", "", heading).strip().lower()
+        text = re.sub(r"[^\w\- ]", "", text)
         found.add(text.replace(" ", "-"))
     return found
 

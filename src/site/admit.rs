@@ -35,7 +35,7 @@ impl Site {
     /// Judges a bundle before anything is written for it.
     ///
     /// # Errors
-    /// Those of [`judge`].
+    /// Those of [`judge()`].
     pub fn judge(&self, arrival: &Arrival<'_>) -> Result<Verdict> {
         self.store.state(|state| judge(state, arrival, Some(self.system)))
     }
@@ -48,7 +48,7 @@ impl Site {
     /// its channel does not move.
     ///
     /// # Errors
-    /// Those of [`judge`] and [`Change::publish`], and of the database: then nothing happened.
+    /// Those of [`judge()`] and [`Change::publish`], and of the database: then nothing happened.
     pub fn admit(&self, admission: &Admission<'_>) -> Result<Admitted> {
         let Admission { arrival, publication, .. } = admission;
         let mut report = admission.report.clone();

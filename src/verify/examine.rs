@@ -55,11 +55,11 @@ impl Examined {
     }
 }
 
-/// Reads all of the bundle in `dir`, as strictly as [`super::open`] and [`super::check()`] together, but with
+/// Reads all of the bundle in `dir`, as strictly as [`super::open()`] and [`super::check()`] together, but with
 /// no key; and the volumes once more, to compare them with their digests in `SHA256SUMS`.
 ///
 /// # Errors
-/// Those of [`super::open`] without those of signatures that do not hold, those of [`super::check()`], and
+/// Those of [`super::open()`] without those of signatures that do not hold, those of [`super::check()`], and
 /// [`Reason::ChunkListMalformed`] where `chunks.bin` and `SHA256SUMS` speak of different volumes.
 pub fn examine(dir: &Path, workers: usize, progress: &dyn Progress) -> Result<Examined, Failures> {
     let sums = files::read_sums(dir)?;

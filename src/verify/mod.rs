@@ -7,7 +7,7 @@
 //!
 //! [`open()`] is the only maker of a [`VerifiedBundle`], and a `VerifiedBundle` gives out authentic bytes
 //! only, whatever happens to the media meanwhile. [`glance`] reads metadata without a key, to show them and
-//! for nothing else; [`examine`] reads everything without a key, for somebody who is about to sign it.
+//! for nothing else; [`mod@examine`] reads everything without a key, for somebody who is about to sign it.
 
 mod check;
 mod damage;

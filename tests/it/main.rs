@@ -4,7 +4,6 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
-    clippy::redundant_closure_for_method_calls,
     reason = "tests may fail loudly"
 )]
 
