@@ -22,7 +22,7 @@ endorse() {
   local dir=$1 name print
   shift
   print=$("$SEALIFT" trust show "$dir" --output json | jq -r '.documents[-1].fingerprint')
-  for name; do "$SEALIFT" -q trust sign "$dir" --key "$name.key" --fingerprint "$print" >>talk; done
+  for name; do "$SEALIFT" -q trust sign "$dir" --key "$name.key" --fingerprint "$print" >>talk.log; done
 }
 
 # bundle VERSION SEQUENCE [LINE...]: manifest of a bundle of channel prod, with further lines below [bundle]
@@ -37,7 +37,7 @@ bundle() {
   local key=$1 version=$2 sequence=$3
   shift 3
   manifest "$version" "$sequence" "${LINES_BELOW:-}"
-  "$SEALIFT" -q build --key "$key.key" -o out "$@" >>talk
+  "$SEALIFT" -q build --key "$key.key" -o out "$@" >>talk.log
 }
 # approve NAME VERSION...: the approver looks at a bundle and signs it. Each time with a memory of its own: from one
 # home nobody signs two bundles of one sequence, and that is what is to be shown here.
@@ -46,7 +46,7 @@ approve() {
   shift
   for version; do
     "$SEALIFT" -q --home "$here/$name-$version" sign "out/demo-$version" --key "$name.key" \
-      --digest "$(digest_of "out/demo-$version/SHA256SUMS")" >>talk
+      --digest "$(digest_of "out/demo-$version/SHA256SUMS")" >>talk.log
   done
 }
 takes() { check "$1" "$SEALIFT" "${site[@]}" import "out/demo-$2" --receipt "receipt-$2.jsonl"; }
@@ -56,9 +56,9 @@ order() {
   local name=$1 effect=$2 version=$3 signer print
   shift 3
   "$SEALIFT" -q trust override --site plant-7 --bundle "out/demo-$version" --effect "$effect" \
-    --reason "the story asks for it" -o "$name" >>talk
+    --reason "the story asks for it" -o "$name" >>talk.log
   print=$("$SEALIFT" trust show "$name" --output json | jq -r '.documents[-1].fingerprint')
-  for signer; do "$SEALIFT" -q trust sign "$name" --key "$signer.key" --fingerprint "$print" >>talk; done
+  for signer; do "$SEALIFT" -q trust sign "$name" --key "$signer.key" --fingerprint "$print" >>talk.log; done
 }
 sequence_here() { "$SEALIFT" "${site[@]}" trust status --output json | jq -r '.channels[0].last.sequence'; }
 
@@ -67,7 +67,7 @@ sequence_here() { "$SEALIFT" "${site[@]}" trust status --output json | jq -r '.c
 "$SEALIFT" -q trust init --out trust --channel prod \
   --key root:ruth=ruth.pub --key root:ralf=ralf.pub --key root:rosa=rosa.pub --threshold root=2 \
   --key release:alice=alice.pub --key approver:bob=bob.pub \
-  --key override:carol=carol.pub --key override:dave=dave.pub >>talk
+  --key override:carol=carol.pub --key override:dave=dave.pub >>talk.log
 endorse trust ruth ralf
 print=$(sed '/^$/,$d' trust/0001.trust | sha256sum | cut -d" " -f1)
 bundle alice 1 1
@@ -85,10 +85,10 @@ refuse "no key on the command line replaces the root" 5 trust-pinned "${site[@]}
 
 bundle alice 2-old 2
 approve bob 2-old
-"$SEALIFT" -q trust rotate trust alice alice2.pub --revoke "laptop stolen" >>talk
+"$SEALIFT" -q trust rotate trust alice alice2.pub --revoke "laptop stolen" >>talk.log
 # Rosa's root key is lost: the two others are enough, and put another in its place.
 "$SEALIFT" -q key generate -o rita.key --no-passphrase >rita.pub
-"$SEALIFT" -q trust rotate trust rosa rita.pub >>talk
+"$SEALIFT" -q trust rotate trust rosa rita.pub >>talk.log
 endorse trust ruth ralf
 check "the root is rotated with one of three keys lost" test "$("$SEALIFT" trust show trust --output json |
   jq '.versions | length')" = 2
@@ -105,7 +105,7 @@ bundle alice2 4-fork 4 --previous out/demo-2
 bundle alice2 5000 5000
 LINES_BELOW='site = "plant-8"' bundle alice2 4-elsewhere 4
 sed 's/^version = .*/version = "3-test"\nchannel = "test"\nsequence = 4/' plain.toml >sealift.toml
-"$SEALIFT" -q build --key alice2.key -o out >>talk
+"$SEALIFT" -q build --key alice2.key -o out >>talk.log
 approve bob 3 3-twin 4-fork 5000 4-elsewhere 3-test
 takes "the next one" 3
 refuses "replayed: an older one" 6 rollback 2
