@@ -8,6 +8,7 @@ failure and each cut: the exit code and the message are right, the state is old 
 what is acknowledged is durable. Seeds are fixed: the same program gives the same runs.
 """
 
+import base64
 import collections
 import concurrent.futures
 import copy
@@ -24,7 +25,7 @@ import tempfile
 import time
 
 import disk
-from homes import Between, blobs_of, bytes_of, folder_of, published_in
+from homes import Between, blobs_of, bytes_of, folder_of, published_in, trusted_in
 
 FOLDER, SEALIFT, DEMO = (pathlib.Path(argument).absolute() for argument in sys.argv[1:4])
 WANTED = sys.argv[4:]
@@ -80,11 +81,13 @@ def build_parts(folder):
 
 
 def receipt_of(path):
-    """What does not depend on what an earlier run had brought already."""
+    """What a receipt says that does not depend on the time and on what an earlier run had brought already."""
     if not path.exists():
         return None
-    receipt = json.loads(path.read_text())
-    return json.dumps({part: receipt[part] for part in receipt if part not in ("counts", "files")})
+    _summary, own = path.read_text().splitlines()
+    statement = json.loads(base64.b64decode(json.loads(own)["payload"]))
+    facts = statement["predicate"]
+    return json.dumps([statement["subject"], facts["result"], facts["channel"], facts["bundle"]])
 
 
 def import_parts(folder):
@@ -165,6 +168,26 @@ def site(folder):
     good(sealift(folder, ["import", "media/demo-1.0", *KEY, "--home", "home"]))
 
 
+def pinned(folder):
+    """A site that believes version 1, and version 2 beside it."""
+    release(folder)
+    good(sealift(folder, ["trust", "init", "--out", "trust", *TRUST]))
+    endorse(folder)
+    shutil.copy(folder / "trust/0001.trust", folder / "root.trust")
+    good(sealift(folder, ["trust", "init", "--site", "plant-7", "--root", "root.trust", "--home", "home"]))
+    third = json.loads(good(sealift(folder, ["key", "generate", "-o", "third.key", "--no-passphrase"])))["public_key"]
+    (folder / "third.pub").write_text(third)
+    good(sealift(folder, ["trust", "rotate", "trust", "bob", "third.pub"]))
+    endorse(folder)
+
+
+def endorse(folder):
+    """Alice signs the newest trust document."""
+    documents = json.loads(good(sealift(folder, ["trust", "show", "trust"])))["documents"]
+    fingerprint = documents[-1]["fingerprint"]
+    good(sealift(folder, ["trust", "sign", "trust", "--key", "release.key", "--fingerprint", fingerprint]))
+
+
 TRUST = ["--key", "root:alice=release.pub", "--key", "release:bob=second.pub"]
 
 SCENARIOS = [
@@ -177,6 +200,8 @@ SCENARIOS = [
     Scenario("sign", sign_it, lambda folder: {"signatures": folder_of(folder / "media/demo-1.0")}, release),
     Scenario("trust init", ["trust", "init", "--out", "roots/trust", *TRUST],
              lambda folder: {"trust": bytes_of(folder / "roots/trust/0001.trust")}, release, (0, 2)),
+    Scenario("trust accept", ["trust", "accept", "trust/0002.trust", "--home", "home"],
+             lambda folder: {"trust": trusted_in(folder / "home")}, pinned),
     Scenario("first import", [*IMPORT, "--name", "files/*"], import_parts, bundles),
     Scenario("import", [*IMPORT, "--files-to", "files", "--receipt", "receipt.json"], import_parts, site),
 ]

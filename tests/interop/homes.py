@@ -31,6 +31,31 @@ def blobs_of(home):
     return found
 
 
+def ledger_of(rows):
+    """The events of a ledger whose records hang together."""
+    events, previous = [], "0" * 64
+    for number, (line,) in enumerate(rows("SELECT line FROM ledger ORDER BY number"), 1):
+        record = json.loads(line)
+        if (record["number"], record["previous"]) != (number, previous):
+            raise Between(f"the ledger breaks at record {number}: {line}")
+        previous = hashlib.sha256(line.encode()).hexdigest()
+        events.append(record["event"])
+    return events
+
+
+def trusted_in(home):
+    """The trust documents that a site believes; each has its record in the ledger."""
+    with sqlite3.connect(home / "sealift.db") as connection:
+        rows = lambda query: connection.execute(query).fetchall()
+        if rows("PRAGMA integrity_check") != [("ok",)]:
+            raise Between(f"the database is damaged: {rows('PRAGMA integrity_check')}")
+        versions = tuple(row[0] for row in rows("SELECT version FROM trust ORDER BY version"))
+        if ledger_of(rows).count("trust") != len(versions):
+            raise Between(f"versions {versions}, and the ledger tells of {ledger_of(rows)}")
+    connection.close()
+    return versions
+
+
 def published_in(home):
     """What is published, and that all of it is there."""
     blobs, database = blobs_of(home), home / "sealift.db"
@@ -57,6 +82,9 @@ def published_in(home):
             if len(content) != size or not known.issuperset(children) or not (listed & blobs).issuperset(needed):
                 raise Between(f"{repository}@{digest} is published and not whole")
         tags = rows("SELECT repository, tag, digest FROM tags ORDER BY 1, 2")
-        bundles = sorted({row[0] for row in rows("SELECT bundle FROM receipts")})
+        imports = rows("SELECT bundle FROM receipts")
+        bundles = sorted({row[0] for row in imports})
+        if ledger_of(rows).count("import") != len(imports):
+            raise Between(f"{len(imports)} imports, and the ledger tells of {ledger_of(rows)}")
     connection.close()
     return (tuple(tags), tuple(sorted(manifests)), tuple(bundles)) if bundles else None
