@@ -5,6 +5,7 @@
 
 mod home;
 mod media;
+mod site;
 
 use std::path::Path;
 
@@ -67,6 +68,7 @@ impl From<Failure> for Finding {
 /// Makes every check; the order is that of the documentation.
 pub fn examine(options: &Options<'_>) -> Vec<Check> {
     let mut checks = home::examine(options.home, options.now);
+    checks.extend(site::examine(options.home, options.now));
     if let Some(folder) = options.media {
         checks.extend(media::examine(folder));
     }

@@ -1,32 +1,63 @@
 //! The key that signs receipts and the ledger: a file of the home, made when it is first needed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::Site;
+use super::{Site, chain};
 use crate::{
     base::{
         failure::{Failure, Reason, Result},
         fs, limits,
     },
     ledger::{Event, KeyAction},
-    store::Change,
+    store::{Change, State},
     trust::{Algorithm, PrivateKey, PublicKey},
 };
+
+/// The file of a home's own key.
+pub fn importer_path(home: &Path) -> PathBuf {
+    home.join("keys").join("importer.pem")
+}
+
+/// Whose signatures below the ledger of `home` can be believed; see [`Site::importer_keys`].
+///
+/// # Errors
+/// [`Reason::KeyPermissions`], and those of the key file and the database.
+pub fn importer_keys(home: &Path, state: &State<'_>) -> Result<Vec<PublicKey>> {
+    let own = known_importer(&importer_path(home))?;
+    let mut keys: Vec<PublicKey> = own.iter().map(|key| key.public().clone()).collect();
+    if let Some(chain) = chain(state)? {
+        keys.extend(chain.latest().importer_rule().keys.iter().map(|(key, _)| (*key).clone()));
+    }
+    Ok(keys)
+}
+
+fn known_importer(path: &Path) -> Result<Option<PrivateKey>> {
+    let pem = match fs::read_limited(path, limits::USER_FILE_BYTES, Reason::KeyFormat) {
+        Ok(pem) => pem,
+        Err(failure) if failure.reason == Reason::NotFound => return Ok(None),
+        Err(failure) => return Err(failure),
+    };
+    let mode = fs::mode(path)?;
+    if mode & 0o077 != 0 {
+        let message = format!("mode {mode:04o} lets others read it");
+        return Err(Failure::new(Reason::KeyPermissions, path.display(), message).hint(format!(
+            "run `chmod 600 {0}`; if others may have read it, move it away: the next import makes a new one",
+            path.display()
+        )));
+    }
+    let key = PrivateKey::from_pem(&String::from_utf8_lossy(&pem), None);
+    key.map(Some).map_err(|failure| failure.of(path.display()))
+}
 
 impl Site {
     /// Whose signatures below ledger and receipts of this home can be believed: its own key, and those that the
     /// trust document names for it.
     pub fn importer_keys(&self) -> Result<Vec<PublicKey>> {
-        let mut keys: Vec<PublicKey> =
-            self.known_importer()?.iter().map(|key| key.public().clone()).collect();
-        if let Some(chain) = self.chain()? {
-            keys.extend(chain.latest().importer_rule().keys.iter().map(|(key, _)| (*key).clone()));
-        }
-        Ok(keys)
+        self.store.state(|state| importer_keys(self.store.home(), state))
     }
 
     fn importer_path(&self) -> PathBuf {
-        self.store.home().join("keys").join("importer.pem")
+        importer_path(self.store.home())
     }
 
     /// The importer key that is there; `None` before the first.
@@ -34,22 +65,7 @@ impl Site {
     /// # Errors
     /// [`Reason::KeyPermissions`] where others can read it, and those of the file.
     pub(super) fn known_importer(&self) -> Result<Option<PrivateKey>> {
-        let path = self.importer_path();
-        let pem = match fs::read_limited(&path, limits::USER_FILE_BYTES, Reason::KeyFormat) {
-            Ok(pem) => pem,
-            Err(failure) if failure.reason == Reason::NotFound => return Ok(None),
-            Err(failure) => return Err(failure),
-        };
-        let mode = fs::mode(&path)?;
-        if mode & 0o077 != 0 {
-            let message = format!("mode {mode:04o} lets others read it");
-            return Err(Failure::new(Reason::KeyPermissions, path.display(), message).hint(format!(
-                "run `chmod 600 {0}`; if others may have read it, move it away: the next import makes a new one",
-                path.display()
-            )));
-        }
-        let key = PrivateKey::from_pem(&String::from_utf8_lossy(&pem), None);
-        key.map(Some).map_err(|failure| failure.of(path.display()))
+        known_importer(&self.importer_path())
     }
 
     /// The importer key, made where there is none. The ledger tells of each key before anything that it signs.

@@ -21,6 +21,7 @@ mod settings;
 pub mod status;
 
 pub use admit::{Admission, Admitted};
+pub use importer::{importer_keys, importer_path};
 pub use judge::{Arrival, Verdict, judge};
 pub use pin::{Pin, Pinned};
 pub use refuse::Refused;

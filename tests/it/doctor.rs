@@ -47,13 +47,36 @@ fn mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
+/// R21: whoever edits the ledger needs to get past its triggers, and is found.
+#[test]
+fn an_edited_ledger_and_an_old_key_are_told() {
+    let sandbox = site();
+    let database = rusqlite::Connection::open(sandbox.path("home/sealift.db")).unwrap();
+    database
+        .execute_batch(
+            "DROP TRIGGER ledger_stays_as_it_is;
+             UPDATE ledger SET line = replace(line, 'demo', 'dema'), number = number WHERE number = 2;
+             UPDATE ledger SET line = replace(line, '2', '3') WHERE number = 2;",
+        )
+        .unwrap();
+    drop(database);
+    let key = fs::File::options().write(true).open(sandbox.path("home/keys/importer.pem")).unwrap();
+    key.set_modified(std::time::UNIX_EPOCH).unwrap();
+    let ran = doctor(&sandbox);
+    let (state, reason, advice) = check(&ran, "ledger");
+    assert!(reason.unwrap().starts_with("ledger-") && advice.is_some(), "{}", ran.stdout);
+    assert_eq!((ran.code, state.as_str()), (4, "problem"), "{}", ran.stdout);
+    assert_eq!(check(&ran, "key age").0, "warning", "{}", ran.stdout);
+}
+
 #[test]
 fn a_good_site_is_told_so_and_left_as_it_is() {
     let sandbox = site();
     let home = sandbox.path("home");
     let before = files(&home);
     let ran = doctor(&sandbox).ok();
-    for name in ["clock", "permissions", "database", "contents", "staging"] {
+    assert_eq!(check(&ran, "trust").0, "warning", "nothing is pinned: {}", ran.stdout);
+    for name in ["clock", "permissions", "database", "contents", "staging", "ledger", "key age"] {
         assert_eq!(check(&ran, name).0, "ok", "{}", ran.stdout);
     }
     let text = sandbox.run(&["doctor", "--media", "media"]).ok().stdout;
@@ -72,7 +95,7 @@ fn wide_permissions_are_named_with_the_command_that_narrows_them() {
     mode(&home, 0o755);
     is_problem(&doctor(&sandbox), 3, "permissions", "permissions");
     mode(&home, 0o700);
-    let key = sandbox.write("home/keys/importer.pem", "key");
+    let key = sandbox.path("home/keys/importer.pem");
     mode(&key, 0o640);
     is_problem(&doctor(&sandbox), 3, "permissions", "permissions");
     let advice = check(&doctor(&sandbox), "permissions").2.unwrap();
