@@ -3,7 +3,7 @@
 use super::{Arrival, Site, Verdict, accept::learn, judge};
 use crate::{
     base::{clock::Clocks, digest::Digest, failure::Result},
-    ledger::{Event, OverrideAction, Text},
+    ledger::{Event, KeyAction, OverrideAction, Text},
     report::ImportReport,
     store::{Change, Imported, Publication, SignedReceipt},
     trust::Chain,
@@ -67,6 +67,9 @@ impl Site {
             change.add_receipt(&receipt)?;
             change.report(arrival.sums, &text)?;
             self.move_channel(change, arrival, &verdict, &receipt.digest)?;
+            if let Some(key_id) = &report.sign_key {
+                change.append(self.now, &signed_images(key_id))?;
+            }
             change.append(self.now, &imported(arrival, &verdict, &report, &text, &receipt.digest))?;
             Ok(Admitted { report, receipt, verdict })
         })
@@ -111,6 +114,17 @@ impl Site {
             signers: arrival.signers.to_vec(),
         };
         change.advance(&imported, clocks.best())
+    }
+}
+
+/// That the site's signatures were made for what is imported.
+fn signed_images(key_id: &str) -> Event {
+    Event::Key {
+        key_id: key_id.into(),
+        purpose: "image-signing".into(),
+        action: KeyAction::Used,
+        public_key: None,
+        replaces: None,
     }
 }
 

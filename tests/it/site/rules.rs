@@ -218,6 +218,22 @@ fn expiry_is_what_the_site_makes_of_it() {
     takes(&at("1970-01-01T00:00:00Z"), &fourth);
 }
 
+/// The use of a key is in the ledger, before the import that it was for.
+#[test]
+fn signing_images_is_written_down() {
+    let mut world = World::new();
+    let site = world.site();
+    let bundle = world.good(1);
+    let key = PrivateKey::generate(Algorithm::EcdsaP256).unwrap();
+    let id = key.public().key_id().to_owned();
+    let options = import::Options { sign_key: Some(Box::new(key)), ..options(&site) };
+    import::from_media(&bundle, &[], &options, &Silent).unwrap();
+    let records = site.store().ledger(1, 99).unwrap();
+    let at = |needle: &str| records.iter().position(|line| line.contains(needle)).unwrap();
+    assert!(records[at("image-signing")].contains(&id) && records[at("image-signing")].contains("used"));
+    assert!(at("image-signing") < at("\"event\":\"import\""), "{records:?}");
+}
+
 /// R24: one digest, one rule, one site, once; and two people.
 #[test]
 fn an_override_admits_one_bundle_once() {
