@@ -6,8 +6,9 @@
 //!    bundle that cannot be imported whole; `sign.rs` adds the site's signatures of images;
 //! 3. `home.rs` streams what is missing from the media into the store; or `push.rs` sends it to a registry,
 //!    children before parents and tags last;
-//! 4. one transaction makes it true: judged again, published, the channel moved, ledger and receipt written;
-//! 5. `files.rs` writes carried files out, if asked.
+//! 4. `files.rs` writes carried files out, if asked, under names of its own;
+//! 5. one transaction makes it true: judged again, published, the channel moved, ledger and receipt written; then
+//!    the files get their names.
 //!
 //! Killed anywhere, the destination is what it was or what it was asked to become, and running again
 //! finishes: contents that are there are skipped, and what is visible changes last. What is refused leaves nothing
@@ -25,7 +26,7 @@ use std::path::{Path, PathBuf};
 
 pub use mapping::Mapping;
 
-use self::plan::Plan;
+use self::{files::Staged, plan::Plan};
 use crate::{
     base::{
         digest::Digest,
@@ -140,7 +141,8 @@ pub struct Done {
     pub receipt: Option<SignedReceipt>,
 }
 
-/// A refusal, and the signed receipt of it where one could be made.
+/// A refusal, and the signed receipt of it where one could be made. Or a bundle that was imported, but of which
+/// files could not be given their names: then the receipt is that of the import.
 #[derive(Debug)]
 pub struct Refusal {
     /// Why.
@@ -202,7 +204,12 @@ pub fn run(bundle: &VerifiedBundle, options: &Options, progress: &dyn Progress) 
         verify::check_edges(bundle)?;
         import(bundle, &arrival, verdict, options, progress)
     };
-    checked().map_err(|failures: Failures| refused(options, Some(arrival.sums), Some(arrival), failures))
+    let refuse = |failures: Failures| refused(options, Some(arrival.sums), Some(arrival), failures);
+    let (done, files) = checked().map_err(refuse)?;
+    match files.map_or(Ok(()), Staged::publish) {
+        Ok(()) => Ok(done),
+        Err(failure) => Err(Refusal { failures: failure.into(), receipt: done.receipt }),
+    }
 }
 
 /// Keeps a refusal. Where that fails, both are told.
@@ -227,7 +234,7 @@ fn import(
     verdict: Verdict,
     options: &Options,
     progress: &dyn Progress,
-) -> Result<Done, Failures> {
+) -> Result<(Done, Option<Staged>), Failures> {
     let plan = Plan::make(source, options)?;
     let source = &sign::WithMade { source, made: &plan.made };
     let files = options.files_to.as_deref().map(|folder| files::check(&plan, folder)).transpose()?;
@@ -257,16 +264,15 @@ fn import(
         }
     };
     if options.dry_run {
-        return Ok(Done { report, verdict, receipt: None });
+        return Ok((Done { report, verdict, receipt: None }, None));
     }
+    let files = options.files_to.as_deref();
+    let files = files.map(|folder| files::stage(source, &plan, folder, progress)).transpose()?;
     let publication = Publication { manifests: plan.manifests.clone(), tags: plan.tags.clone() };
     let publication = matches!(options.destination, Destination::Home).then_some(&publication);
     let admitted = options.site.admit(&Admission { arrival: *arrival, publication, report })?;
-    if let Some(folder) = &options.files_to {
-        files::write(source, &plan, folder)?;
-    }
     let Admitted { report, receipt, verdict } = admitted;
-    Ok(Done { report, verdict, receipt: Some(receipt) })
+    Ok((Done { report, verdict, receipt: Some(receipt) }, files))
 }
 
 fn origin(arrival: &Arrival<'_>) -> Origin {

@@ -162,7 +162,9 @@ fn go(bundle: &Memory, options: &Options) -> Result<ImportReport, Failures> {
     let sums = Digest::of(b"sums");
     let arrival = Arrival { header: &header, sums: &sums, signers: &[], chain: None };
     let verdict = options.site.judge(&arrival)?;
-    import(bundle, &arrival, verdict, options, &Silent).map(|done| done.report)
+    let (done, files) = import(bundle, &arrival, verdict, options, &Silent)?;
+    files.map_or(Ok(()), Staged::publish)?;
+    Ok(done.report)
 }
 
 fn reason(result: Result<ImportReport, Failures>) -> Reason {
@@ -276,6 +278,20 @@ fn files_are_written_once_and_never_over_others() {
     crate::base::fs::write_atomic(&tool, b"#!/bin/ba\n", 0o600).unwrap();
     assert_eq!(reason(go(&bundle, &with_files)), Reason::OutputExists);
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+}
+
+/// Damage that only the files meet, since the home has everything already: the bundle is refused, not imported again.
+#[test]
+fn a_damaged_file_stops_the_import_before_it_counts() {
+    let (dir, store) = home();
+    let (mut bundle, _) = Memory::usual();
+    go(&bundle, &options(&store)).unwrap();
+    bundle.blobs.insert(Digest::of(b"#!/bin/sh\n"), b"#!/bin/ba\n".to_vec());
+    let folder = dir.path().join("out");
+    let with_files = Options { files_to: Some(folder.clone()), ..options(&store) };
+    assert_eq!(reason(go(&bundle, &with_files)), Reason::DigestMismatch);
+    assert_eq!(store.reports().unwrap().len(), 1);
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
 }
 
 #[test]

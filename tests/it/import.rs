@@ -1,16 +1,23 @@
 //! From a signed bundle on disk into the home store and into a registry that takes pushes.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use sealift::{
     base::{
         clock::Timestamp,
         digest::Digest,
         failure::{Failures, Reason},
-        progress::Silent,
+        progress::{Progress, Silent},
     },
     bundle::{ArtifactKind, Referrer},
     import::{self, Destination, Mapping, Options},
+    ledger::Record,
     oci::{Descriptor, Platform, media_type, reference::referrers_tag},
     remote::{Client, ClientSettings, Retries},
     report::ImportReport,
@@ -255,6 +262,44 @@ fn files_come_out_executable_and_whole() {
     std::fs::write(folder.join("tool"), "mine").unwrap();
     assert_eq!(reason(scene.run(&options)), Reason::OutputExists);
     assert_eq!(files(&folder)["tool"], b"mine");
+}
+
+/// Names of what the ledger tells, but for checkpoints and keys.
+fn told(store: &Store) -> Vec<&'static str> {
+    let lines = store.ledger(1, usize::MAX).unwrap();
+    let names = lines.iter().map(|line| Record::parse(line).unwrap().event.name());
+    names.filter(|name| ["import", "refusal"].contains(name)).collect()
+}
+
+/// Something takes the name of a file while the import runs: that is no refusal, and running again finishes.
+#[test]
+fn a_name_taken_on_the_way_is_no_refusal() {
+    /// Comes when the files stand whole in their folder, and nothing is left but to name them.
+    struct Intruder(PathBuf, AtomicUsize);
+    impl Progress for Intruder {
+        fn start(&self, _what: &str, _total: u64) {}
+        fn advance(&self, _bytes: u64) {}
+        fn finish(&self) {
+            if self.1.fetch_add(1, Ordering::Relaxed) == 1 {
+                std::fs::create_dir_all(self.0.join("tool/mine")).unwrap();
+            }
+        }
+        fn note(&self, _line: &str) {}
+    }
+    let scene = Scene::new();
+    let (site, folder) = (scene.site(), scene.workshop.dir.path().join("out"));
+    let options = Options { files_to: Some(folder.clone()), ..home(&site) };
+    let failed =
+        import::run(&scene.open(), &options, &Intruder(folder.clone(), AtomicUsize::new(0))).unwrap_err();
+    let failure = &failed.failures.list()[0];
+    assert_eq!(failure.reason, Reason::BadArgument);
+    assert!(failure.to_string().contains("imported"), "{failure}");
+    assert_eq!(told(&site), ["import"]);
+    assert!(site.manifest(NGINX, &Target::Tag("1.27".into())).unwrap().is_some());
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "a file under way was left");
+    std::fs::remove_dir_all(folder.join("tool")).unwrap();
+    scene.run(&options).unwrap();
+    assert!(files(&folder)["tool"] == scene.tool);
 }
 
 #[test]
