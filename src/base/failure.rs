@@ -355,6 +355,12 @@ impl Failures {
         self.0.iter().min_by_key(|failure| failure.reason.class().rank())
     }
 
+    /// Each of them changed.
+    #[must_use]
+    pub fn map(self, change: impl FnMut(Failure) -> Failure) -> Self {
+        Self(self.0.into_iter().map(change).collect())
+    }
+
     /// With one more at the end.
     #[must_use]
     pub fn and(mut self, failure: Failure) -> Self {

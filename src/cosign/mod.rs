@@ -63,6 +63,15 @@ pub fn tag(subject: &Digest) -> String {
     format!("{}.sig", reference::referrers_tag(subject))
 }
 
+/// Whether cosign keeps signatures, attestations or SBOMs of a manifest at this tag.
+pub fn is_tag(tag: &str) -> bool {
+    let subject = tag.split_once('-').zip(tag.rsplit_once('.'));
+    subject.is_some_and(|((algorithm, _), (before, kind))| {
+        let hex = before.strip_prefix(algorithm).and_then(|rest| rest.strip_prefix('-')).unwrap_or_default();
+        ["sig", "att", "sbom"].contains(&kind) && Digest::parse(&format!("{algorithm}:{hex}")).is_ok()
+    })
+}
+
 /// Whether a referrer of `subject` with this artifact type, or under this tag, may hold signatures.
 pub fn may_sign(subject: &Digest, artifact_type: Option<&str>, at: Option<&str>) -> bool {
     at.is_some_and(|at| at == tag(subject))

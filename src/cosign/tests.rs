@@ -4,7 +4,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use super::{
-    Form, Found, Keyless, Policy, Signatures, Signed, Subject, bundle, candidates, dsse, judge, simple,
+    Form, Found, Keyless, Policy, Signatures, Signed, Subject, bundle, candidates, dsse, is_tag, judge,
+    simple, tag,
 };
 use crate::{
     base::{
@@ -385,4 +386,22 @@ fn what_a_site_signs_is_accepted_and_always_the_same() {
     assert_eq!(site.referrer(&root).unwrap().root, referrer.root);
     let ed25519 = PrivateKey::generate(Algorithm::Ed25519).unwrap();
     assert_eq!(Signatures::new(&ed25519).unwrap_err().reason, Reason::BadArgument);
+}
+
+#[test]
+fn tags_of_cosign_are_known_by_their_form() {
+    let subject = Digest::of(b"subject");
+    assert!(is_tag(&tag(&subject)));
+    let hex = subject.hex();
+    for (tag, expected) in [
+        (format!("sha256-{hex}.att"), true),
+        (format!("sha256-{hex}.sbom"), true),
+        (format!("sha256-{hex}"), false),
+        (format!("sha256-{hex}.zip"), false),
+        (format!("sha256-{}.sig", &hex[1..]), false),
+        ("1.2-3.sig".to_owned(), false),
+        (".sig".to_owned(), false),
+    ] {
+        assert_eq!(is_tag(&tag), expected, "{tag}");
+    }
 }

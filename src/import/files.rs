@@ -118,19 +118,14 @@ pub(super) fn stage(
 }
 
 impl Staged {
-    /// Gives every file its name. By then the bundle is imported, and a failure says so.
+    /// Gives every file its name. By then the bundle is imported.
     pub(super) fn publish(self) -> Result<()> {
         for (temporary, path) in &self.files {
-            fs::publish(&temporary.0, path).map_err(not_written)?;
+            fs::publish(&temporary.0, path)?;
         }
         // Files that were there may be of a run that was killed before it came to this.
-        fs::sync_dir(&self.folder).map_err(not_written)
+        fs::sync_dir(&self.folder)
     }
-}
-
-fn not_written(failure: Failure) -> Failure {
-    let message = format!("{}; the bundle is imported, this file is not written", failure.message);
-    Failure { message, ..failure }.hint("make its name and its folder free, then run the same command again")
 }
 
 fn write_one(

@@ -5,10 +5,9 @@
 //!    and content and where it goes (`mapping.rs`), and checks the closure of everything: nothing is written for a
 //!    bundle that cannot be imported whole; `sign.rs` adds the site's signatures of images;
 //! 3. `home.rs` streams what is missing from the media into the store; or `push.rs` sends it to a registry,
-//!    children before parents and tags last;
-//! 4. `files.rs` writes carried files out, if asked, under names of its own;
-//! 5. one transaction makes it true: judged again, published, the channel moved, ledger and receipt written; then
-//!    the files get their names.
+//!    children before parents and no tag yet; `files.rs` writes carried files out, if asked, under names of its own;
+//! 4. one transaction makes it true: judged again, published, the channel moved, ledger and receipt written;
+//! 5. then tags move in the registry, and the files get their names. Killed here, the same import finishes it.
 //!
 //! Killed anywhere, the destination is what it was or what it was asked to become, and running again
 //! finishes: contents that are there are skipped, and what is visible changes last. What is refused leaves nothing
@@ -141,8 +140,9 @@ pub struct Done {
     pub receipt: Option<SignedReceipt>,
 }
 
-/// A refusal, and the signed receipt of it where one could be made. Or a bundle that was imported, but of which
-/// files could not be given their names: then the receipt is that of the import.
+/// A refusal, and the signed receipt of it where one could be made. Or a bundle that was admitted, but whose tags
+/// could not be moved in the registry, or whose files could not be given their names: then the receipt is that of the
+/// import.
 #[derive(Debug)]
 pub struct Refusal {
     /// Why.
@@ -204,11 +204,23 @@ pub fn run(bundle: &VerifiedBundle, options: &Options, progress: &dyn Progress) 
         verify::check_edges(bundle)?;
         import(bundle, &arrival, verdict, options, progress)
     };
-    let refuse = |failures: Failures| refused(options, Some(arrival.sums), Some(arrival), failures);
-    let (done, files) = checked().map_err(refuse)?;
-    match files.map_or(Ok(()), Staged::publish) {
-        Ok(()) => Ok(done),
-        Err(failure) => Err(Refusal { failures: failure.into(), receipt: done.receipt }),
+    checked().map_err(|stop| match stop {
+        Stop::Refused(failures) => refused(options, Some(arrival.sums), Some(arrival), failures),
+        Stop::Unfinished(unfinished) => *unfinished,
+    })
+}
+
+/// Why an import did not come to its end.
+enum Stop {
+    /// Before it counted.
+    Refused(Failures),
+    /// After it: what is left to do is said, and done by the same import again.
+    Unfinished(Box<Refusal>),
+}
+
+impl<F: Into<Failures>> From<F> for Stop {
+    fn from(failures: F) -> Self {
+        Self::Refused(failures.into())
     }
 }
 
@@ -234,7 +246,7 @@ fn import(
     verdict: Verdict,
     options: &Options,
     progress: &dyn Progress,
-) -> Result<(Done, Option<Staged>), Failures> {
+) -> Result<Done, Stop> {
     let plan = Plan::make(source, options)?;
     let source = &sign::WithMade { source, made: &plan.made };
     let files = options.files_to.as_deref().map(|folder| files::check(&plan, folder)).transpose()?;
@@ -257,22 +269,46 @@ fn import(
         files: files.unwrap_or_default(),
         counts: Counts::default(),
     };
-    report.counts = match &options.destination {
-        Destination::Home => home::import(source, &plan, options, progress)?,
+    let push = match &options.destination {
+        Destination::Home => None,
         Destination::Registry { client, host, .. } => {
-            push::import(source, &plan, client, host, options, progress)?
+            Some(push::Push::new(source, &plan, (client, host), options, progress)?)
         }
     };
+    let unattached;
+    (report.counts, unattached) = match &push {
+        None => (home::import(source, &plan, options, progress)?, Vec::new()),
+        Some(push) => push.bring()?,
+    };
     if options.dry_run {
-        return Ok((Done { report, verdict, receipt: None }, None));
+        return Ok(Done { report, verdict, receipt: None });
     }
     let files = options.files_to.as_deref();
     let files = files.map(|folder| files::stage(source, &plan, folder, progress)).transpose()?;
     let publication = Publication { manifests: plan.manifests.clone(), tags: plan.tags.clone() };
-    let publication = matches!(options.destination, Destination::Home).then_some(&publication);
-    let admitted = options.site.admit(&Admission { arrival: *arrival, publication, report })?;
-    let Admitted { report, receipt, verdict } = admitted;
-    Ok((Done { report, verdict, receipt: Some(receipt) }, files))
+    let publication = push.is_none().then_some(&publication);
+    // From the judgement to the last tag no other import may come between: an older one could end later.
+    let _turn = push.as_ref().map(|_push| options.site.store().registry_turn()).transpose()?;
+    let Admitted { report, receipt, verdict } =
+        options.site.admit(&Admission { arrival: *arrival, publication, report })?;
+    let tagged = push.map_or(Ok(()), |push| push.tag(&unattached));
+    let finished = tagged.and_then(|()| files.map_or(Ok(()), Staged::publish).map_err(Failures::from));
+    match finished {
+        Ok(()) => Ok(Done { report, verdict, receipt: Some(receipt) }),
+        Err(failures) => Err(Stop::Unfinished(Box::new(Refusal {
+            failures: failures.map(after_the_fact),
+            receipt: Some(receipt),
+        }))),
+    }
+}
+
+/// Tells that the site has the bundle all the same.
+fn after_the_fact(failure: Failure) -> Failure {
+    let message =
+        format!("{}; the bundle is admitted, but not all of it is where it was to go", failure.message);
+    let next = "run the same command again: it goes on from here";
+    let hint = failure.hint.as_ref().map_or_else(|| next.to_owned(), |hint| format!("{hint}; then {next}"));
+    Failure { message, ..failure }.hint(hint)
 }
 
 fn origin(arrival: &Arrival<'_>) -> Origin {

@@ -1,4 +1,5 @@
-//! Into any OCI registry: contents, then manifests from the leaves to the roots, then tags.
+//! Into any OCI registry: contents, then manifests from the leaves to the roots; and once the import counts, tags,
+//! those of signatures first.
 //!
 //! What is there stays: a manifest that the registry has is not pushed again, and its contents are not asked
 //! for. A content that another repository of the registry has is mounted. So a run that was cut goes on
@@ -22,6 +23,7 @@ use crate::{
         failure::{Class, Failure, Failures, Reason, Result},
         progress::Progress,
     },
+    cosign,
     oci::{Descriptor, Reference, media_type},
     remote::Client,
     report::import::Counts,
@@ -35,41 +37,20 @@ const PIECE: usize = 256 << 10;
 /// How often a content is sent when the connection breaks; the client itself cannot send it again.
 const TRIES: u32 = 3;
 
-/// Pushes the plan to `host`.
-pub(super) fn import(
-    source: &dyn Source,
-    plan: &Plan,
-    client: &Client,
-    host: &str,
-    options: &Options,
-    progress: &dyn Progress,
-) -> Result<Counts, Failures> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::internal(format!("no executor: {error}")))?;
-    std::thread::scope(|scope| {
-        let push = Push { scope, source, plan, client, host, options, progress };
-        runtime.block_on(push.run())
-    })
-}
-
-/// One import under way. Everything here is shared by its tasks.
-struct Push<'scope, 'env> {
-    scope: &'scope Scope<'scope, 'env>,
-    source: &'env dyn Source,
-    plan: &'env Plan,
-    client: &'env Client,
-    host: &'env str,
-    options: &'env Options,
-    progress: &'env dyn Progress,
+/// A plan on its way to a registry. Everything here is shared by its tasks.
+pub(super) struct Push<'a> {
+    runtime: tokio::runtime::Runtime,
+    source: &'a dyn Source,
+    plan: &'a Plan,
+    client: &'a Client,
+    host: &'a str,
+    options: &'a Options,
+    progress: &'a dyn Progress,
 }
 
 /// What the registry does not have yet.
 struct Missing<'a> {
     manifests: Vec<&'a PublishedManifest>,
-    tags: Vec<&'a PublishedTag>,
     /// Contents in the order of the media, each with the repositories that need it.
     blobs: Vec<(&'a Descriptor, Vec<&'a str>)>,
     /// A repository that has the content, by what its manifests tell.
@@ -83,8 +64,56 @@ struct Gap<'a> {
     home: Option<&'a str>,
 }
 
-impl<'env> Push<'_, 'env> {
-    async fn run(&self) -> Result<Counts, Failures> {
+impl<'a> Push<'a> {
+    pub(super) fn new(
+        source: &'a dyn Source,
+        plan: &'a Plan,
+        (client, host): (&'a Client, &'a str),
+        options: &'a Options,
+        progress: &'a dyn Progress,
+    ) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::internal(format!("no executor: {error}")))?;
+        Ok(Self { runtime, source, plan, client, host, options, progress })
+    }
+
+    /// Brings contents and manifests. Returns the referrers that the registry does not list by itself.
+    pub(super) fn bring(&self) -> Result<(Counts, Vec<&'a PublishedManifest>), Failures> {
+        std::thread::scope(|scope| self.runtime.block_on(self.bring_all(scope)))
+    }
+
+    /// Makes all of it visible by name: the referrers that are not listed, signatures, and the rest.
+    pub(super) fn tag(&self, unattached: &[&'a PublishedManifest]) -> Result<(), Failures> {
+        self.runtime.block_on(async {
+            self.all(unattached, |manifest| self.attach(manifest)).await?;
+            let heights = heights(self.plan);
+            let height = |tag: &PublishedTag| heights.get(&(tag.repository.as_str(), &tag.digest)).copied();
+            // Asked now: another import may have moved them while the contents came.
+            let asked = self.all(&self.plan.tags, async |tag| Ok((tag, self.has_tag(tag).await?))).await?;
+            let moved = asked.into_iter().filter(|(_, present)| !present).map(|(tag, _)| tag);
+            // Who sees an image must see its signatures too.
+            let (signatures, others): (Vec<_>, Vec<_>) = moved.partition(|tag| cosign::is_tag(&tag.tag));
+            for tags in [signatures, others] {
+                // A tag writes its manifest again. On a disk, CNCF distribution loses sight of it meanwhile and refuses
+                // the tag of an index above it, so these too go from the leaves to the roots.
+                for level in levels(&tags, height) {
+                    self.all(&level, |tag| self.tag_one(tag)).await?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    async fn bring_all<'scope>(
+        &self,
+        scope: &'scope Scope<'scope, '_>,
+    ) -> Result<(Counts, Vec<&'a PublishedManifest>), Failures>
+    where
+        'a: 'scope,
+    {
         let missing = self.missing().await?;
         let gaps =
             self.all(&missing.blobs, |(blob, repositories)| self.gap(blob, repositories, &missing)).await?;
@@ -110,30 +139,33 @@ impl<'env> Push<'_, 'env> {
             }
         }
         if self.options.dry_run {
-            return Ok(counts);
+            return Ok((counts, Vec::new()));
         }
         self.progress.start("pushing", counts.bytes_written);
-        let pushed = self.bring(&missing, &gaps).await;
+        let unattached = self.bring_missing(scope, &missing, &gaps).await;
         self.progress.finish();
-        pushed.map(|()| counts)
+        Ok((counts, unattached?))
     }
 
-    async fn bring(&self, missing: &Missing<'env>, gaps: &[Gap<'env>]) -> Result<(), Failures> {
-        self.all(gaps, |gap| self.close(gap)).await?;
+    /// Returns the referrers that the registry does not list by itself.
+    async fn bring_missing<'scope>(
+        &self,
+        scope: &'scope Scope<'scope, '_>,
+        missing: &Missing<'a>,
+        gaps: &[Gap<'a>],
+    ) -> Result<Vec<&'a PublishedManifest>, Failures>
+    where
+        'a: 'scope,
+    {
+        self.all(gaps, |gap| self.close(scope, gap)).await?;
         let unattached = Mutex::new(Vec::new());
         let heights = heights(self.plan);
-        let height = |repository: &str, digest: &Digest| heights.get(&(repository, digest)).copied();
-        for level in levels(&missing.manifests, |one| height(&one.repository, &one.root.digest)) {
+        let height =
+            |one: &PublishedManifest| heights.get(&(one.repository.as_str(), &one.root.digest)).copied();
+        for level in levels(&missing.manifests, height) {
             self.all(&level, |manifest| self.manifest(manifest, &unattached)).await?;
         }
-        let unattached = unattached.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        self.all(&unattached, |manifest| self.attach(manifest)).await?;
-        // A tag writes its manifest again. On a disk, CNCF distribution loses sight of it meanwhile and refuses
-        // the tag of an index above it, so these too go from the leaves to the roots.
-        for level in levels(&missing.tags, |tag| height(&tag.repository, &tag.digest)) {
-            self.all(&level, |tag| self.tag(tag)).await?;
-        }
-        Ok(())
+        Ok(unattached.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 
     /// Runs `work` over `items`, so many at once as the options allow. Every failure is kept; a broken
@@ -165,8 +197,8 @@ impl<'env> Push<'_, 'env> {
         Reference { registry, repository, tag: None, digest: None }
     }
 
-    /// Asks the registry for every manifest and tag of the plan.
-    async fn missing(&self) -> Result<Missing<'env>, Failures> {
+    /// Asks the registry for every manifest of the plan.
+    async fn missing(&self) -> Result<Missing<'a>, Failures> {
         let plan = self.plan;
         let asked = self
             .all(&plan.manifests, async |manifest| Ok((manifest, self.has_manifest(manifest).await?)))
@@ -176,13 +208,7 @@ impl<'env> Push<'_, 'env> {
             .filter(|(_, present)| *present)
             .map(|(manifest, _)| (manifest.repository.as_str(), &manifest.root.digest))
             .collect();
-        let tags = self.all(&plan.tags, async |tag| Ok((tag, self.has_tag(tag).await?))).await?;
-        let mut missing = Missing {
-            manifests: Vec::new(),
-            tags: tags.into_iter().filter(|(_, present)| !present).map(|(tag, _)| tag).collect(),
-            blobs: Vec::new(),
-            homes: BTreeMap::new(),
-        };
+        let mut missing = Missing { manifests: Vec::new(), blobs: Vec::new(), homes: BTreeMap::new() };
         let mut wanted: BTreeMap<&Digest, BTreeSet<&str>> = BTreeMap::new();
         for manifest in &plan.manifests {
             let repository = manifest.repository.as_str();
@@ -229,10 +255,10 @@ impl<'env> Push<'_, 'env> {
     /// Asks in which repositories a content is missing, and where it could be mounted from.
     async fn gap(
         &self,
-        blob: &'env Descriptor,
-        repositories: &[&'env str],
-        missing: &Missing<'env>,
-    ) -> Result<Gap<'env>> {
+        blob: &'a Descriptor,
+        repositories: &[&'a str],
+        missing: &Missing<'a>,
+    ) -> Result<Gap<'a>> {
         let mut gap = Gap { blob, repositories: Vec::new(), home: missing.homes.get(&blob.digest).copied() };
         for &repository in repositories {
             if self.client.blob_exists(&self.at(repository), blob).await? {
@@ -245,7 +271,10 @@ impl<'env> Push<'_, 'env> {
     }
 
     /// Brings one content to every repository that needs it: once from the media, then by mounting.
-    async fn close(&self, gap: &Gap<'env>) -> Result<()> {
+    async fn close<'scope>(&self, scope: &'scope Scope<'scope, '_>, gap: &Gap<'a>) -> Result<()>
+    where
+        'a: 'scope,
+    {
         let mut home = gap.home;
         for &repository in &gap.repositories {
             let at = self.at(repository);
@@ -254,17 +283,25 @@ impl<'env> Push<'_, 'env> {
                 None => false,
             };
             if !mounted {
-                self.send(&at, gap.blob).await?;
+                self.send(scope, &at, gap.blob).await?;
             }
             home.get_or_insert(repository);
         }
         Ok(())
     }
 
-    async fn send(&self, at: &Reference, blob: &Descriptor) -> Result<()> {
+    async fn send<'scope>(
+        &self,
+        scope: &'scope Scope<'scope, '_>,
+        at: &Reference,
+        blob: &Descriptor,
+    ) -> Result<()>
+    where
+        'a: 'scope,
+    {
         let mut tried = 1;
         loop {
-            match self.client.push_blob(at, blob, self.feed(blob)).await {
+            match self.client.push_blob(at, blob, self.feed(scope, blob)).await {
                 Err(failure) if tried < TRIES && may_pass(failure.reason) => {
                     self.progress.note(&format!("{failure}; sending it again"));
                     tokio::time::sleep(Duration::from_millis(500) * tried).await;
@@ -276,10 +313,17 @@ impl<'env> Push<'_, 'env> {
     }
 
     /// The bytes of a content, read from the media on a thread of their own.
-    fn feed(&self, blob: &Descriptor) -> mpsc::Receiver<Result<Bytes>> {
+    fn feed<'scope>(
+        &self,
+        scope: &'scope Scope<'scope, '_>,
+        blob: &Descriptor,
+    ) -> mpsc::Receiver<Result<Bytes>>
+    where
+        'a: 'scope,
+    {
         let (sender, receiver) = mpsc::channel(PIECES);
         let (source, progress, digest) = (self.source, self.progress, blob.digest.clone());
-        self.scope.spawn(move || {
+        scope.spawn(move || {
             let fed = source.stream_blob(&digest, &mut |bytes| {
                 for piece in bytes.chunks(PIECE) {
                     let sent = sender.blocking_send(Ok(Bytes::copy_from_slice(piece)));
@@ -295,23 +339,21 @@ impl<'env> Push<'_, 'env> {
         receiver
     }
 
-    /// A small content, whole and checked.
-    async fn read(&self, blob: &Descriptor) -> Result<Bytes> {
-        let (mut pieces, mut bytes) = (self.feed(blob), Vec::new());
-        while let Some(piece) = pieces.recv().await {
-            bytes.extend_from_slice(&piece?);
-        }
+    /// A small content, whole and checked. Other tasks go on meanwhile.
+    fn read(&self, blob: &Descriptor) -> Result<Bytes> {
+        let bytes = tokio::task::block_in_place(|| self.source.read_blob(&blob.digest))?;
         blob.check(&bytes)?;
+        self.progress.advance(bytes.len() as u64);
         Ok(bytes.into())
     }
 
     async fn manifest(
         &self,
-        manifest: &'env PublishedManifest,
-        unattached: &Mutex<Vec<&'env PublishedManifest>>,
+        manifest: &'a PublishedManifest,
+        unattached: &Mutex<Vec<&'a PublishedManifest>>,
     ) -> Result<()> {
         let at = self.at(&manifest.repository).with_digest(&manifest.root.digest);
-        let bytes = self.read(&manifest.root).await?;
+        let bytes = self.read(&manifest.root)?;
         let pushed = self
             .client
             .push_manifest(&at, &manifest.root.media_type, bytes)
@@ -345,10 +387,10 @@ impl<'env> Push<'_, 'env> {
         self.client.attach_referrer(&self.at(&manifest.repository).with_digest(subject), &referrer).await
     }
 
-    async fn tag(&self, tag: &PublishedTag) -> Result<()> {
+    async fn tag_one(&self, tag: &PublishedTag) -> Result<()> {
         let root = self.plan.contents.iter().find(|content| content.digest == tag.digest);
         let root = root.ok_or_else(|| Failure::internal(format!("tag {} of nothing", tag.tag)))?;
-        let bytes = self.read(root).await?;
+        let bytes = self.read(root)?;
         let at = self.at(&tag.repository).with_tag(&tag.tag);
         self.client.push_manifest(&at, &root.media_type, bytes).await.map(|_pushed| ())
     }

@@ -1,7 +1,7 @@
 //! The site's signatures of the images that it imports, in both of cosign's forms.
 //!
-//! They are made when everything is planned, and published with the images: there is no moment at which an image
-//! is there and its signature is not. Upstream's signatures stay in front of the site's in the manifest that
+//! They are made when everything is planned, and published with the images: at home in one transaction, in a registry
+//! before the tags of the images move. Upstream's signatures stay in front of the site's in the manifest that
 //! the tag leads to, so that nothing is lost and both can be asked for.
 
 use std::collections::{BTreeMap, BTreeSet};

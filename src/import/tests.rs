@@ -162,9 +162,11 @@ fn go(bundle: &Memory, options: &Options) -> Result<ImportReport, Failures> {
     let sums = Digest::of(b"sums");
     let arrival = Arrival { header: &header, sums: &sums, signers: &[], chain: None };
     let verdict = options.site.judge(&arrival)?;
-    let (done, files) = import(bundle, &arrival, verdict, options, &Silent)?;
-    files.map_or(Ok(()), Staged::publish)?;
-    Ok(done.report)
+    match import(bundle, &arrival, verdict, options, &Silent) {
+        Ok(done) => Ok(done.report),
+        Err(Stop::Refused(failures)) => Err(failures),
+        Err(Stop::Unfinished(unfinished)) => Err(unfinished.failures),
+    }
 }
 
 fn reason(result: Result<ImportReport, Failures>) -> Reason {

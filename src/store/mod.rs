@@ -64,6 +64,15 @@ impl Store {
         Ok(store)
     }
 
+    /// Waits until no other process makes an import visible in a registry, and keeps others from it until the value
+    /// is dropped. At home one transaction does that.
+    pub fn registry_turn(&self) -> Result<std::fs::File> {
+        let folder = self.home().join("staging");
+        let turn = std::fs::File::open(&folder).map_err(|error| fs::failure(&folder, "open", &error))?;
+        turn.lock().map_err(|error| fs::failure(&folder, "lock", &error))?;
+        Ok(turn)
+    }
+
     /// The folder.
     pub fn home(&self) -> &Path {
         &self.inner.home

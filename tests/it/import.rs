@@ -293,7 +293,7 @@ fn a_name_taken_on_the_way_is_no_refusal() {
         import::run(&scene.open(), &options, &Intruder(folder.clone(), AtomicUsize::new(0))).unwrap_err();
     let failure = &failed.failures.list()[0];
     assert_eq!(failure.reason, Reason::BadArgument);
-    assert!(failure.to_string().contains("imported"), "{failure}");
+    assert!(failure.to_string().contains("admitted"), "{failure}");
     assert_eq!(told(&site), ["import"]);
     assert!(site.manifest(NGINX, &Target::Tag("1.27".into())).unwrap().is_some());
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "a file under way was left");
@@ -369,6 +369,26 @@ fn without_the_referrers_api_the_fallback_tag_is_kept() {
     sink.with(|content| content.repositories.get_mut(NGINX).unwrap().tags.remove(&tag));
     scene.run(&registry(&scene.site(), &sink, "")).unwrap();
     assert_eq!(sink.with(list), listed);
+}
+
+/// What counts is written before anybody sees it: a registry that fails at the tags makes no refusal of an import, and
+/// the same import finishes it.
+#[test]
+fn tags_move_after_the_import_counts() {
+    let scene = Scene::new();
+    let (site, sink) = (scene.site(), Sink::start(Manner { referrers: true, ..Manner::default() }));
+    sink.with(|content| content.refuses_tags = true);
+    let failed = import::run(&scene.open(), &registry(&site, &sink, "/mirror"), &Silent).unwrap_err();
+    let failure = &failed.failures.list()[0];
+    assert_eq!(failure.reason, Reason::PushRefused);
+    assert!(failure.to_string().contains("admitted") && failed.receipt.is_some(), "{failure}");
+    assert_eq!(told(&site), ["import"]);
+    let tags = || sink.with(|content| content.repositories.values().map(|one| one.tags.len()).sum::<usize>());
+    assert_eq!(tags(), 0);
+    sink.with(|content| content.refuses_tags = false);
+    let report = scene.run(&registry(&site, &sink, "/mirror")).unwrap();
+    assert_eq!(tags(), report.counts.tags);
+    assert_eq!(told(&site), ["import", "import"]);
 }
 
 #[test]

@@ -1,11 +1,17 @@
 //! Everything that an import changes, it changes at once, by the state as it is then.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use rusqlite::Connection;
-use sealift::{base::progress::Progress, import::Options, oci::Descriptor};
+use sealift::{
+    base::progress::Progress,
+    import::Options,
+    oci::Descriptor,
+    remote::{Client, ClientSettings},
+};
 
 use super::*;
+use crate::support::sink::{Manner, Sink};
 
 /// Does something the moment the contents begin to flow: the bundle has been judged, nothing is published.
 struct Meanwhile<F: FnOnce() + Send>(Mutex<Option<F>>);
@@ -48,6 +54,34 @@ fn a_bundle_is_judged_again_when_it_is_published() {
     assert_eq!(twice.unwrap_err(), Reason::Equivocation);
     assert!(site.store().state(|state| state.memory("prod")).unwrap().frozen.is_some());
     events(&site);
+}
+
+/// R04: in a registry too, where tags cannot move in the same transaction: they wait for it.
+#[test]
+fn no_tag_moves_in_a_registry_for_a_bundle_that_came_too_late() {
+    let mut world = World::new();
+    let site = world.site();
+    let other = Site::new(Store::open(site.store().home()).unwrap(), time(NOW));
+    let (one, two) = (world.good(1), world.good(2));
+    let sink = Sink::start(Manner { referrers: true, ..Manner::default() });
+    let push = |site: &Site| {
+        let client = Client::new(ClientSettings::default(), Arc::new(Silent)).unwrap();
+        let destination = Destination::registry(&sink.host(), client).unwrap();
+        Options { destination, ..options(site) }
+    };
+    let newer = push(&other);
+    let overtake = || {
+        let import = || drop(import::from_media(&two, &[], &newer, &Silent).unwrap());
+        std::thread::scope(|scope| scope.spawn(import).join().unwrap());
+    };
+    let meanwhile = Meanwhile(Mutex::new(Some(overtake)));
+    let late = import::from_media(&one, &[], &push(&site), &meanwhile).unwrap_err();
+    assert_eq!(late.failures.list()[0].reason, Reason::Rollback);
+    stands_at(&site, 2, &two);
+    sink.with(|content| {
+        let tags: Vec<&String> = content.repositories["docker.io/library/app"].tags.keys().collect();
+        assert_eq!(tags, ["2"]);
+    });
 }
 
 /// P23: a revocation that comes while the contents flow counts.

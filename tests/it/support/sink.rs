@@ -49,6 +49,8 @@ pub(crate) struct Content {
     uploads: BTreeMap<usize, Vec<u8>>,
     /// Manifests that are being written.
     writing: Vec<Digest>,
+    /// Whether tags are refused from now on.
+    pub(crate) refuses_tags: bool,
     /// `PUT name/manifests/tag`, `POST name/mount/digest`, in the order they succeeded.
     pub(crate) log: Vec<String>,
 }
@@ -183,6 +185,9 @@ impl Call<'_> {
         let (name, kind) = rest.rsplit_once('/').ok_or_else(|| refuse(404, "NAME_UNKNOWN"))?;
         match kind {
             "blobs" => self.blob(&content, name, last),
+            "manifests" if self.method == Method::PUT && content.refuses_tags && !last.contains(':') => {
+                Err(refuse(403, "DENIED"))
+            }
             "manifests" if self.method == Method::PUT => self.put_manifest(&mut content, name, last),
             "manifests" => self.manifest(&content, name, last),
             "referrers" if self.shared.manner.referrers => Ok(referrers(&content, name, last)),
