@@ -5,7 +5,7 @@
 //! came another way than the media (T33). From there it grows by one version at a time (T17), whoever brings the
 //! next: a courier can hold back a version, never forge one.
 
-use std::collections::BTreeMap;
+use std::{cmp::Ordering, collections::BTreeMap};
 
 use super::{
     Document, Note, PublicKey, Quorum, Role, Signature,
@@ -205,20 +205,23 @@ impl Chain {
         for (version, bytes) in carried {
             let object = |failure: Failure| failure.of(format!("trust version {version}"));
             let known = chain.links().find(|link| link.document.version() == *version);
-            if let Some(known) = known {
-                let found = Note::parse(bytes).map_err(object)?.fingerprint();
-                if found != known.note.fingerprint() {
-                    let message = format!(
-                        "this site knows version {version} as {}, the media carry {}",
-                        known.note.fingerprint().hex(),
-                        found.hex()
-                    );
-                    return Err(Failure::new(Reason::TrustFork, format!("trust version {version}"), message).hint(
-                        "two documents of one version exist: somebody signed twice or deceives; ask the holders of the root keys by another way",
-                    ));
+            match (known, version.cmp(&(chain.version() + 1))) {
+                (Some(known), _) => {
+                    let found = Note::parse(bytes).map_err(object)?.fingerprint();
+                    if found != known.note.fingerprint() {
+                        let message = format!(
+                            "this site knows version {version} as {}, the media carry {}",
+                            known.note.fingerprint().hex(),
+                            found.hex()
+                        );
+                        return Err(Failure::new(Reason::TrustFork, format!("trust version {version}"), message).hint(
+                            "two documents of one version exist: somebody signed twice or deceives; ask the holders of the root keys by another way",
+                        ));
+                    }
                 }
-            } else if *version > chain.version() {
-                if *version > chain.version() + 1 {
+                (None, Ordering::Less) => {} // older than the pinned one
+                (None, Ordering::Equal) => chain.extend(bytes)?,
+                (None, Ordering::Greater) => {
                     let message = format!(
                         "this site knows versions up to {}, the media go on with {version}",
                         chain.version()
@@ -227,7 +230,6 @@ impl Chain {
                         "ask the sender for the versions between, and give them with `sealift trust accept`",
                     ));
                 }
-                chain.extend(bytes)?;
             }
         }
         Ok(chain)

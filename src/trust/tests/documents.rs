@@ -3,7 +3,10 @@
 use super::*;
 use crate::{
     base::limits,
-    trust::{document::KIND, is_key_id},
+    trust::{
+        document::{KIND, file_name, version_of},
+        is_key_id,
+    },
 };
 
 /// What happens to the team's document with a change to its text.
@@ -360,4 +363,30 @@ fn roles_have_names() {
     }
     assert_eq!(Role::parse("Root"), None);
     assert_eq!(Role::ALL.map(Role::is_of_channels), [false, true, true, true, false]);
+}
+
+/// A version has one name of a file: four digits, so that names sort as versions do.
+#[test]
+fn versions_have_names_of_files() {
+    for (version, name) in [(1, "0001.trust"), (42, "0042.trust"), (9999, "9999.trust")] {
+        assert_eq!(file_name(version), name);
+        assert_eq!(version_of(name), Some(version));
+    }
+    for name in [
+        "",
+        "1.trust",
+        "0000.trust",
+        "10000.trust",
+        "00001.trust",
+        "+001.trust",
+        "-001.trust",
+        "0001.TRUST",
+        "0001.trust ",
+        "0001",
+        "000a.trust",
+        ".trust",
+        "a/0001.trust",
+    ] {
+        assert_eq!(version_of(name), None, "{name}");
+    }
 }

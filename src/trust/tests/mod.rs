@@ -3,11 +3,17 @@
 //! the rows T03 to T34 of `docs/threats.md`, in our words and for our documents.
 
 mod counting;
+mod difference;
 mod documents;
+mod drafts;
+mod edit;
 mod keys;
+mod memory;
 mod orders;
+mod removal;
 mod rotation;
 mod sequences;
+mod signers;
 
 use std::sync::LazyLock;
 

@@ -10,11 +10,11 @@ fn when() -> Timestamp {
     Timestamp::parse("2026-12-01T00:00:00Z").unwrap()
 }
 
-fn beacon(channel: &str, sequence: u64) -> Beacon {
+pub(super) fn beacon(channel: &str, sequence: u64) -> Beacon {
     Beacon::new(channel, Position { epoch: 1, sequence, bundle: Digest::of(b"newest") }, 1, when())
 }
 
-fn order(effect: Effect) -> Override {
+pub(super) fn order(effect: Effect) -> Override {
     Override::new("plant-7", "prod", Digest::of(b"bundle"), effect, "the press stands still", when()).unwrap()
 }
 

@@ -237,6 +237,9 @@ fn carried_documents_continue_what_is_known() {
     assert_eq!(reason(version(&[(4, sealed(&team(4), &[9, 10]))])), Reason::SignatureUntrusted);
     assert_eq!(reason(version(&[(4, files[4].1.clone())])), Reason::TrustGap);
     assert_eq!(reason(version(&[(3, b"garbage".to_vec())])), Reason::NoteMalformed);
+    // A gap stays a gap where nobody here knows those who signed beyond it: nothing is forged.
+    let beyond = sealed(&roots(5, 2, &[9, 10]), &[9, 10]);
+    assert_eq!(reason(version(&[(5, beyond)])), Reason::TrustGap);
     // The site's own chain is never changed by looking.
     assert_eq!(known.version(), 3);
     // Single keys know nothing of documents; a chain brought up to date does.
@@ -297,4 +300,22 @@ fn keys_that_are_gone_are_remembered() {
             if excluded.key.key_id() == id(3) { "has revoked: laptop stolen" } else { "no longer lists" };
         assert!(excluded.why.contains(why), "{}", excluded.why);
     }
+}
+
+/// The chain as it was before one of its versions: whoever signed that one was judged by it.
+#[test]
+fn a_chain_is_cut_before_a_version() {
+    let mut chain = begun(&team(3));
+    let mut known = vec![chain.clone()];
+    for version in 4..=6 {
+        chain.extend(&sealed(&team(version), &[0, 1])).unwrap();
+        known.push(chain.clone());
+    }
+    for version in [0, 1, 3] {
+        assert_eq!(chain.before(version), None, "{version}");
+    }
+    for (version, before) in (4..).zip(&known) {
+        assert_eq!(chain.before(version).as_ref(), Some(before), "{version}");
+    }
+    assert_eq!(chain.before(8), Some(chain));
 }

@@ -17,27 +17,27 @@ fn time(text: &str) -> Timestamp {
 }
 
 /// The bundle at a place; `name` tells two at one place apart.
-fn at(epoch: u64, sequence: u64, name: &str) -> Position {
+pub(super) fn at(epoch: u64, sequence: u64, name: &str) -> Position {
     Position { epoch, sequence, bundle: Digest::of(format!("{epoch} {sequence} {name}").as_bytes()) }
 }
 
 /// A question and all that it depends on.
 #[derive(Clone)]
-struct Case {
+pub(super) struct Case {
     position: Position,
     previous: Option<Digest>,
     for_site: Option<&'static str>,
     expires: Option<Timestamp>,
-    memory: Memory,
+    pub(super) memory: Memory,
     site: Option<&'static str>,
-    epoch: Option<u64>,
+    pub(super) epoch: Option<u64>,
     limit: u64,
     strict: bool,
     clocks: Clocks,
 }
 
 /// The site `plant-7` has bundle 42 of epoch 2 and judges bundle 43, which follows it.
-fn case() -> Case {
+pub(super) fn case() -> Case {
     Case {
         position: at(2, 43, ""),
         previous: Some(at(2, 42, "").bundle),
@@ -65,7 +65,7 @@ impl Case {
         case
     }
 
-    fn judged(&self, lifted: &[Effect]) -> Result<Judgement> {
+    pub(super) fn judged(&self, lifted: &[Effect]) -> Result<Judgement> {
         let candidate = Candidate {
             channel: "prod",
             position: self.position.clone(),
@@ -79,7 +79,7 @@ impl Case {
     }
 
     /// Stands at this place and names nobody before it.
-    fn stands(&mut self, position: Position) {
+    pub(super) fn stands(&mut self, position: Position) {
         (self.position, self.previous) = (position, None);
     }
 }
