@@ -214,6 +214,58 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     write_by(&path.with_file_name(temporary_name(path)), path, bytes, mode)
 }
 
+/// The same for a name that nobody may have yet: of several at once, one gets it.
+///
+/// # Errors
+/// [`Reason::OutputExists`] where the name is taken.
+pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let temporary = path.with_file_name(temporary_name(path));
+    write_to(&temporary, path, bytes, mode).and_then(|()| publish_new(&temporary, path)).inspect_err(
+        |_failure| {
+            let _already_failing = fs::remove_file(&temporary);
+        },
+    )
+}
+
+/// The same for a file that the user named, and that may be there: a link is followed, and what is no plain file, a
+/// device or a pipe, is written to as it is.
+pub fn write_output(path: &Path, bytes: &[u8]) -> Result<()> {
+    match fs::metadata(path) {
+        Ok(there) if there.is_dir() => Err(a_folder(path)),
+        Ok(there) if there.is_file() => {
+            let path = fs::canonicalize(path).map_err(|error| failure(path, "open", &error))?;
+            write_atomic(&path, bytes, 0o644)
+        }
+        Ok(_device) => {
+            let mut device = OpenOptions::new().write(true).open(path);
+            let written = device.as_mut().map(|device| device.write_all(bytes));
+            written
+                .map_err(|error| failure(path, "open", error))?
+                .map_err(|error| failure(path, "write", &error))
+        }
+        Err(_missing) => write_atomic(path, bytes, 0o644),
+    }
+}
+
+/// Fails where [`write_output`] would: the folder is missing, or a folder stands there.
+pub fn require_output(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Err(a_folder(path));
+    }
+    let folder = holder(path);
+    match fs::metadata(folder) {
+        Ok(there) if there.is_dir() => Ok(()),
+        Ok(_) => Err(Failure::new(Reason::BadArgument, folder.display(), "expected a folder, found a file")
+            .hint("choose another path")),
+        Err(error) => Err(failure(folder, "write into", &error)),
+    }
+}
+
+fn a_folder(path: &Path) -> Failure {
+    Failure::new(Reason::BadArgument, path.display(), "expected the name of a file, found a folder")
+        .hint("name a file in it")
+}
+
 /// The same for a file of a folder in which nothing else may stand, not even for a moment: what is under way
 /// stands beside that folder, as long as that is the same file system and this user may write there.
 pub fn write_atomic_into(folder: &Path, below: &Path, bytes: &[u8], mode: u32) -> Result<()> {
@@ -224,14 +276,18 @@ pub fn write_atomic_into(folder: &Path, below: &Path, bytes: &[u8], mode: u32) -
     write_atomic(&path, bytes, mode)
 }
 
-fn write_by(temporary: &Path, path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+/// Writes and syncs what becomes `path`.
+fn write_to(temporary: &Path, path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let written = create_new(temporary, mode).and_then(|mut file| {
         file.write_all(bytes).map_err(|error| failure(temporary, "write", &error))?;
         file.sync_all().map_err(|error| failure(temporary, "sync", &error))
     });
     // The other name is nothing that the user knows.
-    let written = written.map_err(|failure| failure.of(path.display()));
-    written.and_then(|()| publish(temporary, path)).inspect_err(|_failure| {
+    written.map_err(|failure| failure.of(path.display()))
+}
+
+fn write_by(temporary: &Path, path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    write_to(temporary, path, bytes, mode).and_then(|()| publish(temporary, path)).inspect_err(|_failure| {
         let _already_failing = fs::remove_file(temporary);
     })
 }
@@ -274,6 +330,29 @@ pub fn publish(from: &Path, to: &Path) -> Result<()> {
     #[expect(clippy::disallowed_methods, reason = "the one door to rename")]
     fs::rename(from, to).map_err(|error| failure(to, "rename to", &error))?;
     sync_dir(holder(to))
+}
+
+/// The same for a name that nobody may have yet.
+///
+/// # Errors
+/// [`Reason::OutputExists`] where the name is taken; then `from` is still there.
+pub fn publish_new(from: &Path, to: &Path) -> Result<()> {
+    use rustix::{
+        fs::{CWD, RenameFlags, renameat_with},
+        io::Errno,
+    };
+    let taken = || {
+        Failure::new(Reason::OutputExists, to.display(), "there is something of this name already")
+            .hint("choose another name, or move it away")
+    };
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Ok(()) => sync_dir(holder(to)),
+        Err(Errno::EXIST) => Err(taken()),
+        // A file system that cannot do it: then there is a moment between the two.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) if fs::symlink_metadata(to).is_ok() => Err(taken()),
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => publish(from, to),
+        Err(error) => Err(failure(to, "rename to", &error.into())),
+    }
 }
 
 /// Makes the entries of a folder durable.
@@ -358,6 +437,62 @@ mod tests {
         let _socket = std::os::unix::net::UnixListener::bind(dir.path().join("socket")).unwrap();
         assert_eq!(open_plain(&dir.path().join("socket")).unwrap_err().reason, Reason::FileSpecial);
         assert_eq!(open_plain(dir.path()).unwrap_err().reason, Reason::FileSpecial);
+    }
+
+    #[test]
+    fn a_new_name_is_given_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        let made = std::thread::scope(|scope| {
+            let writers: Vec<_> = (0..8_u8)
+                .map(|n| {
+                    scope.spawn({
+                        let path = &path;
+                        move || write_new(path, &[n], 0o600)
+                    })
+                })
+                .collect();
+            writers.into_iter().map(|writer| writer.join().unwrap()).collect::<Vec<_>>()
+        });
+        assert_eq!(made.iter().filter(|made| made.is_ok()).count(), 1);
+        let winner = made.iter().position(Result::is_ok).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), [u8::try_from(winner).unwrap()]);
+        assert!(
+            made.into_iter().filter_map(Result::err).all(|failure| failure.reason == Reason::OutputExists)
+        );
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn output_goes_through_links_and_leaves_devices_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let [file, link, fifo] = ["file", "link", "fifo"].map(|name| dir.path().join(name));
+        write_output(&file, b"1").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        write_output(&link, b"2").unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), b"2");
+        assert!(link.symlink_metadata().unwrap().is_symlink());
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        let read = std::thread::spawn({
+            let fifo = fifo.clone();
+            move || std::fs::read(fifo).unwrap()
+        });
+        write_output(&fifo, b"3").unwrap();
+        assert_eq!(read.join().unwrap(), b"3");
+        assert_eq!(write_output(dir.path(), b"4").unwrap_err().reason, Reason::BadArgument);
+        for (path, reason) in [
+            (dir.path().to_owned(), Some(Reason::BadArgument)),
+            (file.join("x"), Some(Reason::BadArgument)),
+            (dir.path().join("no/x"), Some(Reason::NotFound)),
+            (file, None),
+        ] {
+            assert_eq!(
+                require_output(&path).err().map(|failure| failure.reason),
+                reason,
+                "{}",
+                path.display()
+            );
+        }
     }
 
     #[test]

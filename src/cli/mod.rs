@@ -14,6 +14,7 @@ use std::{ffi::OsString, process::ExitCode};
 use clap::{CommandFactory as _, Parser as _};
 
 use self::{args::Args, settings::Settings, ui::Out};
+use crate::base::failure::Failures;
 
 /// Runs the program with `args` (the program name first) and returns its exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -28,6 +29,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let out = Out::new(args.global.output, args.global.quiet, args.global.verbose);
     let outcome =
         Settings::new(&args.global).and_then(|settings| commands::run(args.command, &settings, &out));
+    let outcome = outcome.and_then(|code| out.delivered().map(|()| code).map_err(Failures::from));
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(failures) => {

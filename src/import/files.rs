@@ -121,7 +121,7 @@ impl Staged {
     /// Gives every file its name. By then the bundle is imported.
     pub(super) fn publish(self) -> Result<()> {
         for (temporary, path) in &self.files {
-            fs::publish(&temporary.0, path)?;
+            fs::publish_new(&temporary.0, path)?;
         }
         // Files that were there may be of a run that was killed before it came to this.
         fs::sync_dir(&self.folder)
@@ -134,7 +134,7 @@ fn write_one(
     folder: &Path,
     progress: &dyn Progress,
 ) -> Result<Temporary> {
-    let temporary = Temporary::new(folder.join(format!(".{}.partial", carried.name)))?;
+    let temporary = Temporary::new(folder.join(format!(".{}.sealift.partial", carried.name)))?;
     let path = &temporary.0;
     let mut file = fs::create_new(path, if carried.executable { 0o755 } else { 0o644 })?;
     let mut hasher = Hasher::new(carried.content.digest.algorithm());

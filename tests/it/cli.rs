@@ -71,3 +71,34 @@ fn keys_of_the_wrong_kind_are_called_so() {
     assert!(message(&["verify", "x", "--key", "release.key"]).contains("private"));
     assert!(message(&["verify", "x", "--key", "motd.txt"]).contains("BEGIN PUBLIC KEY"));
 }
+
+/// What is cut on its way out must not look done; a reader that has seen enough may go.
+#[test]
+fn output_that_does_not_come_out_is_a_failure() {
+    let sandbox = sandbox();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sealift"));
+    sandbox.prepare(&mut command);
+    command.args(["key", "generate", "-o", "x.key", "--no-passphrase"]);
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let ran = command.stdout(full).output().unwrap();
+    assert_eq!(ran.status.code(), Some(3), "{}", String::from_utf8_lossy(&ran.stderr));
+    assert!(String::from_utf8_lossy(&ran.stderr).contains("disk-full"));
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sealift"));
+    sandbox.prepare(&mut command);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    assert!(command.args(["key", "public", "x.key"]).stdout(writer).status().unwrap().success());
+}
+
+/// The import must not be told to have failed by a receipt that cannot be written.
+#[test]
+fn a_place_that_takes_no_receipt_is_found_before_the_work() {
+    let sandbox = sandbox();
+    sandbox.write("folder/x", "");
+    for place in ["folder", "nowhere/receipt"] {
+        let ran =
+            sandbox.run(&["import", "media", "--key", "release.pub", "--receipt", place, "--output", "json"]);
+        assert!(ran.code == 2 || ran.code == 3, "{place}: {}", ran.code);
+        assert!(ran.stdout.contains(place.split('/').next().unwrap()), "{}", ran.stdout);
+    }
+}

@@ -292,7 +292,7 @@ fn a_name_taken_on_the_way_is_no_refusal() {
     let failed =
         import::run(&scene.open(), &options, &Intruder(folder.clone(), AtomicUsize::new(0))).unwrap_err();
     let failure = &failed.failures.list()[0];
-    assert_eq!(failure.reason, Reason::BadArgument);
+    assert_eq!(failure.reason, Reason::OutputExists);
     assert!(failure.to_string().contains("admitted"), "{failure}");
     assert_eq!(told(&site), ["import"]);
     assert!(site.manifest(NGINX, &Target::Tag("1.27".into())).unwrap().is_some());

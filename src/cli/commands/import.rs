@@ -1,6 +1,6 @@
 //! `sealift import`
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use super::{key, trust};
 use crate::{
@@ -24,10 +24,8 @@ pub(super) fn run(args: &args::Import, settings: &Settings, out: &Out) -> Result
     let keys = key::public_keys(&args.keys.key)?;
     let platforms = args.platform.iter().map(|text| platform(text)).collect::<Result<_>>()?;
     let mapping = Mapping::parse(&args.map)?;
-    if let Some(folder) = args.receipt.as_ref().and_then(|path| path.parent()) {
-        // Not after an hour of work.
-        writable(folder)?;
-    }
+    // Not after an hour of work.
+    args.receipt.as_deref().map_or(Ok(()), fs::require_output)?;
     let sign_key =
         args.sign_key.as_ref().map(|key| key::signer(key, &args.passphrase, settings)).transpose()?;
     let options = Options {
@@ -43,12 +41,12 @@ pub(super) fn run(args: &args::Import, settings: &Settings, out: &Out) -> Result
     };
     let progress = out.progress();
     let keep = |receipt: Option<&SignedReceipt>| match (&args.receipt, receipt) {
-        (Some(path), Some(receipt)) => fs::write_atomic(path, receipt.text.as_bytes(), 0o644),
+        (Some(path), Some(receipt)) => fs::write_output(path, receipt.text.as_bytes()),
         _ => Ok(()),
     };
     match import::from_media(&args.bundle, &keys, &options, progress.as_ref()) {
         Ok(done) => {
-            keep(done.receipt.as_ref())?;
+            let kept = keep(done.receipt.as_ref());
             for warning in &done.verdict.judgement.warnings {
                 out.note(&format!("note: {}", ui::warning(warning)));
             }
@@ -56,7 +54,12 @@ pub(super) fn run(args: &args::Import, settings: &Settings, out: &Out) -> Result
                 out.note(UNPINNED);
             }
             out.report(&done.report);
-            Ok(())
+            // The bundle is imported: whoever scripts this must not take it for undone.
+            kept.map_err(|failure| {
+                let message = format!("{}; the bundle is imported", failure.message);
+                let hint = "`sealift receipt export` gives the receipt too";
+                Failure { message, ..failure }.as_reason(Reason::InputOutput).hint(hint).into()
+            })
         }
         Err(refusal) => {
             // The refusal is what matters: a receipt that cannot be written is told after it.
@@ -69,17 +72,6 @@ pub(super) fn run(args: &args::Import, settings: &Settings, out: &Out) -> Result
 /// What a home without a root of trust does not know.
 const UNPINNED: &str = "note: the signature holds, but no trust document is pinned here: nothing protects against an \
     older bundle (`sealift trust init --site`)";
-
-/// Fails unless `folder` is there.
-fn writable(folder: &Path) -> Result<()> {
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    match std::fs::metadata(folder) {
-        Ok(metadata) if metadata.is_dir() => Ok(()),
-        Ok(_) => Err(Failure::new(Reason::BadArgument, folder.display(), "expected a folder, found a file")
-            .hint("choose another path for the receipt")),
-        Err(error) => Err(fs::failure(folder, "write the receipt into", &error)),
-    }
-}
 
 fn platform(text: &str) -> Result<Platform> {
     Platform::parse(text).ok_or_else(|| {

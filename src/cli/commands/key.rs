@@ -36,9 +36,13 @@ pub(super) fn run(args: &Key, settings: &Settings, out: &Out) -> Result<(), Fail
 }
 
 fn generate(args: &KeyGenerate, settings: &Settings) -> Result<PublicKey> {
+    let taken = || {
+        Failure::new(Reason::KeyExists, args.out.display(), "there is a file of this name")
+            .hint("keys are never overwritten: choose another name")
+    };
     if args.out.exists() {
-        return Err(Failure::new(Reason::KeyExists, args.out.display(), "there is a file of this name")
-            .hint("keys are never overwritten: choose another name"));
+        // Not after the passphrase was asked for.
+        return Err(taken());
     }
     let passphrase = if args.no_passphrase {
         None
@@ -50,7 +54,10 @@ fn generate(args: &KeyGenerate, settings: &Settings) -> Result<PublicKey> {
         KeyAlgorithm::EcdsaP256 => Algorithm::EcdsaP256,
     })?;
     let pem = key.to_pem(passphrase.as_ref())?;
-    fs::write_atomic(&args.out, pem.reveal().as_bytes(), 0o600)?;
+    fs::write_new(&args.out, pem.reveal().as_bytes(), 0o600).map_err(|failure| match failure.reason {
+        Reason::OutputExists => taken(),
+        _ => failure,
+    })?;
     Ok(key.public().clone())
 }
 

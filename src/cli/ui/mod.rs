@@ -10,8 +10,9 @@ mod trust;
 use std::{
     ffi::OsString,
     io::{IsTerminal as _, Write as _},
+    path::Path,
     process::ExitCode,
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use serde::Serialize;
@@ -22,6 +23,7 @@ pub(super) use site::warning;
 use super::args::Form;
 use crate::base::{
     failure::{Failure, Failures, Reason},
+    fs,
     progress::Progress,
     text,
 };
@@ -32,11 +34,13 @@ pub(super) struct Out {
     form: Form,
     quiet: bool,
     verbose: bool,
+    /// Why not all of the data could be written.
+    undelivered: OnceLock<std::io::Error>,
 }
 
 impl Out {
     pub(super) fn new(form: Form, quiet: bool, verbose: bool) -> Self {
-        Self { form, quiet, verbose }
+        Self { form, quiet, verbose, undelivered: OnceLock::new() }
     }
 
     pub(super) fn is_json(&self) -> bool {
@@ -69,11 +73,24 @@ impl Out {
         }
     }
 
-    /// Raw text on standard output. A reader that went away is no error.
-    #[expect(clippy::unused_self, reason = "printing goes through Out, so that one grep finds it all")]
+    /// Raw text on standard output. Whether it came out, [`delivered`](Self::delivered) tells at the end.
     pub(super) fn data(&self, text: &str) {
         let mut stdout = std::io::stdout().lock();
-        let _broken_pipe = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+        if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+            let _the_first_counts = self.undelivered.set(error);
+        }
+    }
+
+    /// Fails where data did not come out whole. A reader that went away is no error.
+    pub(super) fn delivered(&self) -> Result<(), Failure> {
+        match self.undelivered.get() {
+            Some(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                let failure = fs::failure(Path::new("standard output"), "write", error);
+                Err(failure
+                    .hint("what the command did is done, only its output is cut; give it room and ask again"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A line for people on standard error; not with `--quiet`.
