@@ -23,7 +23,7 @@ use crate::{
     bundle::{self, BundleIndex, Sums, sums::SIGNATURES},
     report::{DiffReport, LastSigned, SignKeyLine, SignReport},
     store::{Signed, Store},
-    trust::{self, PublicKey, Signature, Signer},
+    trust::{self, Chain, PublicKey, Signature, Signer},
     verify::{self, Examined},
 };
 
@@ -40,6 +40,8 @@ pub struct Statement {
     /// What `bundle.json` lists; absent where only `SHA256SUMS` is here.
     contents: Option<BundleIndex>,
     signatures: Vec<Signature>,
+    /// The trust documents that the bundle carries, if they are here.
+    chain: Option<Chain>,
     /// The bundle is ours alone while it is signed.
     _lock: Option<File>,
 }
@@ -51,7 +53,7 @@ pub struct Statement {
 pub fn of_bundle(dir: &Path, workers: usize, progress: &dyn Progress) -> Result<Statement, Failures> {
     let lock = hold(dir)?;
     let examined = verify::examine(dir, workers, progress)?;
-    Ok(Statement::new(dir, &examined, lock))
+    Statement::new(dir, &examined, lock)
 }
 
 /// What an exported `SHA256SUMS` says. The bundle is elsewhere, and was checked there.
@@ -74,21 +76,23 @@ pub fn of_export(file: &Path) -> Result<Statement> {
         sums,
         contents: None,
         signatures: Vec::new(),
+        chain: None,
         _lock: None,
     })
 }
 
 impl Statement {
-    fn new(dir: &Path, examined: &Examined, lock: File) -> Self {
-        Self {
+    fn new(dir: &Path, examined: &Examined, lock: File) -> Result<Self, Failures> {
+        Ok(Self {
             path: dir.to_owned(),
             bytes: examined.sums().to_vec(),
             sums: examined.parsed().clone(),
             digest: Digest::of(examined.sums()),
             contents: Some(examined.index().clone()),
             signatures: examined.signatures().to_vec(),
+            chain: Chain::of_media(&verify::carried_trust(dir)?)?,
             _lock: Some(lock),
-        }
+        })
     }
 
     /// Digest of `SHA256SUMS`: what people compare.
@@ -100,7 +104,9 @@ impl Statement {
     ///
     /// # Errors
     /// [`Reason::Rollback`] and [`Reason::Equivocation`] for a key that signed a later place of the channel,
-    /// or this one with other content. A signature that is there already is neither.
+    /// or this one with other content. A signature that is there already is neither. Those of
+    /// [`Chain::may_sign_bundle`] for a key whose signature would not count by the trust documents that the bundle
+    /// carries.
     pub fn against(&self, store: &Store, keys: &[Box<dyn Signer>]) -> Result<Vec<Compared>, Failures> {
         let mut compared = Vec::new();
         let mut failures = Vec::new();
@@ -108,6 +114,12 @@ impl Statement {
             let last = store.last_signed(key.key_id(), &self.sums.header.channel)?;
             let holds = self.holds(key);
             if !holds {
+                let header = &self.sums.header;
+                let counts = self
+                    .chain
+                    .as_ref()
+                    .map(|chain| chain.may_sign_bundle(key, &header.channel, header.sequence));
+                failures.extend(counts.and_then(Result::err));
                 failures.extend(last.as_ref().and_then(|last| self.refusal(key, last)));
             }
             compared.push(Compared { last, holds });
@@ -190,13 +202,7 @@ impl Statement {
         memory.sort_by_key(|(key_id, _)| *key_id);
         memory.dedup_by_key(|(key_id, _)| *key_id);
         let header = &self.sums.header;
-        let signed = Signed {
-            epoch: header.epoch,
-            sequence: header.sequence,
-            sums: self.digest.clone(),
-            contents: self.contents.as_ref().map(listing),
-        };
-        if !store.record_signed(&memory, &header.channel, &signed)? {
+        if !store.record_signed(&memory, &header.channel, &self.signed())? {
             let message = "one of the keys signed something else in this moment";
             return Err(Failure::new(Reason::LockHeld, store.home().display(), message)
                 .hint("run the command again and look at what is shown"));
@@ -221,6 +227,16 @@ impl Statement {
             line.path = Some(folder.join(file_name(&line.key_id)).display().to_string());
         }
         Ok(report)
+    }
+
+    /// What is remembered of it.
+    fn signed(&self) -> Signed {
+        Signed {
+            epoch: self.sums.header.epoch,
+            sequence: self.sums.header.sequence,
+            sums: self.digest.clone(),
+            contents: self.contents.as_ref().map(listing),
+        }
     }
 
     /// Fails when the signature files of `more` keys would be more than a bundle may have.
@@ -286,6 +302,38 @@ impl Compared {
     pub fn is_signed(&self) -> bool {
         self.holds
     }
+}
+
+/// Remembers the bundle that was just built in `dir` for the `keys` that signed it, and tells which of them signed
+/// something before that contradicts it. For these nothing is remembered: it may be that the other bundle never left.
+///
+/// # Errors
+/// Those of [`verify::glance`] and of the disk.
+pub fn remember(dir: &Path, store: &Store, keys: &[Box<dyn Signer>]) -> Result<Vec<Failure>> {
+    let glance = verify::glance(dir)?;
+    let statement = Statement {
+        path: dir.to_owned(),
+        sums: Sums::parse(&glance.sums)?,
+        digest: glance.sums_digest,
+        bytes: glance.sums,
+        contents: Some(glance.index),
+        signatures: Vec::new(),
+        chain: None,
+        _lock: None,
+    };
+    let channel = &statement.sums.header.channel;
+    let mut contradictions = Vec::new();
+    for key in keys.iter().map(|key| key.public()) {
+        let last = store.last_signed(key.key_id(), channel)?;
+        let contradiction = last.as_ref().and_then(|last| statement.refusal(key, last));
+        if contradiction.is_none() {
+            // Whoever is faster with this key in this moment remembers it too.
+            let _newest =
+                store.record_signed(&[(key.key_id(), last.as_ref())], channel, &statement.signed())?;
+        }
+        contradictions.extend(contradiction);
+    }
+    Ok(contradictions)
 }
 
 /// Reads the whole bundle and writes its `SHA256SUMS` to `file`: all that another machine needs for a signature.

@@ -174,14 +174,14 @@ impl Chain {
         Ok(())
     }
 
-    /// Whether documents that media carry hold together, whatever a site knows: each signed by those whom the
-    /// one before trusts. Nobody vouches for the first, so this is no ground to believe any of them.
+    /// The documents that media carry, if any, each signed by those whom the one before trusts. Nobody vouches for the
+    /// first, so this is no ground to believe any of them.
     ///
     /// # Errors
     /// [`Reason::TrustMalformed`] for a document under the number of another; those of [`begin`](Self::begin)
     /// and [`extend`](Self::extend).
-    pub fn check_carried(carried: &[(u64, Vec<u8>)]) -> Result<()> {
-        let Some(((version, first), later)) = carried.split_first() else { return Ok(()) };
+    pub fn of_media(carried: &[(u64, Vec<u8>)]) -> Result<Option<Self>> {
+        let Some(((version, first), later)) = carried.split_first() else { return Ok(None) };
         let mut chain =
             Self::begin(first).map_err(|failure| failure.of(format!("trust version {version}")))?;
         if chain.version() != *version {
@@ -190,7 +190,8 @@ impl Chain {
                 chain.version()
             )));
         }
-        later.iter().try_for_each(|(_, bytes)| chain.extend(bytes))
+        later.iter().try_for_each(|(_, bytes)| chain.extend(bytes))?;
+        Ok(Some(chain))
     }
 
     /// This chain and what the media carry beyond it. `carried` are the files by version. Versions that we have

@@ -19,7 +19,7 @@ use std::path::Path;
 
 pub use check::{ArtifactReport, Report, check, check_documents, check_edges};
 pub use examine::{Examined, examine};
-pub use open::{Glance, carried_trust, glance, identity, open};
+pub use open::{Glance, carried_trust, glance, identity, lacking, open};
 
 use crate::{
     base::{

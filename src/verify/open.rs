@@ -119,6 +119,19 @@ pub fn carried_trust(dir: &Path) -> Result<Vec<(u64, Vec<u8>)>> {
     files::read_trust(dir)
 }
 
+/// What the signatures of the bundle in `dir` lack by the newest trust document that it carries itself: help for those
+/// who sign, before it travels, and no verdict. `None` where nothing lacks, or where it carries no document.
+///
+/// # Errors
+/// Those of reading and parsing what is read.
+pub fn lacking(dir: &Path) -> Result<Option<Failure>> {
+    let Some(chain) = Chain::of_media(&carried_trust(dir)?)? else { return Ok(None) };
+    let bytes = files::read_sums(dir)?;
+    let header = Sums::parse(&bytes)?.header;
+    let signatures = files::read_signatures(dir)?;
+    Ok(chain.check_bundle(&bytes, &signatures, &header.channel, header.sequence).err())
+}
+
 /// A file of `evidence/` by name; absent where the bundle has none of this name.
 pub(super) fn evidence(dir: &Path, sums: &Sums, name: &str) -> Result<Option<Vec<u8>>> {
     let path = evidence_path(name);
@@ -152,7 +165,7 @@ pub(super) fn open_documents(dir: &Path, sums: &Sums) -> Result<Reader, Failures
     if damaged.is_empty() {
         // Also where single keys were given, and for versions older than the pinned one: what `verify` accepts,
         // no site refuses for its form.
-        damaged.extend(Chain::check_carried(&trust).err());
+        damaged.extend(Chain::of_media(&trust).err());
     }
     let (index, chunks) = match (index, chunks) {
         (Ok(index), Ok(chunks)) if damaged.is_empty() => (index, chunks),

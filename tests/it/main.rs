@@ -9,6 +9,7 @@
 
 mod architecture;
 mod attacks;
+mod before_it_travels;
 mod bundle;
 mod cli;
 mod connected;

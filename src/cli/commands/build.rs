@@ -1,5 +1,7 @@
 //! `sealift build`
 
+use std::path::Path;
+
 use super::{
     connected::{self, Project},
     key,
@@ -23,6 +25,7 @@ use crate::{
     oci::Graph,
     report::{PlanLine, PlanReport},
     resolve::{self, Update},
+    sign,
     source::Source,
 };
 
@@ -66,6 +69,14 @@ pub(super) fn run(args: &args::Build, settings: &Settings, out: &Out) -> Result<
         }
     };
     out.report(&report);
+    if head.trust.is_some() {
+        let bundle = Path::new(&report.path);
+        for failure in sign::remember(bundle, &source.store, &keys)? {
+            out.note(&format!("warning: {}: {}", failure.object, failure.message));
+            out.note("two bundles of one sequence freeze the channel of every site that sees both: raise the sequence, unless the other one never left");
+        }
+        super::sign::tell_lacking(bundle, out)?;
+    }
     Ok(())
 }
 

@@ -1,11 +1,14 @@
 //! `sealift sign`
 
+use std::path::Path;
+
 use super::key;
 use crate::{
     base::failure::{Failure, Failures, Reason},
     cli::{args, settings::Settings, ui::Out},
     sign,
     store::Store,
+    verify,
 };
 
 pub(super) fn run(args: &args::Sign, settings: &Settings, out: &Out) -> Result<(), Failures> {
@@ -25,7 +28,7 @@ pub(super) fn run(args: &args::Sign, settings: &Settings, out: &Out) -> Result<(
         for public in key::public_keys(args.public.as_slice())? {
             out.report(&sign::add(&args.what, file, &public)?);
         }
-        return Ok(());
+        return tell_lacking(&args.what, out);
     }
     let keys = key::signers(&args.key, &args.passphrase, settings)?;
     let statement = if is_bundle {
@@ -45,7 +48,7 @@ pub(super) fn run(args: &args::Sign, settings: &Settings, out: &Out) -> Result<(
             statement.confirm(digits)?;
             let folder = args.out.clone().unwrap_or_else(|| ".".into());
             out.report(&statement.sign(&keys, &compared, &store, &folder)?);
-            Ok(())
+            if is_bundle { tell_lacking(&args.what, out) } else { Ok(()) }
         }
         // Shown to people; a program that asks for JSON gets the one document that tells of the refusal.
         None => {
@@ -55,6 +58,15 @@ pub(super) fn run(args: &args::Sign, settings: &Settings, out: &Out) -> Result<(
             Err(unconfirmed(args, &statement).into())
         }
     }
+}
+
+/// Says whose signatures a site will still miss, as long as somebody is there who could make them.
+pub(super) fn tell_lacking(bundle: &Path, out: &Out) -> Result<(), Failures> {
+    if let Some(lacking) = verify::lacking(bundle)? {
+        out.note(&format!("note: no site takes {} yet: {}", bundle.display(), lacking.message));
+        out.note("each of them signs with `sealift sign`; the bundle can travel when this note is gone");
+    }
+    Ok(())
 }
 
 /// Nothing was signed; the hint says how it is.

@@ -254,7 +254,7 @@ fn carried_documents_continue_what_is_known() {
 fn carried_documents_hold_together() {
     let files: Vec<(u64, Vec<u8>)> = (1..=3).map(|n| (n, sealed(&team(n), &[0, 1]))).collect();
     for carried in [&[][..], &files[..1], &files[..], &files[1..]] {
-        Chain::check_carried(carried).unwrap();
+        Chain::of_media(carried).unwrap();
     }
     let third = files[2].1.clone();
     for (carried, expected) in [
@@ -264,7 +264,7 @@ fn carried_documents_hold_together() {
         (vec![(1, sealed(&team(1), &[0]))], Reason::SignaturesTooFew),
         (vec![files[0].clone(), (2, sealed(&team(2), &[9]))], Reason::SignatureUntrusted),
     ] {
-        assert_eq!(reason(Chain::check_carried(&carried)), expected);
+        assert_eq!(reason(Chain::of_media(&carried)), expected);
     }
 }
 
