@@ -21,18 +21,10 @@ impl Human for AuditReport {
                 .map(|(event, count)| vec![event.clone(), count.to_string()])
                 .collect::<Vec<_>>(),
         );
-        let after = audit.head.number.saturating_sub(audit.sealed);
         match (audit.sealed, self.trusted_keys) {
             (0, 0) => page.line("not signed by anybody known: give the public key of the site with --key"),
             (0, _) => page.line("no checkpoint signs it yet"),
-            // The checkpoint itself stands after what it signs.
-            (sealed, _) if after <= 1 => {
-                page.line(format!("signed up to record {sealed} by {}", audit.keys.join(", ")));
-            }
-            (sealed, _) => page.line(format!(
-                "signed up to record {sealed} by {}; {after} records after it hang on the chain alone",
-                audit.keys.join(", ")
-            )),
+            (sealed, _) => page.line(format!("signed up to record {sealed} by {}", audit.keys.join(", "))),
         }
         page.line(match audit.heads {
             0 => "compared with nothing from elsewhere: a cut tail would not show (--head)".to_owned(),
