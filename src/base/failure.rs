@@ -355,10 +355,14 @@ impl Failures {
         self.0.iter().min_by_key(|failure| failure.reason.class().rank())
     }
 
-    /// With one more at the end.
+    /// With one more at the end, unless it says what is said already.
     #[must_use]
     pub fn and(mut self, failure: Failure) -> Self {
-        self.0.push(failure);
+        let says =
+            |known: &Failure| known.reason == failure.reason && known.to_string() == failure.to_string();
+        if !self.0.iter().any(says) {
+            self.0.push(failure);
+        }
         self
     }
 }

@@ -64,6 +64,11 @@ impl Store {
         Ok(store)
     }
 
+    /// Whether `home` has a database.
+    pub fn is_at(home: &Path) -> bool {
+        home.join(database::FILE).exists()
+    }
+
     /// The folder.
     pub fn home(&self) -> &Path {
         &self.inner.home

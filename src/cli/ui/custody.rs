@@ -4,7 +4,7 @@ use super::{
     human::{Human, Page, name, short},
     site::{position, warning},
 };
-use crate::report::custody::{AuditReport, ReceiptReport};
+use crate::report::custody::{AuditReport, ImporterReport, ReceiptReport};
 
 impl Human for AuditReport {
     fn human(&self) -> String {
@@ -31,6 +31,20 @@ impl Human for AuditReport {
             heads => format!("goes on from {heads} known from elsewhere"),
         });
         page.line(format!("head {}", self.head_line));
+        page.0
+    }
+}
+
+impl Human for ImporterReport {
+    fn human(&self) -> String {
+        let mut page = Page::default();
+        page.line(format!("receipts and ledger by {}", self.key_id));
+        page.line(match (&self.since, &self.replaces) {
+            (None, _) => "  it has not signed yet".to_owned(),
+            (Some(since), None) => format!("  since {since}"),
+            (Some(since), Some(old)) => format!("  since {since}, in the place of {old}"),
+        });
+        page.line(self.public_key.trim_end());
         page.0
     }
 }
