@@ -311,12 +311,10 @@ pub(in crate::cli) struct TrustSettings {
     pub(in crate::cli) jump_limit: Option<u64>,
 }
 
-/// Show the key that signs receipts and the ledger of the site, or put a new one in its place.
-///
-/// The old key signs in the ledger that it hands over, and is not kept: whoever knows it, follows to the new one.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct TrustImporter {
-    /// Put a new key in the place of the one that is there
+    /// Put a new key in the place of the one that is there, which signs in the ledger that it hands over and is
+    /// not kept
     #[arg(long)]
     pub(in crate::cli) replace: bool,
     /// The private key that signs from now on [default: a new one]
