@@ -157,8 +157,8 @@ reasons! {
     LedgerInserted "ledger-inserted" Damaged "a record was put into a ledger where none was"
     LedgerDeleted "ledger-deleted" Damaged "records were taken out of a ledger"
     LedgerReordered "ledger-reordered" Damaged "records of a ledger stand in another order than written"
-    LedgerCheckpoint "ledger-checkpoint" Damaged "a signed checkpoint of a ledger does not hold: records before it were rewritten"
-    LedgerCut "ledger-cut" Damaged "a ledger ends before what is known of it elsewhere"
+    LedgerCheckpoint "ledger-checkpoint" Damaged "a signed checkpoint of a ledger does not hold, or none stands after its last records: they were rewritten or put in"
+    LedgerCut "ledger-cut" Damaged "a ledger ends before what is known of it elsewhere, or is gone from a home that has written one"
     LedgerFork "ledger-fork" Damaged "a ledger says something else than what is known of it elsewhere"
     DatabaseDamaged "database-damaged" Damaged "the site's database is damaged"
 
@@ -362,9 +362,14 @@ impl Failures {
     }
 
     /// With one more at the end.
+    /// With one more at the end, unless it says what is said already.
     #[must_use]
     pub fn and(mut self, failure: Failure) -> Self {
-        self.0.push(failure);
+        let says =
+            |known: &Failure| known.reason == failure.reason && known.to_string() == failure.to_string();
+        if !self.0.iter().any(says) {
+            self.0.push(failure);
+        }
         self
     }
 }

@@ -456,7 +456,7 @@ mod tests {
         });
         assert_eq!(made.iter().filter(|made| made.is_ok()).count(), 1);
         let winner = made.iter().position(Result::is_ok).unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), [u8::try_from(winner).unwrap()]);
+        assert_eq!(read_limited(&path, 9, Reason::Internal).unwrap(), [u8::try_from(winner).unwrap()]);
         assert!(
             made.into_iter().filter_map(Result::err).all(|failure| failure.reason == Reason::OutputExists)
         );
@@ -470,15 +470,15 @@ mod tests {
         write_output(&file, b"1").unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
         write_output(&link, b"2").unwrap();
-        assert_eq!(std::fs::read(&file).unwrap(), b"2");
+        assert_eq!(read_limited(&file, 9, Reason::Internal).unwrap(), b"2");
         assert!(link.symlink_metadata().unwrap().is_symlink());
         rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
         let read = std::thread::spawn({
             let fifo = fifo.clone();
-            move || std::fs::read(fifo).unwrap()
+            move || read_user_text(&fifo).unwrap()
         });
         write_output(&fifo, b"3").unwrap();
-        assert_eq!(read.join().unwrap(), b"3");
+        assert_eq!(read.join().unwrap(), "3");
         assert_eq!(write_output(dir.path(), b"4").unwrap_err().reason, Reason::BadArgument);
         for (path, reason) in [
             (dir.path().to_owned(), Some(Reason::BadArgument)),

@@ -11,7 +11,7 @@ use crate::{
     },
     ledger,
     report::site::SiteReport,
-    site,
+    site::{self, custody},
     store::Store,
 };
 
@@ -25,17 +25,23 @@ struct Known {
     ledger: Result<ledger::Audit, Failures>,
 }
 
-/// Nothing for a home that has no database yet.
+/// Nothing for a home that has no database yet, and never had.
 pub(super) fn examine(home: &Path, now: Timestamp) -> Vec<Check> {
     let name = home.display().to_string();
     let read = Store::read_only(home, |state| {
         let (report, alarms) = site::status(state, &name, now)?;
-        let ledger = ledger::audit(&state.ledger(1, usize::MAX)?, &site::importer_keys(home, state)?, &[]);
+        let lines = state.ledger(1, usize::MAX)?;
+        let keys = site::importer_keys(home, state)?;
+        let ledger = custody::require_ledger(home, Some(state)).map_err(Failures::from);
+        let ledger = ledger.and_then(|()| ledger::audit(&lines, &keys, &[]));
         Ok(Known { report, alarms, ledger })
     });
     let known = match read {
         Ok(Some(known)) => known,
-        Ok(None) => return Vec::new(),
+        Ok(None) => {
+            let gone = custody::require_ledger(home, None).err();
+            return gone.into_iter().map(|failure| check("ledger", home, failure)).collect();
+        }
         // The check of permissions has named the file and what to do.
         Err(failure) if failure.reason == Reason::KeyPermissions => return Vec::new(),
         Err(failure) => return vec![check("trust", home, failure)],
@@ -96,6 +102,6 @@ fn age(key: &Path, now: Timestamp) -> Finding {
     }
     Finding::warning(
         found,
-        "move the file away and the next import makes a new key, which the ledger hands over to; tell those who check receipts",
+        "`sealift trust importer --replace` makes a new one, which the old one hands over to in the ledger; give its public half to those who check receipts",
     )
 }

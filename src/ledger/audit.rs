@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Event, Head, KeyAction, Record, checkpoint::holds, place};
+use super::{Event, Head, KeyAction, Record, place};
 use crate::{
     base::{
         clock::Timestamp,
@@ -38,8 +38,7 @@ pub struct Audit {
     pub events: BTreeMap<String, u64>,
     /// Sites that its checkpoints name.
     pub sites: Vec<String>,
-    /// The last record that a checkpoint by a trusted key covers; 0 if none does. What follows is proven only
-    /// against heads from elsewhere.
+    /// The last record that a checkpoint by a trusted key covers, the one before the head; 0 without such a key.
     pub sealed: u64,
     /// Ids of the keys whose checkpoints were believed.
     pub keys: Vec<String>,
@@ -48,12 +47,14 @@ pub struct Audit {
 }
 
 /// Proves a ledger whole: its chain; its checkpoints, by `keys`, which come from elsewhere than the ledger, and
-/// those that they handed over to; and that it goes on from `heads`.
+/// those that they handed over to; that it goes on from `heads`; and that it ends with a checkpoint, as every
+/// change of a site does.
 ///
 /// # Errors
 /// The first record that was edited, inserted, deleted, reordered or is none
 /// ([`Reason::LedgerEdited`] …); then, with a whole chain, [`Reason::LedgerCheckpoint`] for one that was made anew,
-/// [`Reason::LedgerCut`] and [`Reason::LedgerFork`].
+/// [`Reason::LedgerCut`] and [`Reason::LedgerFork`], and [`Reason::LedgerCheckpoint`] for records after the last
+/// checkpoint.
 pub fn audit<L: AsRef<str>>(lines: &[L], keys: &[PublicKey], heads: &[OffHost]) -> Result<Audit, Failures> {
     let mut head = Head::start()?;
     let mut records = Vec::with_capacity(lines.len());
@@ -71,6 +72,7 @@ pub fn audit<L: AsRef<str>>(lines: &[L], keys: &[PublicKey], heads: &[OffHost]) 
     let sealed = records.iter().try_for_each(|record| seals.see(record)).and_then(|()| seals.end());
     let mut failures: Vec<Failure> = sealed.err().into_iter().collect();
     failures.extend(heads.iter().filter_map(|known| known.compare(&records, &head).err()));
+    failures.extend(seals.unsealed(&head));
     Failures::check(failures)?;
     let mut events = BTreeMap::new();
     for record in &records {
@@ -197,12 +199,11 @@ impl Seals {
                 self.named.insert(key.key_id().to_owned(), key);
                 Ok(())
             }
-            Event::Checkpoint { site, signed, hash, key_id, signature } => {
-                let head = Head { number: record.number.saturating_sub(1), hash: record.previous.clone() };
+            Event::Checkpoint { site, signed, hash, key_id, .. } => {
+                let head = record.before();
                 let (accepted, named) = (self.accepted.get(key_id.get()), self.named.get(key_id.get()));
-                let holds = |key: &PublicKey| holds(site.get(), &head, signature, key);
                 if (*signed, hash) != (head.number, &head.hash)
-                    || accepted.or(named).is_some_and(|key| !holds(key))
+                    || accepted.or(named).is_some_and(|key| !record.is_sealed_by(key))
                 {
                     return Err(self.rewritten(record.number));
                 }
@@ -244,6 +245,21 @@ impl Seals {
             Some((number, key_id)) if self.any => Err(self.stranger(*number, key_id)),
             _ => Ok(()),
         }
+    }
+
+    /// Records after the last checkpoint: no change of a site leaves any.
+    fn unsealed(&self, head: &Head) -> Option<Failure> {
+        let first = self.last.saturating_add(1);
+        let message = if self.last == 0 {
+            "no checkpoint stands after it".to_owned()
+        } else {
+            format!("no checkpoint stands after it: the last one is record {}", self.last)
+        };
+        (self.last < head.number).then(|| {
+            Failure::new(Reason::LedgerCheckpoint, format!("record {first}"), message).hint(
+                "every change of a site ends with one: the records from here on were put in, or those after them cut; keep this state, and ask who had access to the site's database",
+            )
+        })
     }
 
     fn rewritten(&self, number: u64) -> Failure {

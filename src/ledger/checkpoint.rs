@@ -2,7 +2,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use super::{Event, Head, Text};
+use super::{Event, Head, Record, Text};
 use crate::{
     base::{
         failure::{Failure, Reason, Result},
@@ -37,13 +37,24 @@ pub fn checkpoint(head: &Head, site: &str, signer: &dyn Signer) -> Result<Event>
     })
 }
 
-/// Whether a checkpoint, taken apart, is signed by `key`.
-pub(super) fn holds(site: &str, head: &Head, signature: &str, key: &PublicKey) -> bool {
-    let Ok(bytes) = STANDARD.decode(signature) else { return false };
-    let key_id = key.key_id();
-    let rule = Rule { name: "importer".to_owned(), keys: vec![(key, key_id)], threshold: 1 };
-    let signatures = [Signature { key_id: key_id.to_owned(), bytes }];
-    is_media_name(site) && quorum::met(signed_text(site, head).as_bytes(), &signatures, &[rule], &[]).is_ok()
+impl Record {
+    /// Where the ledger stood before it.
+    pub(super) fn before(&self) -> Head {
+        Head { number: self.number.saturating_sub(1), hash: self.previous.clone() }
+    }
+
+    /// Whether it is a checkpoint that holds where it stands, signed by `key`.
+    pub fn is_sealed_by(&self, key: &PublicKey) -> bool {
+        let Event::Checkpoint { site, signed, hash, key_id, signature } = &self.event else { return false };
+        let Ok(bytes) = STANDARD.decode(signature) else { return false };
+        let (head, name) = (self.before(), key.key_id());
+        let rule = Rule { name: "importer".to_owned(), keys: vec![(key, name)], threshold: 1 };
+        let signatures = [Signature { key_id: name.to_owned(), bytes }];
+        let is_here =
+            (*signed, hash) == (head.number, &head.hash) && key_id.is(name) && is_media_name(site.get());
+        let text = signed_text(site.get(), &head);
+        is_here && quorum::met(text.as_bytes(), &signatures, &[rule], &[]).is_ok()
+    }
 }
 
 impl Text {

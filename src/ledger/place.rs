@@ -55,8 +55,9 @@ impl Lines<'_> {
         let before = self.hash_before(at);
         if record.previous == before {
             // Linked, but its number is wrong.
-            let next = self.record(at + 1).map(|next| next.number);
-            if record.number > number && next == Some(record.number + 1) {
+            // What a line says of itself may be any number.
+            let next = self.record(at + 1).and_then(|next| next.number.checked_sub(1));
+            if record.number > number && next == Some(record.number) {
                 return deleted(number, record.number - 1);
             }
             return edited(number);

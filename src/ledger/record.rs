@@ -49,10 +49,13 @@ impl std::str::FromStr for Head {
     type Err = Failure;
     fn from_str(text: &str) -> Result<Self> {
         let parse = || {
-            let (number, hash) = text.trim_end().split_once(' ')?;
+            // `audit ledger` prints a word before it; people keep the whole line.
+            let text = text.trim();
+            let text = text.strip_prefix("head").map_or(text, str::trim_start);
+            let (number, hash) = text.split_once(' ')?;
             let head =
                 Self { number: number.parse().ok()?, hash: Digest::from_hex(Algorithm::Sha256, hash).ok()? };
-            (head.to_string() == text.trim_end()).then_some(head)
+            (head.to_string() == text).then_some(head)
         };
         parse().ok_or_else(|| {
             Failure::new(Reason::BadArgument, "head of a ledger", "expected one line `NUMBER SHA256`")

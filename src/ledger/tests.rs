@@ -116,7 +116,7 @@ fn rechained(lines: &mut [String], from: usize, renumber: bool) {
                 record.number = at as u64 + 1;
             }
             if let Event::Checkpoint { signed, hash, .. } = &mut record.event {
-                (*signed, *hash) = (record.number - 1, previous);
+                (*signed, *hash) = (record.number.saturating_sub(1), previous);
             }
         });
     }
@@ -236,13 +236,19 @@ fn a_cut_tail_and_a_fork_need_a_head_from_elsewhere() {
     let keys = [key.public().clone()];
     for cut in [0, 1, 2, 9, 10, 500, 998, 999] {
         let lines = &ledger.lines[..cut];
-        // A limit, not a feature: without anything from elsewhere the shorter ledger is whole.
-        assert_eq!(audit(lines, &keys, &[]).unwrap().head.number, cut as u64);
         let head = known(RECORDS, &ledger.lines);
         assert_eq!(found(lines, &keys, &[head]), (Reason::LedgerCut, record(cut + 1)));
-        // A head that still stands in it says nothing about what came later.
-        if cut > 0 {
-            assert!(audit(lines, &keys, &[known(cut, &ledger.lines)]).is_ok());
+        let heads = if cut > 0 { vec![known(cut, &ledger.lines)] } else { vec![] };
+        if cut % PACE == 0 {
+            // A limit, not a feature: without anything from elsewhere the shorter ledger is whole. A head that
+            // still stands in it says nothing about what came later.
+            assert_eq!(audit(lines, &keys, &[]).unwrap().head.number, cut as u64);
+            assert!(audit(lines, &keys, &heads).is_ok());
+        } else {
+            let open = (Reason::LedgerCheckpoint, record(cut / PACE * PACE + 1));
+            assert_eq!(found(lines, &keys, &[]), open);
+            assert_eq!(found(lines, &keys, &heads), open);
+            assert_eq!(found(lines, &[], &[]), open, "nobody needs a key to see that one is missing");
         }
         // Cut, and then gone on: by the site itself, with the right key.
         let head = if cut == 0 { Head::start().unwrap() } else { Head::of(cut as u64, &lines[cut - 1]) };
@@ -309,11 +315,11 @@ fn a_rewritten_ledger_fails_at_the_next_checkpoint() {
         assert_eq!(found(&inserted, &keys, &[]), (Reason::LedgerCheckpoint, record(next + 1)));
         // The same without anybody to believe: the ledger names its key itself, and that is worth something.
         assert_eq!(found(&edited, &[], &[]), expected);
-        // Behind the last checkpoint the chain alone stands, until somebody brings a head.
+        // Behind the last checkpoint nothing stands: every change of a site ends with one.
         let mut tail = ledger.lines[..next - 1].to_vec();
         tail[at] = edited[at].clone();
         rechained(&mut tail, at + 1, true);
-        assert_eq!(audit(&tail, &keys, &[]).unwrap().sealed, (last as u64).saturating_sub(1));
+        assert_eq!(found(&tail, &keys, &[]), (Reason::LedgerCheckpoint, record(last + 1)));
         if at < next - 2 {
             let head = known(next - 1, &ledger.lines);
             assert_eq!(found(&tail, &keys, &[head]).0, Reason::LedgerFork);
@@ -396,6 +402,7 @@ fn a_key_hands_over_to_the_next() {
 #[test]
 fn hostile_text_stays_in_its_line() {
     let mut ledger = Ledger::new();
+    let key = key();
     for text in [
         "a\r\n{\"number\":9}",
         "\u{1b}[31m\u{202e}\u{2028}\u{7f}\u{9b}\u{e0041}",
@@ -408,6 +415,7 @@ fn hostile_text_stays_in_its_line() {
         let Event::Beacon { channel, .. } = Record::parse(line).unwrap().event else { panic!() };
         assert!(channel.get() == text || channel.get().chars().count() == 200);
     }
+    ledger.seal(&key);
     assert_eq!(audit(&ledger.lines, &[], &[]).unwrap().head, ledger.head);
 }
 
@@ -449,6 +457,41 @@ fn hostile_json_is_no_record() {
         [String::new(), "[".repeat(20_000), "{\"a\":".repeat(5_000), "x".repeat(40_000), "null".to_owned()]
     {
         assert_eq!(Record::parse(&wrong).unwrap_err().reason, Reason::LedgerMalformed);
+    }
+}
+
+/// The numbers of a ledger from elsewhere are anything that 64 bits hold, also in heads and checkpoints.
+#[test]
+fn the_largest_numbers_are_numbers() {
+    let key = key();
+    let good = Ledger::of(20, 10, &key).lines;
+    let keys = [key.public().clone()];
+    let far = |number: u64| OffHost {
+        from: "receipt".to_owned(),
+        head: Head { number, hash: Digest::of(b"x") },
+        receipt: Some(Digest::of(b"y")),
+    };
+    for number in [0, u64::MAX - 1, u64::MAX] {
+        for at in [0, 9, 19] {
+            for count in 1..=3 {
+                let mut lines = good.clone();
+                for line in lines.iter_mut().skip(at).take(count) {
+                    *line = altered(line, |record| record.number = number);
+                }
+                assert_eq!(found(&lines, &keys, &[far(number)]), (Reason::LedgerEdited, record(at + 1)));
+                // The same, with links that hold: nothing before them is to be seen.
+                rechained(&mut lines, at, false);
+                assert_eq!(found(&lines, &keys, &[far(number)]).1, record(at + 1), "{number} at {at}");
+            }
+        }
+        let reason = if number == 0 { Reason::LedgerFork } else { Reason::LedgerCut };
+        assert_eq!(found(&good, &keys, &[far(number)]).0, reason);
+        let mut checkpoint = good.clone();
+        checkpoint[19] = altered(&checkpoint[19], |record| {
+            let Event::Checkpoint { signed, .. } = &mut record.event else { panic!() };
+            *signed = number;
+        });
+        assert_eq!(found(&checkpoint, &keys, &[]), (Reason::LedgerCheckpoint, record(20)));
     }
 }
 

@@ -6,7 +6,9 @@ use super::{
     Receipt,
     receipt::{Facts, Outcome},
 };
-use crate::{base::digest::Digest, ledger::Audit, trust::SignedBy, trust::sequence::Position};
+use crate::{
+    base::clock::Timestamp, base::digest::Digest, ledger::Audit, trust::SignedBy, trust::sequence::Position,
+};
 
 /// Result of `audit ledger`: only whole ledgers get one.
 #[derive(Debug, Clone, Serialize)]
@@ -32,6 +34,23 @@ impl AuditReport {
         let head_line = audit.head.to_string();
         Self { schema: 1, verdict: "whole", path, head_line, trusted_keys, audit }
     }
+}
+
+/// Result of `trust importer`.
+#[derive(Debug, Clone, Serialize)]
+pub struct ImporterReport {
+    /// 1.
+    pub schema: u32,
+    /// Id of the key that signs receipts and the ledger.
+    pub key_id: String,
+    /// When the ledger began to name it; absent for a key that has not signed yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// Id of the key that it replaced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
+    /// The public key in PEM.
+    pub public_key: String,
 }
 
 /// Result of `receipt show`.

@@ -18,7 +18,8 @@ pub fn importer_path(home: &Path) -> PathBuf {
     home.join("keys").join("importer.pem")
 }
 
-/// Whose signatures below the ledger of `home` can be believed; see [`Site::importer_keys`].
+/// Whose signatures below ledger and receipts of `home` can be believed: its own key, and those that the trust
+/// document names for it.
 ///
 /// # Errors
 /// [`Reason::KeyPermissions`], and those of the key file and the database.
@@ -31,7 +32,8 @@ pub fn importer_keys(home: &Path, state: &State<'_>) -> Result<Vec<PublicKey>> {
     Ok(keys)
 }
 
-fn known_importer(path: &Path) -> Result<Option<PrivateKey>> {
+/// The key in a file that is for its owner alone.
+pub(super) fn known_importer(path: &Path) -> Result<Option<PrivateKey>> {
     let pem = match fs::read_limited(path, limits::USER_FILE_BYTES, Reason::KeyFormat) {
         Ok(pem) => pem,
         Err(failure) if failure.reason == Reason::NotFound => return Ok(None),
@@ -41,7 +43,7 @@ fn known_importer(path: &Path) -> Result<Option<PrivateKey>> {
     if mode & 0o077 != 0 {
         let message = format!("mode {mode:04o} lets others read it");
         return Err(Failure::new(Reason::KeyPermissions, path.display(), message).hint(format!(
-            "run `chmod 600 {0}`; if others may have read it, move it away: the next import makes a new one",
+            "run `chmod 600 {}`; if others may have read it, then also `sealift trust importer --replace`",
             path.display()
         )));
     }
@@ -50,12 +52,6 @@ fn known_importer(path: &Path) -> Result<Option<PrivateKey>> {
 }
 
 impl Site {
-    /// Whose signatures below ledger and receipts of this home can be believed: its own key, and those that the
-    /// trust document names for it.
-    pub fn importer_keys(&self) -> Result<Vec<PublicKey>> {
-        self.store.state(|state| importer_keys(self.store.home(), state))
-    }
-
     fn importer_path(&self) -> PathBuf {
         importer_path(self.store.home())
     }
@@ -75,10 +71,16 @@ impl Site {
             Some(key) => key,
             None => self.keep_importer(PrivateKey::generate(Algorithm::Ed25519)?)?,
         };
+        self.tell_of_importer(change, &key)?;
+        Ok(key)
+    }
+
+    /// Adds the record of a key that the ledger does not go on with yet.
+    pub(super) fn tell_of_importer(&self, change: &Change<'_>, key: &PrivateKey) -> Result<()> {
         let id = key.public().key_id();
         let before = change.site()?.importer;
         if before.as_deref() == Some(id) {
-            return Ok(key);
+            return Ok(());
         }
         change.set_importer(id)?;
         let event = Event::Key {
@@ -88,8 +90,7 @@ impl Site {
             public_key: Some(key.public().to_pem()?),
             replaces: before.as_deref().map(Into::into),
         };
-        change.append(self.now, &event)?;
-        Ok(key)
+        change.append(self.now, &event).map(drop)
     }
 
     /// Writes the importer key.
@@ -102,15 +103,20 @@ impl Site {
             Some(known) if known.public() == key.public() => return Ok(key),
             Some(_) => {
                 return Err(Failure::new(Reason::KeyExists, path.display(), "the home has an importer key")
-                    .hint("move it away first; receipts that it signed still need its public key"));
+                    .hint("leave --importer-key away, and replace it later: `sealift trust importer --replace --importer-key FILE`"));
             }
             None => {}
         }
-        if let Some(folder) = path.parent() {
-            fs::create_dir(folder, true)?;
-            fs::sync_dir(self.store.home())?;
-        }
-        fs::write_atomic(&path, key.to_pem(None)?.reveal().as_bytes(), 0o600)?;
+        write_importer(self.store.home(), &path, &key)?;
         Ok(key)
     }
+}
+
+/// Writes a key into the folder of keys.
+pub(super) fn write_importer(home: &Path, path: &Path, key: &PrivateKey) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir(folder, true)?;
+        fs::sync_dir(home)?;
+    }
+    fs::write_atomic(path, key.to_pem(None)?.reveal().as_bytes(), 0o600)
 }

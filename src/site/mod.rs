@@ -5,13 +5,16 @@
 //!   that publishes it, and moves the channel there and nowhere else (admit.rs);
 //! - [`Site::refuse`] keeps what was refused (refuse.rs), [`Site::accept`] takes newer trust documents, beacons
 //!   and overrides (accept.rs), [`Site::set`] what people decide (settings.rs);
-//! - [`status`](mod@status) shows all of it.
+//! - [`status`](mod@status) shows all of it, [`evidence`] reads what was written down (custody.rs);
+//! - [`Site::replace_importer`] puts a new key in the place of the one that signs that (handover.rs).
 //!
 //! Each of these changes is one transaction that ends with a checkpoint of the ledger: where the ledger cannot be
 //! written, nothing happens (threats R22). What only looks needs nothing but a [`State`], and writes nothing.
 
 mod accept;
 mod admit;
+pub mod custody;
+pub mod handover;
 mod importer;
 pub mod judge;
 pub mod pin;
@@ -21,6 +24,8 @@ mod settings;
 pub mod status;
 
 pub use admit::{Admission, Admitted};
+pub use custody::evidence;
+pub use handover::Importer;
 pub use importer::{importer_keys, importer_path};
 pub use judge::{Arrival, Verdict, judge};
 pub use pin::{Pin, Pinned};
@@ -79,7 +84,7 @@ impl Site {
     /// Changes the state and signs the ledger with the importer key, all or nothing.
     fn change<T>(&self, work: impl FnOnce(&Change<'_>, &PrivateKey) -> Result<T>) -> Result<T> {
         self.store.change(|change| {
-            let importer = self.importer(change)?;
+            let importer = self.importer_to_go_on(change)?;
             let done = work(change, &importer)?;
             change.checkpoint(self.now, &importer)?;
             Ok(done)

@@ -73,6 +73,11 @@ impl Store {
         Ok(turn)
     }
 
+    /// Whether `home` has a database.
+    pub fn is_at(home: &Path) -> bool {
+        home.join(database::FILE).exists()
+    }
+
     /// The folder.
     pub fn home(&self) -> &Path {
         &self.inner.home

@@ -75,11 +75,6 @@ impl Store {
     pub fn signed_receipts(&self) -> Result<Vec<SignedReceipt>> {
         self.state(|state| state.signed_receipts())
     }
-
-    /// The signed receipt with this digest.
-    pub fn signed_receipt(&self, digest: &Digest) -> Result<Option<SignedReceipt>> {
-        self.state(|state| state.signed_receipt(digest))
-    }
 }
 
 fn receipt_row(row: &Row<'_>) -> rusqlite::Result<SignedReceipt> {

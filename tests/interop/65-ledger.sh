@@ -67,6 +67,8 @@ tamper "a deleted record is named" ledger-deleted "DELETE FROM ledger WHERE numb
 tamper "deleted first records are named" ledger-deleted "DELETE FROM ledger WHERE number < 3"
 tamper "a moved record is named" ledger-reordered "UPDATE ledger SET number = 1000 WHERE number = 3"
 tamper "a broken line is named" ledger-malformed "UPDATE ledger SET line = substr(line, 2) WHERE number = 5"
+tamper "a record without a checkpoint is named" ledger-checkpoint \
+  "DELETE FROM ledger WHERE number = (SELECT max(number) FROM ledger)"
 tamper "a cut tail is named, against the head" ledger-cut "DELETE FROM ledger WHERE number > 3" head.txt
 tamper "a cut import is named, against its receipt" ledger-cut "DELETE FROM ledger WHERE number > 1" last.intoto.jsonl
 

@@ -59,6 +59,9 @@ fn a_ledger_is_proven_whole_or_the_record_is_named() {
         ("DELETE FROM ledger WHERE number = 3", &[], "ledger-deleted"),
         ("UPDATE ledger SET number = 99 WHERE number = 2", &[], "ledger-reordered"),
         ("DELETE FROM ledger WHERE number > 4", &head, "ledger-cut"),
+        ("DELETE FROM ledger WHERE number > 4", &[], "ledger-checkpoint"),
+        ("DELETE FROM ledger WHERE number > 5", &head, "ledger-cut"),
+        ("DELETE FROM ledger", &[], "ledger-cut"),
     ] {
         let database = rusqlite::Connection::open(sandbox.path("inside/sealift.db")).unwrap();
         let triggers: Vec<String> = database
@@ -125,6 +128,131 @@ fn receipts_are_shown_checked_and_handed_out() {
     }
     sandbox.run(&["receipt", "export", "--home", "inside", "-o", "last.jsonl"]).ok();
     assert_eq!(sandbox.read("last.jsonl"), sandbox.read(&format!("all/{}", names[2])));
+}
+
+/// What cannot be there is not proven: no home, a home without its database, a database without its ledger. And
+/// nothing is made by looking.
+#[test]
+fn a_ledger_that_is_not_there_is_not_whole() {
+    let sandbox = site();
+    let json = |arguments: &[&str]| sandbox.run(&[&["--output", "json"], arguments].concat());
+    let looks = |home: &str| {
+        [
+            json(&["audit", "ledger", "--home", home]),
+            json(&["audit", "ledger", "--home", home, "--key", "site.pub"]),
+            json(&["audit", "ledger", "--home", home, "--export", "-"]),
+            json(&["receipt", "show", "--home", home]),
+            json(&["receipt", "export", "--home", home, "-o", "out"]),
+            json(&["receipt", "export", "--home", home, "--all", "-o", "out"]),
+            json(&["trust", "importer", "--home", home]),
+            json(&["trust", "importer", "--replace", "--home", home]),
+        ]
+    };
+    for look in looks("nowhere/typo") {
+        look.refused(3, "not-found");
+    }
+    assert!(!sandbox.path("nowhere").exists() && !sandbox.path("out").exists());
+    // Nor is anything mended.
+    std::fs::remove_dir_all(sandbox.path("inside/staging")).unwrap();
+    let before = crate::bundle::files(&sandbox.path("inside"));
+    audit(&sandbox, &[]).ok();
+    json(&["receipt", "show", "--home", "inside"]).ok();
+    json(&["trust", "importer", "--home", "inside"]).ok();
+    assert!(crate::bundle::files(&sandbox.path("inside")) == before);
+    assert!(!sandbox.path("inside/staging").exists());
+    // A home that has built and never imported has an empty one.
+    let cache = json(&["audit", "ledger", "--home", "home"]).ok().json();
+    assert_eq!((&cache["verdict"], &cache["head"]["number"]), (&"whole".into(), &0.into()));
+
+    for file in ["sealift.db", "sealift.db-wal", "sealift.db-shm"] {
+        let _not_always_there = std::fs::remove_file(sandbox.path("inside").join(file));
+    }
+    for look in looks("inside") {
+        look.refused(4, "ledger-cut");
+    }
+    let doctor = json(&["doctor", "--home", "inside"]);
+    assert_eq!(doctor.code, 4, "{}", doctor.stdout);
+    let checks = doctor.json()["checks"].as_array().unwrap().clone();
+    assert!(checks.iter().any(|check| check["name"] == "ledger" && check["reason"] == "ledger-cut"));
+    std::fs::remove_dir_all(sandbox.path("inside/keys")).unwrap();
+    audit(&sandbox, &[]).refused(4, "ledger-cut");
+}
+
+/// R20: a row of the database that no key stands behind is found, and no later import puts its key behind it.
+#[test]
+fn a_record_that_was_put_in_is_found_and_never_signed() {
+    let sandbox = site();
+    let database = rusqlite::Connection::open(sandbox.path("inside/sealift.db")).unwrap();
+    let row = |database: &rusqlite::Connection| -> (i64, String) {
+        let last = "SELECT number, line FROM ledger ORDER BY number DESC LIMIT 1";
+        database.query_row(last, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+    };
+    let (number, line) = row(&database);
+    let head = sealift::ledger::Head::of(number.cast_unsigned(), &line);
+    let bundle = sealift::base::digest::Digest::of(b"x");
+    let event = sealift::ledger::Event::Beacon { channel: "demo".into(), epoch: 1, sequence: 9, bundle };
+    let time = sealift::base::clock::Timestamp::from_seconds(1_795_219_200).unwrap();
+    let (line, head) = sealift::ledger::append(&head, time, &event).unwrap();
+    let insert = "INSERT INTO ledger (number, line) VALUES (?1, ?2)";
+    database.execute(insert, rusqlite::params![head.number.cast_signed(), line]).unwrap();
+    let is_told = |ran: Ran| {
+        let found = ran.json()["failures"].clone();
+        assert_eq!(found.as_array().map(Vec::len), Some(1), "{found}");
+        assert_eq!(found[0]["object"], format!("record {}", head.number));
+        ran.refused(4, "ledger-checkpoint");
+    };
+    is_told(audit(&sandbox, &[]));
+    is_told(audit(&sandbox, &["--key", "site.pub"]));
+    let import = ["--output", "json", "import", "media/demo-1.0", "--home", "inside", "--key", "release.pub"];
+    is_told(sandbox.run(&import));
+    is_told(sandbox.run(&["--output", "json", "trust", "importer", "--replace", "--home", "inside"]));
+    assert_eq!(row(&database), (head.number.cast_signed(), line));
+    database.execute_batch("DROP TRIGGER ledger_keeps_all; DELETE FROM ledger WHERE number = (SELECT max(number) FROM ledger)").unwrap();
+    sandbox.run(&import).ok();
+    audit(&sandbox, &[]).ok();
+}
+
+/// C01: the key is the old one or the new one, whenever the power goes; and both auditors can follow.
+#[test]
+fn a_replaced_key_is_followed_and_survives_a_kill() {
+    let sandbox = site();
+    let json = |arguments: &[&str]| sandbox.run(&[&["--output", "json"], arguments].concat());
+    let first = json(&["trust", "importer", "--home", "inside"]).ok().json();
+    assert_eq!(first["public_key"], sandbox.read("site.pub"));
+    assert!(first["since"].is_string() && first.get("replaces").is_none());
+    json(&["trust", "importer", "--home", "inside", "--importer-key", "other.key"])
+        .refused(2, "bad-argument");
+    let replace = ["trust", "importer", "--replace", "--home", "inside"];
+    let own = json(&[&replace[..], &["--importer-key", "other.key"]].concat()).ok().json();
+    assert_eq!((&own["public_key"], &own["replaces"]), (&sandbox.read("other.pub").into(), &first["key_id"]));
+    let text = sandbox.run(&["trust", "importer", "--home", "inside"]).ok().stdout;
+    assert!(text.contains(sandbox.read("other.pub").trim_end()), "{text}");
+    audit(&sandbox, &["--key", "site.pub"]).ok();
+    // What the old key signed, it signed.
+    let shown = |key: &str| json(&["receipt", "show", "--home", "inside", "--key", key]);
+    shown("site.pub").ok();
+    shown("other.pub").refused(5, "signature-untrusted");
+
+    let mut ended = [0, 0];
+    for round in 0..24_u64 {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sealift"));
+        sandbox.prepare(&mut command);
+        command.args(replace).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        let mut child = command.spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(round * 3));
+        child.kill().unwrap();
+        ended[usize::from(child.wait().unwrap().success())] += 1;
+        audit(&sandbox, &["--key", "site.pub"]).ok();
+        audit(&sandbox, &[]).ok();
+        let now = json(&["trust", "importer", "--home", "inside"]).ok().json();
+        sandbox.write("now.pub", now["public_key"].as_str().unwrap());
+        audit(&sandbox, &["--key", "now.pub"]).ok();
+    }
+    assert!(ended[0] > 0, "nothing was killed");
+    json(&["import", "media/demo-1.0", "--home", "inside", "--key", "release.pub"]).ok();
+    audit(&sandbox, &["--key", "site.pub"]).ok();
+    shown("now.pub").ok();
+    assert!(!sandbox.path("inside/keys/importer.next.pem").exists());
 }
 
 /// R22: an import whose record cannot be kept has not happened; nor has a refusal been kept in silence.

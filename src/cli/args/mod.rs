@@ -17,8 +17,8 @@ pub(in crate::cli) use self::{
     key::{Key, KeyAlgorithm, KeyCommand, KeyGenerate},
     trust::{
         Expiry, OrderArgs, Trust, TrustAccept, TrustAdd, TrustBeacon, TrustChannel, TrustCommand,
-        TrustExport, TrustFolder, TrustInit, TrustOverride, TrustPin, TrustRemove, TrustRevoke, TrustRotate,
-        TrustSettings, TrustShow, TrustSign, TrustStatus,
+        TrustExport, TrustFolder, TrustImporter, TrustInit, TrustOverride, TrustPin, TrustRemove,
+        TrustRevoke, TrustRotate, TrustSettings, TrustShow, TrustSign, TrustStatus,
     },
 };
 use crate::base::digest::{Digest, DigestError};

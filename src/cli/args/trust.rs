@@ -42,6 +42,8 @@ pub(in crate::cli) enum TrustCommand {
     Status(TrustStatus),
     /// At a site: change what it decides for itself
     Settings(TrustSettings),
+    /// At a site: show the key that signs its receipts and its ledger, or put a new one in its place
+    Importer(TrustImporter),
 }
 
 #[derive(Debug, clap::Args)]
@@ -307,6 +309,17 @@ pub(in crate::cli) struct TrustSettings {
     /// How far ahead of the last bundle the next may be
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(in crate::cli) jump_limit: Option<u64>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct TrustImporter {
+    /// Put a new key in the place of the one that is there, which signs in the ledger that it hands over and is
+    /// not kept
+    #[arg(long)]
+    pub(in crate::cli) replace: bool,
+    /// The private key that signs from now on [default: a new one]
+    #[arg(long, value_name = "FILE", requires = "replace")]
+    pub(in crate::cli) importer_key: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{key, receipt, trust::open_site};
+use super::{key, receipt};
 use crate::{
     base::{
         failure::{Failure, Failures, Reason, Result},
@@ -15,6 +15,7 @@ use crate::{
     },
     ledger::{self, Head, OffHost},
     report::custody::AuditReport,
+    site,
     trust::PublicKey,
 };
 
@@ -37,7 +38,7 @@ pub(super) fn ledger(args: &AuditLedger, settings: &Settings, out: &Out) -> Resu
 /// A line feed after each record, as a file has it. A record that holds one, which no program of ours writes,
 /// falls apart and is found.
 fn home_lines(settings: &Settings) -> Result<String> {
-    let lines = open_site(settings)?.store().ledger(0, usize::MAX)?;
+    let lines = site::evidence(&settings.home, |state| state.ledger(0, usize::MAX))?;
     Ok(lines.into_iter().map(|line| line + "\n").collect())
 }
 
@@ -46,7 +47,7 @@ fn export(to: &Path, settings: &Settings, out: &Out) -> Result<(), Failures> {
     if to == Path::new("-") {
         out.data(&text);
     } else {
-        fs::write_atomic(to, text.as_bytes(), 0o644)?;
+        fs::write_output(to, text.as_bytes())?;
         out.note(&format!("wrote {}; nothing was checked", to.display()));
     }
     Ok(())
@@ -69,7 +70,7 @@ pub(super) fn site_keys(
     if !args.key.is_empty() || !is_of_home {
         return key::public_keys(&args.key);
     }
-    Ok(open_site(settings)?.importer_keys()?)
+    Ok(site::evidence(&settings.home, |state| site::importer_keys(&settings.home, state))?)
 }
 
 /// A receipt says where the ledger stood; else a line does.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{audit::site_keys, trust::open_site};
+use super::audit::site_keys;
 use crate::{
     base::{
         digest::Digest,
@@ -15,6 +15,7 @@ use crate::{
         ui::Out,
     },
     report::{Receipt, custody::ReceiptReport},
+    site,
     store::SignedReceipt,
     trust::{PublicKey, Rule},
 };
@@ -36,11 +37,11 @@ pub(super) fn show(args: &ReceiptShow, settings: &Settings, out: &Out) -> Result
 pub(super) fn export(args: &ReceiptExport, settings: &Settings, out: &Out) -> Result<(), Failures> {
     if !args.all {
         let receipt = kept(&args.receipt, settings)?;
-        fs::write_atomic(&args.out, receipt.text.as_bytes(), 0o644)?;
+        fs::write_output(&args.out, receipt.text.as_bytes())?;
         out.note(&format!("wrote {}", args.out.display()));
         return Ok(());
     }
-    let receipts = open_site(settings)?.store().signed_receipts()?;
+    let receipts = site::evidence(&settings.home, |state| state.signed_receipts())?;
     fs::create_dir(&args.out, false)?;
     for (at, receipt) in receipts.iter().enumerate() {
         let name = format!("{:06}-{}.intoto.jsonl", at + 1, receipt.digest.short());
@@ -59,20 +60,20 @@ const LATEST: &str = "latest";
 
 /// A receipt that the home keeps.
 fn kept(which: &str, settings: &Settings) -> Result<SignedReceipt> {
-    let site = open_site(settings)?;
-    let found = if which == LATEST {
-        site.store().signed_receipts()?.pop()
-    } else {
-        let digest = Digest::parse(which).map_err(|error| {
-            Failure::new(Reason::BadArgument, "receipt", error)
-                .hint("give the digest of a receipt, or `latest`")
-        })?;
-        site.store().signed_receipt(&digest)?
-    };
+    let found = site::evidence(&settings.home, |state| {
+        let digest = if which == LATEST { state.last_receipt()? } else { Some(digest(which)?) };
+        digest.map_or(Ok(None), |digest| state.signed_receipt(&digest))
+    })?;
     found.ok_or_else(|| {
         Failure::new(Reason::NotFound, "receipt", format!("the home keeps no such receipt: {which}")).hint(
             "every `sealift import` that is signed leaves one; `sealift receipt export --all` writes all",
         )
+    })
+}
+
+fn digest(text: &str) -> Result<Digest> {
+    Digest::parse(text).map_err(|error| {
+        Failure::new(Reason::BadArgument, "receipt", error).hint("give the digest of a receipt, or `latest`")
     })
 }
 

@@ -4,7 +4,7 @@ use super::{
     human::{Human, Page, name, short},
     site::{position, warning},
 };
-use crate::report::custody::{AuditReport, ReceiptReport};
+use crate::report::custody::{AuditReport, ImporterReport, ReceiptReport};
 
 impl Human for AuditReport {
     fn human(&self) -> String {
@@ -21,24 +21,30 @@ impl Human for AuditReport {
                 .map(|(event, count)| vec![event.clone(), count.to_string()])
                 .collect::<Vec<_>>(),
         );
-        let after = audit.head.number.saturating_sub(audit.sealed);
         match (audit.sealed, self.trusted_keys) {
             (0, 0) => page.line("not signed by anybody known: give the public key of the site with --key"),
             (0, _) => page.line("no checkpoint signs it yet"),
-            // The checkpoint itself stands after what it signs.
-            (sealed, _) if after <= 1 => {
-                page.line(format!("signed up to record {sealed} by {}", audit.keys.join(", ")));
-            }
-            (sealed, _) => page.line(format!(
-                "signed up to record {sealed} by {}; {after} records after it hang on the chain alone",
-                audit.keys.join(", ")
-            )),
+            (sealed, _) => page.line(format!("signed up to record {sealed} by {}", audit.keys.join(", "))),
         }
         page.line(match audit.heads {
             0 => "compared with nothing from elsewhere: a cut tail would not show (--head)".to_owned(),
             heads => format!("goes on from {heads} known from elsewhere"),
         });
         page.line(format!("head {}", self.head_line));
+        page.0
+    }
+}
+
+impl Human for ImporterReport {
+    fn human(&self) -> String {
+        let mut page = Page::default();
+        page.line(format!("receipts and ledger by {}", self.key_id));
+        page.line(match (&self.since, &self.replaces) {
+            (None, _) => "  it has not signed yet".to_owned(),
+            (Some(since), None) => format!("  since {since}"),
+            (Some(since), Some(old)) => format!("  since {since}, in the place of {old}"),
+        });
+        page.line(self.public_key.trim_end());
         page.0
     }
 }

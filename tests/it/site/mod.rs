@@ -5,6 +5,7 @@
 )]
 
 mod documents;
+mod handover;
 mod lost;
 mod model;
 mod one_change;

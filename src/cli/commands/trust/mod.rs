@@ -1,8 +1,9 @@
 //! `sealift trust`: making documents (document.rs), orders to a site (order.rs), signing (sign.rs), looking at
-//! them (show.rs); and what a site does with them (site.rs).
+//! them (show.rs); and what a site does with them (site.rs), and with its own key (importer.rs).
 
 mod document;
 mod grammar;
+mod importer;
 mod order;
 mod show;
 mod sign;
@@ -39,6 +40,7 @@ pub(super) fn run(command: TrustCommand, settings: &Settings, out: &Out) -> Resu
         TrustCommand::Accept(args) => return site::accept(&args, settings, out),
         TrustCommand::Status(args) => return site::status(&args, settings, out),
         TrustCommand::Settings(args) => return site::settings(&args, settings, out),
+        TrustCommand::Importer(args) => return importer::run(&args, settings, out),
     };
     out.report(&report);
     Ok(())

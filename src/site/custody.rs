@@ -1,0 +1,113 @@
+//! What a site wrote down: read without making or changing anything, and gone on with only where it is the site's
+//! own.
+
+use std::path::Path;
+
+use super::{Site, importer_path};
+use crate::{
+    base::{
+        failure::{Failure, Reason, Result},
+        fs,
+    },
+    ledger::{Event, Record},
+    store::{Change, State, Store},
+    trust::PublicKey,
+};
+
+/// Reads ledger and receipts of `home`, on a read-only disk too.
+///
+/// # Errors
+/// Those of `work`; [`Reason::NotFound`] where there is no site, [`Reason::LedgerCut`] where there was one.
+pub fn evidence<T>(home: &Path, work: impl Fn(&State<'_>) -> Result<T>) -> Result<T> {
+    let read = Store::read_only(home, |state| {
+        require_ledger(home, Some(state))?;
+        work(state)
+    });
+    if let Some(found) = read? {
+        return Ok(found);
+    }
+    require_ledger(home, None)?;
+    Err(Failure::new(Reason::NotFound, home.display(), "there is no site here: the home has no ledger")
+        .hint("check --home; the first import or `sealift trust init --site` makes one"))
+}
+
+/// Fails for a home without a ledger which must have had one. `state` is absent where nothing can be read.
+///
+/// # Errors
+/// [`Reason::LedgerCut`], and those of the disk.
+pub fn require_ledger(home: &Path, state: Option<&State<'_>>) -> Result<()> {
+    let left = match state {
+        Some(state) if state.ledger_head()?.number > 0 => return Ok(()),
+        _ if importer_path(home).exists() => "the key that signs it is here",
+        Some(state) if state.site()?.importer.is_some() => "the database names the key that signs it",
+        Some(state) if state.last_receipt()?.is_some() => "there are receipts",
+        None if !Store::is_at(home) && !fs::list(&home.join("blobs").join("sha256"))?.is_empty() => {
+            "contents are here and the database is gone"
+        }
+        _ => return Ok(()),
+    };
+    Err(cut(&home.display().to_string(), left))
+}
+
+fn cut(object: &str, left: &str) -> Failure {
+    Failure::new(Reason::LedgerCut, object, format!("no record is in the ledger, but {left}"))
+        .hint(format!("{ASK}. Only where the very first command failed this is no loss: run it again"))
+}
+
+/// What to do where the ledger is not what the site wrote.
+const ASK: &str = "keep this state, and ask who had access to the home; then move sealift.db away: a site begins again from its receipts, `sealift trust init --site NAME --receipt FILE`";
+
+impl Site {
+    /// Fails unless the ledger ends with a checkpoint by the site's key, as each change leaves it: what others put
+    /// after it must never come under the next one (R20).
+    ///
+    /// # Errors
+    /// [`Reason::LedgerCheckpoint`], [`Reason::LedgerCut`]; those of the key file.
+    pub(super) fn require_sealed(&self, change: &Change<'_>) -> Result<()> {
+        let head = change.ledger_head()?;
+        let before = change.site()?.importer;
+        let Some(last) = change.ledger(head.number, 1)?.pop() else {
+            let name = self.store.home().display().to_string();
+            return before.map_or(Ok(()), |_| Err(cut(&name, "the database names the key that signs it")));
+        };
+        let wrong = |message: &str, hint: &str| {
+            let object = format!("record {}", head.number);
+            Err(Failure::new(Reason::LedgerCheckpoint, object, message).hint(hint))
+        };
+        let own = self.known_importer()?.map(|key| key.public().clone());
+        let is_before = |key: &PublicKey| before.as_deref() == Some(key.key_id());
+        let signer = match own {
+            Some(own) if is_before(&own) => Some(own),
+            own => {
+                // Another key than the last one signs from now on: a new one, none from before.
+                let mut named = named_keys(change)?;
+                if own.is_some_and(|own| named.contains(&own)) {
+                    return wrong(
+                        "the ledger goes on with another key than the one of the home, which signed before it",
+                        "if the key file was put back from a backup, put the newer one back, or move it away: the next command makes a new one. Else ask who had access to the home",
+                    );
+                }
+                named.retain(is_before);
+                named.pop()
+            }
+        };
+        let record = Record::parse(&last).ok().filter(|record| record.number == head.number);
+        if record.zip(signer).is_some_and(|(record, signer)| record.is_sealed_by(&signer)) {
+            return Ok(());
+        }
+        let message = "it is the last one, and no checkpoint by the key of the site: something else wrote it, or cut the ledger; nothing is added to it";
+        wrong(message, ASK)
+    }
+}
+
+/// Every key that a ledger names with its public half.
+fn named_keys(state: &State<'_>) -> Result<Vec<PublicKey>> {
+    let lines = state.ledger(1, usize::MAX)?;
+    let keys = lines.iter().filter_map(|line| match Record::parse(line).ok()?.event {
+        Event::Key { key_id, public_key: Some(pem), .. } => {
+            PublicKey::from_pem(&pem).ok().filter(|key| key_id.get() == key.key_id())
+        }
+        _ => None,
+    });
+    Ok(keys.collect())
+}

@@ -1,0 +1,118 @@
+//! A new importer key in the place of the old one, which signs that it hands over.
+//!
+//! Two things change, a file and the database, and the process may die between them. The new key is kept beside the
+//! old one before the database names it, and takes its place after that: whichever of the two the database names,
+//! it is there.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    Site,
+    importer::{importer_path, known_importer, write_importer},
+};
+use crate::{
+    base::{
+        clock::Timestamp,
+        failure::{Failure, Reason, Result},
+        fs,
+    },
+    ledger::{Event, Record},
+    store::{Change, State},
+    trust::{Algorithm, PrivateKey, PublicKey},
+};
+
+/// The key that signs receipts and the ledger.
+#[derive(Debug, Clone)]
+pub struct Importer {
+    /// Its public half.
+    pub key: PublicKey,
+    /// When the ledger began to name it; `None` for one that has not signed yet.
+    pub since: Option<Timestamp>,
+    /// Id of the key that it replaced.
+    pub replaces: Option<String>,
+}
+
+/// The new key until it takes the place of the old one.
+fn next_path(home: &Path) -> PathBuf {
+    home.join("keys").join("importer.next.pem")
+}
+
+/// The importer key of `home`, and what the ledger says of it.
+///
+/// # Errors
+/// [`Reason::NotFound`] where there is none; those of the key file and the database.
+pub fn importer(home: &Path, state: &State<'_>) -> Result<Importer> {
+    let current = state.site()?.importer;
+    let is_current = |key: &PrivateKey| current.as_deref() == Some(key.public().key_id());
+    let next = known_importer(&next_path(home))?.filter(is_current);
+    let key = match next {
+        Some(next) => next,
+        None => known_importer(&importer_path(home))?.ok_or_else(|| missing(home))?,
+    };
+    let key = key.public().clone();
+    for line in state.ledger(1, usize::MAX)?.iter().rev() {
+        let Record { time, event, .. } = Record::parse(line)?;
+        if let Event::Key { key_id, public_key: Some(_), replaces, .. } = event
+            && key_id.get() == key.key_id()
+        {
+            let replaces = replaces.map(|old| old.get().to_owned());
+            return Ok(Importer { key, since: Some(time), replaces });
+        }
+    }
+    Ok(Importer { key, since: None, replaces: None })
+}
+
+fn missing(home: &Path) -> Failure {
+    Failure::new(Reason::NotFound, importer_path(home).display(), "there is no importer key")
+        .hint("the next command that changes something makes one; one that is lost cannot hand over, so tell those who check receipts and the ledger which one is new")
+}
+
+impl Site {
+    /// Puts a new importer key in the place of the old one: `new`, or one that is made. The ledger tells of it, the
+    /// old key signs that, and then the new one: whoever knows the old one can follow.
+    ///
+    /// # Errors
+    /// [`Reason::NotFound`] where there is no old key, [`Reason::KeyExists`] where it is the same; those of the
+    /// database and the disk: then the old key stays.
+    pub fn replace_importer(&self, new: Option<PrivateKey>) -> Result<Importer> {
+        let new = new.map_or_else(|| PrivateKey::generate(Algorithm::Ed25519), Ok)?;
+        let home = self.store.home();
+        self.store.change(|change| {
+            self.settle_importer(change)?;
+            let old = self.known_importer()?.ok_or_else(|| missing(home))?;
+            if old.public() == new.public() {
+                let message = "it is the importer key already";
+                return Err(Failure::new(Reason::KeyExists, new.public().key_id(), message)
+                    .hint("give another key, or none: then a new one is made"));
+            }
+            let old = self.importer_to_go_on(change)?;
+            write_importer(home, &next_path(home), &new)?;
+            self.tell_of_importer(change, &new)?;
+            change.checkpoint(self.now, &old)?;
+            change.checkpoint(self.now, &new).map(drop)
+        })?;
+        self.store.change(|change| {
+            self.settle_importer(change)?;
+            importer(home, change)
+        })
+    }
+
+    /// The key that signs the next change, after a ledger that this site left so.
+    pub(super) fn importer_to_go_on(&self, change: &Change<'_>) -> Result<PrivateKey> {
+        self.settle_importer(change)?;
+        self.require_sealed(change)?;
+        self.importer(change)
+    }
+
+    /// Ends what a killed replacement left. In a change nobody else is at it.
+    fn settle_importer(&self, change: &Change<'_>) -> Result<()> {
+        let home = self.store.home();
+        let next = next_path(home);
+        let Some(key) = known_importer(&next)? else { return Ok(()) };
+        if change.site()?.importer.as_deref() == Some(key.public().key_id()) {
+            return fs::publish(&next, &importer_path(home));
+        }
+        // The database does not know it: it signed nothing.
+        fs::remove_file(&next)
+    }
+}
