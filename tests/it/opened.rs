@@ -78,33 +78,24 @@ fn damage_is_told_by_bytes_and_by_who_suffers() {
     assert_eq!(volume.len().div_ceil(CHUNK), 3);
     let both = "registry.example.com/large:1, registry.example.com/small:1";
     let end = volume.len() - 1;
-    for (flipped, expected) in [
-        (&[CHUNK + 5][..], "1 of 3 chunks differ from what was signed: bytes 4194304-8388607; affected: registry.example.com/large:1".to_owned()),
-        (&[2 * CHUNK - 1], "1 of 3 chunks differ from what was signed: bytes 4194304-8388607; affected: registry.example.com/large:1".to_owned()),
-        (&[CHUNK - 1], format!("1 of 3 chunks differ from what was signed: bytes 0-4194303; affected: {both}")),
+    let large = "registry.example.com/large:1";
+    let cases = [
+        (&[CHUNK + 5][..], "1 of 3", "4194304-8388607".to_owned(), large),
         // The chunks of one member are looked at to the end, also after the first that is damaged.
-        (
-            &[CHUNK - 1, 2 * CHUNK],
-            format!("2 of 3 chunks differ from what was signed: bytes 0-4194303, 8388608-{end}; affected: {both}"),
-        ),
-        (
-            &[CHUNK, 2 * CHUNK],
-            format!("2 of 3 chunks differ from what was signed: bytes 4194304-{end}; affected: registry.example.com/large:1"),
-        ),
+        (&[CHUNK - 1, 2 * CHUNK], "2 of 3", format!("0-4194303, 8388608-{end}"), both),
         // The end of the archive.
-        (&[end], format!("1 of 3 chunks differ from what was signed: bytes 8388608-{end}; affected: registry.example.com/large:1")),
-        (
-            &[0, CHUNK, 2 * CHUNK],
-            format!("3 of 3 chunks differ from what was signed: bytes 0-{end}; affected: {both}"),
-        ),
-    ] {
+        (&[end], "1 of 3", format!("8388608-{end}"), large),
+        (&[0, CHUNK, 2 * CHUNK], "3 of 3", format!("0-{end}"), both),
+    ];
+    for (flipped, count, bytes, names) in cases {
         let mut bent = volume.clone();
         flipped.iter().for_each(|at| bent[*at] ^= 1);
         fs::write(dir.path().join(VOLUME), bent).unwrap();
         let failures = judge(dir.path()).unwrap_err();
         let hint = failures.list()[0].hint.clone().unwrap();
         assert_eq!(hint.starts_with("nothing in this file is right"), flipped.len() == 3, "{hint}");
-        assert_eq!(told::<()>(Err(failures)), [(Reason::ChunkDamaged, VOLUME.to_owned(), expected)]);
+        let message = format!("{count} chunks differ from what was signed: bytes {bytes}; affected: {names}");
+        assert_eq!(told::<()>(Err(failures)), [(Reason::ChunkDamaged, VOLUME.to_owned(), message)]);
     }
 }
 
@@ -434,7 +425,7 @@ fn the_advance_ends_where_it_was_said_to() {
     let bundle = open(dir.path());
     let content: u64 = bundle.index().blobs.iter().map(|blob| blob.size).sum();
     let stored = made[VOLUME].len();
-    for workers in [0, 1, 3] {
+    for workers in [0, 2] {
         let told = Told::default();
         verify::check(&bundle, workers, &told).unwrap();
         let lines = [format!("verifying {content}"), format!("finished at {content}")];
