@@ -31,7 +31,7 @@ use crate::base::{
 const HASH: u64 = 32;
 /// Chunks kept for the next reader: enough for two workers and what lies across a border.
 const CACHED_CHUNKS: usize = 3;
-/// Bytes decompressed at a time.
+/// Bytes decompressed at a time: two blocks of zstd.
 const OUT_BYTES: usize = 256 << 10;
 
 /// Receives content piece by piece.
@@ -158,17 +158,13 @@ impl Reader {
         Ok(hasher.finish())
     }
 
-    /// Digest of the first `length` bytes of the file of `volume`; `None` when it is shorter. Tells whether a
-    /// file stands in the place of another.
-    pub fn beginning(&self, volume: usize, length: u64, buffer: &mut Vec<u8>) -> Result<Option<Digest>> {
-        let path = self.dir.join(&self.volume(volume)?.path);
-        let file = fs::open_plain(&path)?;
-        buffer.resize(usize::try_from(length).unwrap_or_default(), 0);
-        match file.read_exact_at(buffer, 0) {
-            Ok(()) => Ok(Some(Digest::of(buffer))),
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(None),
-            Err(error) => Err(fs::failure(&path, "read", &error)),
-        }
+    /// Digest of the first `length` bytes of the file of `volume`, if they can be read. Tells whether a file stands
+    /// in the place of another; what is wrong with it is told by those who read all of it.
+    pub fn beginning(&self, volume: usize, length: u64, buffer: &mut Vec<u8>) -> Option<Digest> {
+        let file = fs::open_plain(&self.dir.join(&self.volume(volume).ok()?.path)).ok()?;
+        buffer.resize(usize::try_from(length).ok()?, 0);
+        file.read_exact_at(buffer, 0).ok()?;
+        Some(Digest::of(buffer))
     }
 
     /// An authentic chunk.
@@ -202,13 +198,8 @@ impl Reader {
         Ok(bytes)
     }
 
-    /// Hands `range` of a volume to `sink`, chunk by chunk, until it returns `false`.
-    fn authentic(
-        &self,
-        volume: usize,
-        range: Range<u64>,
-        sink: &mut dyn FnMut(&[u8]) -> Result<bool>,
-    ) -> Result<()> {
+    /// Hands `range` of a volume to `sink`, chunk by chunk.
+    fn authentic(&self, volume: usize, range: Range<u64>, sink: Sink<'_>) -> Result<()> {
         let mut at = range.start;
         while at < range.end {
             let number = at / limits::CHUNK_BYTES;
@@ -220,21 +211,19 @@ impl Reader {
             let bytes = chunk.get(inside).filter(|bytes| !bytes.is_empty()).ok_or_else(|| {
                 Failure::new(Reason::BundleIndexMismatch, sums::INDEX, "a frame lies outside of its volume")
             })?;
-            if !sink(bytes)? {
-                break;
-            }
+            sink(bytes)?;
             at = end;
         }
         Ok(())
     }
 
-    /// The first bytes of a frame.
-    fn peek(&self, volume: usize, start: u64, end: u64) -> Result<Vec<u8>> {
-        let mut bytes = Vec::with_capacity(HEADER_LIMIT);
-        let end = end.min(start.saturating_add(HEADER_LIMIT as u64));
-        self.authentic(volume, start..end, &mut |part| {
+    /// The first bytes of what stands in `range`, at most so many.
+    fn peek(&self, volume: usize, range: &Range<u64>, most: usize) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let end = range.end.min(range.start.saturating_add(most as u64));
+        self.authentic(volume, range.start..end, &mut |part| {
             bytes.extend_from_slice(part);
-            Ok(true)
+            Ok(())
         })?;
         Ok(bytes)
     }
@@ -254,10 +243,9 @@ impl Reader {
             Failure::new(reason, format!("{object}: {name}"), message)
                 .hint("the bundle was not made by sealift as it should; do not use it, ask the sender")
         };
-        frame::check_header(&self.peek(volume, range.start, range.end)?, expected).map_err(refuse)?;
+        frame::check_header(&self.peek(volume, &range, HEADER_LIMIT)?, expected).map_err(refuse)?;
         let mut opener = self.opener()?;
         let (mut produced, mut ended) = (0u64, false);
-        let mut left = range.end - range.start;
         self.authentic(volume, range, &mut |mut input| {
             loop {
                 if ended {
@@ -265,7 +253,6 @@ impl Reader {
                 }
                 let step = opener.decompressor.step(input, &mut opener.out).map_err(refuse)?;
                 input = input.get(step.taken..).unwrap_or_default();
-                left = left.saturating_sub(step.taken as u64);
                 produced += step.written as u64;
                 if produced > expected {
                     let message = format!("a frame holds more than the {expected} bytes declared");
@@ -275,11 +262,11 @@ impl Reader {
                 ended = step.ended;
                 // Without input zstd may still hold output back; it is out when less than a buffer came.
                 if input.is_empty() && (ended || step.written < OUT_BYTES) {
-                    return Ok(true);
+                    return Ok(());
                 }
             }
         })?;
-        if !ended || left != 0 || produced != expected {
+        if !ended || produced != expected {
             let message = format!("a frame does not end where bundle.json says, after {produced} bytes");
             return Err(refuse((Reason::ZstdFrame, message)));
         }
@@ -350,7 +337,7 @@ impl Reader {
                     hasher.update(bytes);
                 }
                 count += bytes.len() as u64;
-                if count == blob.size && !bytes.is_empty() {
+                if count == blob.size {
                     finish(hasher.take())?;
                 }
                 sink(bytes)
@@ -370,15 +357,15 @@ impl Reader {
     pub fn end(&self, number: usize) -> Result<()> {
         let volume = self.volume(number)?;
         // Members stand in the order of their volumes.
-        let last = self.index.members.partition_point(|member| member.volume <= number).checked_sub(1);
-        let last_member = last.and_then(|at| self.index.members.get(at));
-        let start = last_member.map_or(0, |member| member.offset.saturating_add(member.frames.iter().sum()));
+        let after = self.index.members.partition_point(|member| member.volume <= number);
+        let last = after.checked_sub(1).and_then(|at| self.index.members.get(at));
+        let start = last.map_or(0, |member| member.offset.saturating_add(member.frames.iter().sum()));
         let name = "end of the archive";
         let refuse = |fault| header::failure(&volume.path, name, fault);
-        let head = self.peek(number, start, volume.size)?;
+        let head = self.peek(number, &(start..volume.size), HEADER_LIMIT)?;
         if let Err(fault) = frame::check_header(&head, header::END) {
             return Err(match fault.0 {
-                Reason::ZstdExpansion => self.unexpected_member(number, start, volume.size, last)?,
+                Reason::ZstdExpansion => self.unexpected_member(number, start..volume.size, after)?,
                 Reason::ZstdFrame => refuse((Reason::TarEnd, "found less than two zero blocks".to_owned())),
                 _ => refuse(fault),
             });
@@ -390,7 +377,6 @@ impl Reader {
         });
         let first = end.get(..512).and_then(|block| <&[u8; 512]>::try_from(block).ok());
         if let Some(block) = first.filter(|block| block.iter().any(|byte| *byte != 0)) {
-            let after = last.map_or(0, |at| at + 1);
             return Err(refuse(header::fault(block, None, |path| self.place(path, after))));
         }
         outcome.map_err(|failure| match failure.reason {
@@ -403,25 +389,13 @@ impl Reader {
         Err(refuse((Reason::TarEnd, "found only one zero block".to_owned())))
     }
 
-    /// What a frame holds that stands where the archive should end.
-    fn unexpected_member(&self, volume: usize, start: u64, end: u64, last: Option<usize>) -> Result<Failure> {
-        let mut decompressor = self.opener()?.decompressor;
+    /// What the frame at the beginning of `range` holds, where the archive should end; `after` members stand before.
+    fn unexpected_member(&self, volume: usize, range: Range<u64>, after: usize) -> Result<Failure> {
+        let bytes = self.peek(volume, &range, OUT_BYTES)?;
         let mut block = [0; 512];
-        let mut filled = 0;
-        self.authentic(volume, start..end, &mut |mut input| {
-            while !input.is_empty() && filled < block.len() {
-                let free = block.get_mut(filled..).unwrap_or_default();
-                let Ok(step) = decompressor.step(input, free) else { return Ok(false) };
-                filled += step.written;
-                input = input.get(step.taken..).unwrap_or_default();
-                if step.ended || (step.taken == 0 && step.written == 0) {
-                    return Ok(false);
-                }
-            }
-            Ok(filled < block.len())
-        })?;
-        let (reason, found) =
-            header::fault(&block, None, |path| self.place(path, last.map_or(0, |at| at + 1)));
+        // What cannot be opened leaves the block empty: it is no header either.
+        let _opened = self.opener()?.decompressor.step(&bytes, &mut block);
+        let (reason, found) = header::fault(&block, None, |path| self.place(path, after));
         let reason = match reason {
             Reason::TarMalformed | Reason::TarEnd => Reason::TarTrailing,
             other => other,
@@ -474,7 +448,7 @@ impl<'a, P: Fn(&str) -> Place> TarStream<'a, P> {
     fn push(&mut self, bytes: &[u8], volume: &str, sink: Sink<'_>) -> Result<()> {
         let wanted = 512 - self.head.len();
         let (head, rest) = bytes.split_at_checked(wanted).unwrap_or((bytes, &[]));
-        if wanted > 0 {
+        if !head.is_empty() {
             self.head.extend_from_slice(head);
             if let Ok(found) = <&[u8; 512]>::try_from(self.head.as_slice()) {
                 let member = self.member;

@@ -205,7 +205,7 @@ fn runs(reader: &Reader) -> Vec<Vec<Item>> {
     let mut runs = Vec::new();
     let (mut run, mut bytes) = (Vec::new(), 0);
     for (item, size) in fixed.chain(blobs).chain(ends) {
-        if bytes > 0 && bytes + size > RUN_BYTES {
+        if bytes + size > RUN_BYTES {
             runs.push(std::mem::take(&mut run));
             bytes = 0;
         }

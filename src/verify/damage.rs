@@ -2,7 +2,7 @@
 
 use std::{
     cell::OnceCell,
-    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet},
 };
 
 use crate::{
@@ -42,19 +42,15 @@ pub(super) fn wrong_sizes(reader: &Reader) -> Result<Vec<Failure>> {
 /// The failure for a volume that begins like another volume of this bundle (threats F24, F25).
 fn other_place(reader: &Reader, number: usize) -> Option<Failure> {
     let volume = reader.index().volumes.get(number.checked_sub(1)?)?;
-    let own = reader.chunk_hash(number, 0)?;
     // The file is read once for each length that a first chunk has: one, and some for short volumes.
     let mut begins: BTreeMap<u64, Option<Digest>> = BTreeMap::new();
     let mut buffer = Vec::new();
     let others = (1..).zip(&reader.index().volumes).filter(|(other, _)| *other != number);
     for (other, there) in others {
         let length = there.size.min(limits::CHUNK_BYTES);
-        let begins = match begins.entry(length) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => new.insert(reader.beginning(number, length, &mut buffer).ok()?),
-        };
+        let begins = begins.entry(length).or_insert_with(|| reader.beginning(number, length, &mut buffer));
         let signed = reader.chunk_hash(other, 0)?;
-        if signed != own && begins.as_ref().is_some_and(|found| found.bytes() == signed) {
+        if begins.as_ref().is_some_and(|found| found.bytes() == signed) {
             let message = format!("the file is {}, in the wrong place", there.path);
             return Some(
                 Failure::new(Reason::VolumeOfOtherBundle, &volume.path, message)

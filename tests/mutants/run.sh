@@ -21,8 +21,8 @@ case $module in
     # What is read may be hostile, what is written is not: the files that only write are left out.
     leave=(-e src/bundle/writer.rs -e src/bundle/pipeline.rs -E 'Compressor|zstd_failed|is_compressed|Filling|-1000')
     # Every byte of a bundle flipped and cut off; large bundles.
-    slow=(every_flipped_byte every_cut any_number_of_workers a_disk_that_refuses no_volume_is_ever_over damage_is_told_with
-      only_what_cannot_fit)
+    slow=(every_flipped_byte every_cut any_number_of_workers a_disk_that_refuses no_volume_is_ever_over
+      damage_is_told only_what_cannot_fit the_advance_ends what_it_carries a_volume_in_the_place)
     ;;
   *) echo "no plan for the module '$module'" >&2; exit 2 ;;
 esac
@@ -51,6 +51,8 @@ find src -name '*.rs' -not -path "src/$module/*" -exec sed -i 's/^#\[cfg(test)\]
 # Without the program, the tests of other floors, and what only those need.
 sed -i '/^\[\[bin\]\]$/,/^$/d; /^default-run/d' Cargo.toml
 sed -i '/^\[\[test\]\]$/,/^$/d' Cargo.toml
+# Examples in comments would have the library built a second time.
+printf '\n[lib]\ndoctest = false\n' >>Cargo.toml
 if [ -n "$tests" ]; then
   # Inside the library: a mutant is then compiled once and linked once.
   keep tests/it/main.rs "$tests"
