@@ -208,6 +208,7 @@ pub fn is_compressed(start: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::digest::Digest;
 
     fn compress(data: &[u8], level: i32) -> Vec<u8> {
         let mut compressor = Compressor::new().unwrap();
@@ -265,6 +266,16 @@ mod tests {
         for room in [100, 1000, 1 << 20, (16 << 20) + 5, (16 << 20) + (64 << 10), 5 << 30] {
             assert!(bound(stream_that_fits(room)) <= room, "{room}");
         }
+    }
+
+    /// Content that is compressed already is copied: to try again would take long and gain nothing.
+    #[test]
+    fn stored_content_is_not_tried_again() {
+        // Half of every byte is always the same, and nothing else repeats.
+        let noise = (0..3000u32).flat_map(|n| Digest::of(&n.to_le_bytes()).bytes());
+        let data: Vec<u8> = noise.map(|byte| byte & 0x0f).collect();
+        assert!(compress(&data, LEVEL_PACKED).len() < data.len() * 6 / 10);
+        assert!(compress(&data, LEVEL_STORED).len() > data.len());
     }
 
     /// RFC 8878, section 3.1.1.1, field by field, at the borders.

@@ -95,11 +95,14 @@ pub fn fault(
     match (place(path), expected) {
         (Place::Unlisted, _) => (Reason::TarExtra, format!("found the unlisted member {path}")),
         (Place::Earlier, _) => (Reason::TarDuplicate, format!("found {path} once more")),
-        (Place::Later, _) => (Reason::TarOrder, format!("found {path} before its place")),
+        // At the end of a volume, here is where the next one begins.
+        (Place::Later, _) | (Place::Here, None) => {
+            (Reason::TarOrder, format!("found {path} before its place"))
+        }
         (Place::Here, Some((_, size))) if octal(field(found, 124, 12)) != Some(size) => {
             (Reason::TarSize, format!("found another size than {size} bytes"))
         }
-        (Place::Here, _) => {
+        (Place::Here, Some(_)) => {
             (Reason::TarMetadata, "found another mode, owner, time or name than the format allows".to_owned())
         }
     }

@@ -471,3 +471,106 @@ impl<'a, P: Fn(&str) -> Place> TarStream<'a, P> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHUNK: usize = 4 << 20;
+
+    /// Two volumes of three chunks and a half each, and the bytes of both.
+    fn volumes(dir: &Path) -> (Reader, [Vec<u8>; 2]) {
+        let bytes = [1, 2].map(|seed: u8| -> Vec<u8> {
+            (0..CHUNK * 7 / 2).map(|at| seed.wrapping_add((at / 1000).to_le_bytes()[0])).collect()
+        });
+        std::fs::create_dir(dir.join(sums::VOLUMES)).unwrap();
+        let mut hashes = Vec::new();
+        let mut volumes = Vec::new();
+        for (number, bytes) in (1..).zip(&bytes) {
+            let path = sums::volume_path(number);
+            std::fs::write(dir.join(&path), bytes).unwrap();
+            bytes.chunks(CHUNK).for_each(|chunk| hashes.extend(Digest::of(chunk).bytes()));
+            volumes.push(Volume { path, size: bytes.len() as u64, content: 0 });
+        }
+        let index = BundleIndex {
+            schema: 1,
+            name: String::new(),
+            version: String::new(),
+            channel: String::new(),
+            epoch: 1,
+            sequence: 1,
+            created: String::new(),
+            description: None,
+            tool: String::new(),
+            artifacts: Vec::new(),
+            blobs: Vec::new(),
+            members: Vec::new(),
+            volumes,
+        };
+        (Reader::new(dir, index, hashes).unwrap(), bytes)
+    }
+
+    #[test]
+    fn a_range_is_read_across_chunks() {
+        let dir = tempfile::tempdir().unwrap();
+        let (reader, bytes) = volumes(dir.path());
+        for (volume, bytes) in (1..).zip(&bytes) {
+            for range in
+                [0..10, 5..CHUNK, CHUNK - 1..CHUNK + 1, 7..3 * CHUNK + 9, 3 * CHUNK..bytes.len(), 9..9]
+            {
+                let wanted = range.start as u64..range.end as u64;
+                let mut got = Vec::new();
+                let mut sink = |part: &[u8]| {
+                    got.extend_from_slice(part);
+                    Ok(())
+                };
+                reader.authentic(volume, wanted.clone(), &mut sink).unwrap();
+                assert!(got == bytes[range.clone()], "{range:?} of {volume}");
+                let few = range.start..range.end.min(range.start + 18);
+                assert!(reader.peek(volume, &wanted, 18).unwrap() == bytes[few]);
+            }
+            // A frame that bundle.json would have outside of the volume.
+            let end = bytes.len() as u64;
+            let failure = reader.authentic(volume, end - 1..end + 1, &mut |_| Ok(())).unwrap_err();
+            assert_eq!(failure.reason, Reason::BundleIndexMismatch);
+        }
+    }
+
+    /// The pass over the volumes takes constant memory: few chunks are kept, and those are not read again.
+    #[test]
+    fn the_last_chunks_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let (reader, bytes) = volumes(dir.path());
+        let kept = || lock(&reader.chunks).iter().map(|chunk| chunk.number).collect::<Vec<_>>();
+        for (volume, number, expected) in [
+            (1, 0, &[0][..]),
+            (1, 1, &[0, 1]),
+            (1, 0, &[0, 1]),
+            (2, 0, &[0, 1, 4]),
+            (2, 1, &[1, 4, 5]),
+            (1, 3, &[4, 5, 3]),
+            (2, 3, &[5, 3, 7]),
+        ] {
+            let chunk = reader.chunk(volume, number).unwrap();
+            let start = usize::try_from(number).unwrap() * CHUNK;
+            let bytes = &bytes[volume - 1];
+            assert!(*chunk == bytes[start..bytes.len().min(start + CHUNK)], "{number} of {volume}");
+            assert_eq!(kept(), expected);
+        }
+        std::fs::remove_dir_all(dir.path().join(sums::VOLUMES)).unwrap();
+        assert!(reader.chunk(2, 3).is_ok());
+        assert_eq!(reader.chunk(2, 2).unwrap_err().reason, Reason::VolumeMissing);
+    }
+
+    #[test]
+    fn a_damaged_chunk_is_told_by_its_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let (reader, mut bytes) = volumes(dir.path());
+        bytes[1][3 * CHUNK] ^= 1;
+        std::fs::write(dir.path().join(sums::volume_path(2)), &bytes[1]).unwrap();
+        let failure = reader.chunk(2, 3).unwrap_err();
+        assert_eq!((failure.reason, failure.object.as_str()), (Reason::ChunkDamaged, "volumes/0002.tar.zst"));
+        assert_eq!(failure.message, "chunk 3 (bytes 12582912 to 14680064) differs from what was signed");
+        assert!(reader.chunk(2, 2).is_ok());
+    }
+}
