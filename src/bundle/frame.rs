@@ -1,6 +1,6 @@
 //! zstd frames (RFC 8878): one piece of a member each, read only in the one shape that we write.
 
-use std::io;
+use std::{cmp::Ordering, io};
 
 use zstd::{
     stream::raw::{CParameter, DParameter, Decoder, Encoder, InBuffer, Operation as _, OutBuffer},
@@ -138,19 +138,15 @@ pub fn check_header(bytes: &[u8], expected: u64) -> Result<(), Fault> {
         (2, _) => take(4)?,
         _ => take(8)?,
     };
-    match size {
-        _ if size == expected => Ok(()),
-        _ if size > expected => Err((
-            Reason::ZstdExpansion,
-            format!("a frame says it holds {size} bytes, {expected} were declared"),
-        )),
-        _ => {
-            Err((Reason::ZstdFrame, format!("a frame says it holds {size} bytes, {expected} were declared")))
-        }
+    let message = || format!("a frame says it holds {size} bytes, {expected} were declared");
+    match size.cmp(&expected) {
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err((Reason::ZstdExpansion, message())),
+        Ordering::Less => Err((Reason::ZstdFrame, message())),
     }
 }
 
-/// Opens frames. Keeps its window from frame to frame.
+/// Opens frames. Keeps its window from one frame that is over to the next.
 pub struct Decompressor {
     decoder: Decoder<'static>,
 }
@@ -179,11 +175,6 @@ impl Decompressor {
         let mut decoder = Decoder::new().map_err(failed)?;
         decoder.set_parameter(DParameter::WindowLogMax(limits::ZSTD_WINDOW_LOG)).map_err(failed)?;
         Ok(Self { decoder })
-    }
-
-    /// Forgets an unfinished frame.
-    pub fn begin(&mut self) -> Result<()> {
-        self.decoder.reinit().map_err(|error| Failure::internal(format!("zstd cannot decompress: {error}")))
     }
 
     /// Takes from `input`, writes to `output`.
@@ -292,7 +283,7 @@ mod tests {
         assert_eq!(judge(&[&[0xe4], &0x1234_5678_9abc_def0u64.to_le_bytes()], 0x1234_5678_9abc_def0), Ok(()));
         assert_eq!(judge(&[&[0xe4], &u64::MAX.to_le_bytes()], u64::MAX), Ok(()));
         assert_eq!(judge(&[&[0x44], &[0x70], &0x1234u16.to_le_bytes()], 0x1234 + 256), Ok(()));
-        assert_eq!(judge(&[&[0x04], &[0x70]], 0), Err(Reason::ZstdMalformed));
+        assert_eq!(judge(&[&[0x04], &[0x70], &[0; 8]], 0), Err(Reason::ZstdMalformed));
         // More and less than was declared.
         assert_eq!(judge(&[&[0x24], &[200]], 199), Err(Reason::ZstdExpansion));
         assert_eq!(judge(&[&[0x24], &[200]], 201), Err(Reason::ZstdFrame));

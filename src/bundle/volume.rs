@@ -50,7 +50,7 @@ pub struct Reader {
     openers: Mutex<Vec<Opener>>,
 }
 
-/// What opening a frame takes; used again for the next.
+/// What opening a frame takes; used again for the next, when that one came to its end.
 struct Opener {
     decompressor: Decompressor,
     out: Vec<u8>,
@@ -276,12 +276,7 @@ impl Reader {
 
     fn opener(&self) -> Result<Opener> {
         let used = lock(&self.openers).pop();
-        let mut opener = match used {
-            Some(used) => used,
-            None => Opener { decompressor: Decompressor::new()?, out: vec![0; OUT_BYTES] },
-        };
-        opener.decompressor.begin()?;
-        Ok(opener)
+        used.map_or_else(|| Ok(Opener { decompressor: Decompressor::new()?, out: vec![0; OUT_BYTES] }), Ok)
     }
 
     /// Hands the content of member `at` to `sink`, after checking its header; then checks its padding.

@@ -314,7 +314,7 @@ impl Pass<'_> {
                 Ok(_) => {
                     self.lock().damaged.entry(volume).or_default().insert(chunk);
                 }
-                Err(failure) => self.note((volume, chunk * limits::CHUNK_BYTES), failure),
+                Err(failure) => self.note((volume, range.start), failure),
             }
         }
     }

@@ -117,6 +117,23 @@ fn files_of_another_size_are_told_before_they_are_read() {
     }
 }
 
+/// R01: a file that is damaged and cut while it is read is told as both, and not once for every chunk that is gone.
+#[test]
+fn damage_is_told_beside_what_is_gone() {
+    let (dir, made) = laid(large());
+    let bundle = open(dir.path());
+    let mut bent = made[VOLUME][..CHUNK + 5].to_vec();
+    bent[CHUNK - 1] ^= 1;
+    fs::write(dir.path().join(VOLUME), bent).unwrap();
+    let reasons: Vec<(Reason, String)> = told(verify::check(&bundle, 2, &Silent))
+        .into_iter()
+        .map(|(reason, object, _)| (reason, object))
+        .collect();
+    // The layer, and the end of the archive.
+    let expected = [Reason::ChunkDamaged, Reason::Truncated, Reason::Truncated];
+    assert_eq!(reasons, expected.map(|reason| (reason, VOLUME.to_owned())));
+}
+
 /// Two volumes of the same size: only their bytes tell which is which.
 #[test]
 fn a_volume_in_the_place_of_another_is_told_by_its_bytes() {
