@@ -165,6 +165,9 @@ mod tests {
         assert_eq!(read.size().unwrap(), 8_589_934_591);
         assert_eq!(read.mode().unwrap(), 0o644);
         assert_eq!(read.mtime().unwrap(), 0);
+        let mut theirs = read.clone();
+        theirs.set_cksum();
+        assert_eq!(theirs.cksum().unwrap(), checksum(&header));
         assert_eq!(read.cksum().unwrap(), checksum(&header));
         assert!(read.as_ustar().is_some());
         assert_eq!(read.entry_type(), tar::EntryType::Regular);
@@ -173,6 +176,7 @@ mod tests {
     #[test]
     fn sizes_fill_blocks() {
         assert_eq!([padding(0), padding(1), padding(511), padding(512)], [0, 511, 1, 0]);
+        assert_eq!((BLOCK, END), (512, 1024));
         assert_eq!([stream_length(0), stream_length(1), stream_length(512)], [512, 1024, 1024]);
     }
 
