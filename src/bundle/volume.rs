@@ -468,6 +468,7 @@ impl<'a, P: Fn(&str) -> Place> TarStream<'a, P> {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests damage files")]
 mod tests {
     use super::*;
 

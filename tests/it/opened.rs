@@ -89,7 +89,9 @@ fn damage_is_told_by_bytes_and_by_who_suffers() {
     ];
     for (flipped, count, bytes, names) in cases {
         let mut bent = volume.clone();
-        flipped.iter().for_each(|at| bent[*at] ^= 1);
+        for at in flipped {
+            bent[*at] ^= 1;
+        }
         fs::write(dir.path().join(VOLUME), bent).unwrap();
         let failures = judge(dir.path()).unwrap_err();
         let hint = failures.list()[0].hint.clone().unwrap();
@@ -363,6 +365,8 @@ fn what_it_carries_is_handed_out() {
     assert!(verify::carried_trust(dir.path()).unwrap().is_empty());
 }
 
+type BendEvidence<'a> = &'a dyn Fn(&mut Vec<ImageEvidence>);
+
 /// N15: evidence names exactly the images that travel with it, each once.
 #[test]
 fn evidence_about_other_images_is_refused() {
@@ -376,7 +380,7 @@ fn evidence_about_other_images_is_refused() {
     };
     let right: Vec<_> =
         artifacts.iter().map(|artifact| image(&artifact.name, &artifact.root.digest)).collect();
-    let bent = |bend: &dyn Fn(&mut Vec<ImageEvidence>)| {
+    let bent = |bend: BendEvidence<'_>| {
         let mut images = right.clone();
         bend(&mut images);
         let mut forge = Scene::good().forge();
@@ -389,8 +393,7 @@ fn evidence_about_other_images_is_refused() {
     assert_eq!(images, right);
     assert_eq!(verify::glance(dir.path()).unwrap().upstream_signatures.unwrap().images, right);
     let (tool, digest) = ("docker.io/library/tool:2", right[0].digest.clone());
-    type Bend<'a> = &'a dyn Fn(&mut Vec<ImageEvidence>);
-    let cases: [(Bend<'_>, &str); 5] = [
+    let cases: [(BendEvidence<'_>, &str); 5] = [
         (&|images| images.truncate(1), "registry.example.com/team/app:1.0"),
         (&|images| images[0].name = "docker.io/library/other:2".to_owned(), "docker.io/library/other:2"),
         (&|images| images[0].digest = Digest::of(b"other"), tool),
@@ -410,14 +413,14 @@ fn evidence_about_other_images_is_refused() {
 struct Told {
     lines: Mutex<Vec<String>>,
     bytes: Mutex<u64>,
-    /// Done when a phase of this name begins.
-    at: Option<(&'static str, Box<dyn Fn() + Send + Sync>)>,
+    /// Done when the volumes are hashed.
+    before_hashing: Option<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl Progress for Told {
     fn start(&self, what: &str, total: u64) {
         self.lines.lock().unwrap().push(format!("{what} {total}"));
-        if let Some((_, act)) = self.at.as_ref().filter(|(phase, _)| *phase == what) {
+        if let Some(act) = self.before_hashing.as_ref().filter(|_| what == "hashing") {
             act();
         }
     }
@@ -496,7 +499,7 @@ fn what_changes_before_it_is_hashed_is_not_brought_to_signing() {
     let mut bent = made["volumes/0002.tar.zst"].clone();
     bent[20] ^= 1;
     let told_of =
-        Told { at: Some(("hashing", Box::new(move || fs::write(&path, &bent).unwrap()))), ..Told::default() };
+        Told { before_hashing: Some(Box::new(move || fs::write(&path, &bent).unwrap())), ..Told::default() };
     assert_eq!(
         told(verify::examine(dir.path(), 1, &told_of)),
         [(

@@ -122,7 +122,7 @@ fn faults_of_volumes_are_named() {
             "the last member once more",
             |forge| {
                 let path = forge.entries[last(forge)].path.clone();
-                end(forge, 2, &path, 5)
+                end(forge, 2, &path, 5);
             },
             Reason::TarDuplicate,
             "once more",
@@ -131,7 +131,7 @@ fn faults_of_volumes_are_named() {
             "the last member once more, larger",
             |forge| {
                 let path = forge.entries[last(forge)].path.clone();
-                end(forge, 2, &path, 5000)
+                end(forge, 2, &path, 5000);
             },
             Reason::TarDuplicate,
             "once more",
@@ -140,7 +140,7 @@ fn faults_of_volumes_are_named() {
             "the next member too early",
             |forge| {
                 let path = forge.entries[last(forge) - 1].path.clone();
-                end(forge, 1, &path, 5)
+                end(forge, 1, &path, 5);
             },
             Reason::TarOrder,
             "before its place",
@@ -149,7 +149,7 @@ fn faults_of_volumes_are_named() {
             "the next member too early, larger",
             |forge| {
                 let path = forge.entries[last(forge) - 1].path.clone();
-                end(forge, 1, &path, 5000)
+                end(forge, 1, &path, 5000);
             },
             Reason::TarOrder,
             "before its place",
@@ -158,7 +158,7 @@ fn faults_of_volumes_are_named() {
             "the last member of a volume once more",
             |forge| {
                 let path = forge.entries[last(forge) - 2].path.clone();
-                end(forge, 1, &path, 5000)
+                end(forge, 1, &path, 5000);
             },
             Reason::TarDuplicate,
             "once more",
@@ -188,7 +188,7 @@ fn faults_of_volumes_are_named() {
                 let middle = frame.len() - 6;
                 frame[middle] ^= 0xff;
                 frame[9] |= 6;
-                forge.ends[1] = frame
+                forge.ends[1] = frame;
             },
             Reason::TarTrailing,
             "found",

@@ -5,6 +5,9 @@ fn digest(text: &str) -> Digest {
     Digest::of(text.as_bytes())
 }
 
+type Bend = fn(&mut BundleIndex);
+type BendHeader = fn(&mut SumsHeader);
+
 /// An image of a manifest and two layers, in two volumes. Nothing of it exists: this is arithmetic.
 fn good() -> BundleIndex {
     let manifest = Descriptor::new(media_type::MANIFEST.to_owned(), digest("manifest"), 300);
@@ -105,7 +108,6 @@ fn split(index: &mut BundleIndex, size: u64, parts: &[u64]) {
 fn every_byte_of_every_volume_is_accounted_for() {
     assert_eq!(told(|_| ()), "");
     assert_eq!(told(|index| index.volumes[0].size += 7), "");
-    type Bend = fn(&mut BundleIndex);
     let cases: [(Bend, &str); 14] = [
         (|index| index.volumes.clear(), "oci-layout names volume 1"),
         (|index| drop(index.volumes.pop()), "names volume 2"),
@@ -157,7 +159,6 @@ fn every_byte_of_every_volume_is_accounted_for() {
 
 #[test]
 fn members_come_as_prescribed() {
-    type Bend = fn(&mut BundleIndex);
     let cases: [(Bend, &str); 7] = [
         (
             |index| index.members[0].path = "oci-layouts".into(),
@@ -253,7 +254,6 @@ fn artifacts_and_blobs_are_written_in_one_way() {
     fn artifact(index: &mut BundleIndex) -> &mut Artifact {
         &mut index.artifacts[0]
     }
-    type Bend = fn(&mut BundleIndex);
     let cases: [(Bend, &str); 19] = [
         (|index| artifact(index).platforms[0] = "Linux/amd64".into(), "`Linux/amd64` is no platform"),
         (|index| artifact(index).platforms[0] = "linux".into(), "`linux` is no platform"),
@@ -307,6 +307,16 @@ fn artifacts_and_blobs_are_written_in_one_way() {
         let found = told(bend);
         assert!(found.contains(expected), "{found} for {expected}");
     }
+    // A tag leads to one thing: referrers have theirs beside that of the artifact.
+    let tagged = |tag: &str| {
+        told(|index| artifact(index).referrers = vec![Referrer { tag: Some(tag.into()), ..referrer("x") }])
+    };
+    assert_eq!(tagged("other"), "");
+    assert!(
+        tagged("1").contains("registry.example.com/app:1 would lead to it and to something of"),
+        "{}",
+        tagged("1")
+    );
     let mut typed = good();
     typed.artifacts[0].root.artifact_type = Some("application/x".into());
     assert!(check_artifact(&typed.artifacts[0]).is_ok());
@@ -354,12 +364,12 @@ fn what_sha256sums_says_is_compared_word_for_word() {
         expires: None,
     };
     assert!(index.check_header(&header, 2).is_ok());
-    let told = |bend: fn(&mut SumsHeader), volumes: usize| {
+    let told = |bend: BendHeader, volumes: usize| {
         let mut header = header.clone();
         bend(&mut header);
         index.check_header(&header, volumes).unwrap_err().message
     };
-    let cases: [(fn(&mut SumsHeader), usize, &str); 7] = [
+    let cases: [(BendHeader, usize, &str); 7] = [
         (|header| header.name = "core".into(), 2, "name is `edge` here and `core` in SHA256SUMS"),
         (|header| header.version = "2".into(), 2, "version is `1` here and `2` in SHA256SUMS"),
         (|header| header.channel = "dev".into(), 2, "channel is `prod` here and `dev` in SHA256SUMS"),
