@@ -523,6 +523,8 @@ fn what_is_no_bundle_is_told_so() {
     assert_eq!((reason, object), (Reason::NotFound, file.display().to_string()));
     assert_eq!(message, "expected the folder of a bundle, found something else");
     assert_eq!(first(&dir.path().join("nowhere")).0, Reason::NotFound);
+    // What is no folder holds no trust documents that could be missing.
+    assert!(verify::carried_trust(&file).is_err());
     let volumes = dir.path().join("volumes");
     let (reason, object, message) = first(&volumes);
     assert_eq!((reason, object), (Reason::FileMissing, volumes.display().to_string()));

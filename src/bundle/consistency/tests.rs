@@ -309,7 +309,9 @@ fn artifacts_and_blobs_are_written_in_one_way() {
     }
     // A tag leads to one thing: referrers have theirs beside that of the artifact.
     let tagged = |tag: &str| {
-        told(|index| artifact(index).referrers = vec![Referrer { tag: Some(tag.into()), ..referrer("x") }])
+        let mut index = good();
+        artifact(&mut index).referrers = vec![Referrer { tag: Some(tag.into()), ..referrer("x") }];
+        index.check_content().map_or_else(|failure| failure.message, |()| String::new())
     };
     assert_eq!(tagged("other"), "");
     assert!(
