@@ -93,6 +93,8 @@ pub const TRUST_KEYS: usize = 256;
 pub const TRUST_VERSIONS: usize = 256;
 /// Files of evidence in one bundle.
 pub const EVIDENCE_FILES: usize = 10_000;
+/// Names that are looked at in one folder of a bundle: more than one can have, and few of a folder of millions.
+pub const FOLDER_ENTRIES: usize = 20_000;
 /// Bytes of a beacon: it must fit into one printed QR code.
 pub const BEACON_BYTES: u64 = 2 << 10;
 /// Bytes of a signed receipt: it must fit into printed QR codes (H10).

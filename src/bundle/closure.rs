@@ -252,30 +252,30 @@ impl<'a> Graph<'a> {
     /// Indexes may nest only so deep (J07). Each is measured once, so the work is linear (J08).
     fn nesting_fault(&self) -> Option<Failure> {
         let mut heights = BTreeMap::new();
-        let deep = self.nodes.keys().find(|at| self.height(**at, 0, &mut heights).is_none())?;
+        let deep =
+            self.nodes.keys().find(|at| self.height(**at, limits::INDEX_DEPTH, &mut heights).is_none())?;
         let digest = self.blobs.get(*deep).map(|blob| blob.digest.to_string()).unwrap_or_default();
         let message = format!("indexes nest deeper than {}", limits::INDEX_DEPTH);
         Some(Failure::new(Reason::OciLimit, format!("manifest {digest}"), message))
     }
 
-    /// Levels of indexes from `at` down; `None` when, with the `above` levels, they are too many.
-    fn height(&self, at: usize, above: usize, heights: &mut BTreeMap<usize, usize>) -> Option<usize> {
+    /// Levels of indexes from `at` down; `None` when they are more than the `left` ones.
+    fn height(&self, at: usize, left: usize, heights: &mut BTreeMap<usize, usize>) -> Option<usize> {
         let Some(node) = self.nodes.get(&at).filter(|node| node.is_index) else { return Some(0) };
-        let height = match heights.get(&at) {
-            Some(known) => *known,
-            None if above >= limits::INDEX_DEPTH => return None,
-            None => {
-                let mut below = 0;
-                for edge in &node.edges {
-                    if let Edge::Present(to) = edge {
-                        below = below.max(self.height(*to, above + 1, heights)?);
-                    }
+        let below = left.checked_sub(1)?;
+        let height = if let Some(known) = heights.get(&at) {
+            *known
+        } else {
+            let mut height = 1;
+            for edge in &node.edges {
+                if let Edge::Present(to) = edge {
+                    height = height.max(1 + self.height(*to, below, heights)?);
                 }
-                heights.insert(at, below + 1);
-                below + 1
             }
+            heights.insert(at, height);
+            height
         };
-        (above + height <= limits::INDEX_DEPTH).then_some(height)
+        (height <= left).then_some(height)
     }
 }
 
@@ -288,4 +288,168 @@ struct Walk {
     absent: BTreeSet<Digest>,
     missing: Vec<Digest>,
     faults: Vec<Failure>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::bundle::{Encoding, Referrer};
+
+    /// Content under way to a bundle.
+    #[derive(Default)]
+    struct Scene {
+        content: BTreeMap<Digest, Vec<u8>>,
+        blobs: Vec<Blob>,
+    }
+
+    impl Scene {
+        fn blob(&mut self, media_type: &str, bytes: &[u8]) -> Descriptor {
+            let descriptor = Descriptor::of(media_type, bytes);
+            self.content.insert(descriptor.digest.clone(), bytes.to_vec());
+            self.blobs.push(Blob {
+                digest: descriptor.digest.clone(),
+                size: descriptor.size,
+                media_type: media_type.to_owned(),
+                encoding: Encoding::Raw,
+            });
+            descriptor
+        }
+
+        fn document(&mut self, media_type: &str, mut json: serde_json::Value) -> Descriptor {
+            json["schemaVersion"] = json!(2);
+            json["mediaType"] = json!(media_type);
+            self.blob(media_type, json.to_string().as_bytes())
+        }
+
+        fn index(&mut self, children: &[&Descriptor]) -> Descriptor {
+            self.document(media_type::INDEX, json!({"manifests": children}))
+        }
+
+        fn image(&mut self, config: &Descriptor, layers: &[&Descriptor]) -> Descriptor {
+            self.document(media_type::MANIFEST, json!({"config": config, "layers": layers}))
+        }
+
+        /// What the check gives, or what it says of each fault.
+        fn told(mut self, artifacts: &[Artifact]) -> Result<Vec<Reach>, Vec<String>> {
+            self.blobs.sort_by(|a, b| a.digest.cmp(&b.digest));
+            let mut read = |blob: &Blob| Ok(self.content[&blob.digest].clone());
+            let graph = Graph::read(&self.blobs, &mut read);
+            let each: Vec<Reach> = artifacts.iter().map(|artifact| graph.reach(artifact)).collect();
+            let checked = graph.check(artifacts);
+            assert!(checked.as_ref().is_ok_and(|reaches| *reaches == each) || checked.is_err());
+            checked.map_err(|faults| {
+                faults.iter().map(|fault| format!("{:?}: {}", fault.reason, fault.message)).collect()
+            })
+        }
+    }
+
+    fn artifact(root: &Descriptor) -> Artifact {
+        Artifact {
+            kind: ArtifactKind::Image,
+            name: "registry.example.com/app:1".to_owned(),
+            source: String::new(),
+            root: root.clone(),
+            platforms: Vec::new(),
+            absent: Vec::new(),
+            referrers: Vec::new(),
+        }
+    }
+
+    /// Other content may go by several types, a manifest by one, wherever it is named.
+    #[test]
+    fn a_manifest_is_one_everywhere() {
+        let mut scene = Scene::default();
+        let empty = scene.blob(media_type::EMPTY, b"{}");
+        let other = Descriptor::of(media_type::CONFIG, b"{}");
+        let root = scene.image(&other, &[&empty]);
+        assert_eq!(scene.told(&[artifact(&root)]).unwrap()[0].blobs.len(), 2);
+        // A layer that is a manifest elsewhere.
+        let mut scene = Scene::default();
+        let empty = scene.blob(media_type::EMPTY, b"{}");
+        let child = scene.image(&empty, &[]);
+        let layer = Descriptor { media_type: media_type::LAYER_TAR.to_owned(), ..child.clone() };
+        let root = scene.image(&empty, &[&layer]);
+        let faults = scene.told(&[artifact(&root)]).unwrap_err();
+        assert!(faults[0].starts_with("OciAmbiguous: it calls sha256:"), "{faults:?}");
+        // A root that gives its manifest another size.
+        let mut scene = Scene::default();
+        let empty = scene.blob(media_type::EMPTY, b"{}");
+        let mut root = scene.image(&empty, &[]);
+        root.size += 1;
+        let faults = scene.told(&[artifact(&root)]).unwrap_err();
+        assert!(faults[0].starts_with("OciMalformed: it gives sha256:") && faults.len() == 1, "{faults:?}");
+    }
+
+    /// J07: however long the chain and wherever the look at it begins, it is as deep as it is.
+    #[test]
+    fn indexes_nest_four_deep_and_no_deeper() {
+        let chain = |levels: usize| {
+            let mut scene = Scene::default();
+            let empty = scene.blob(media_type::EMPTY, b"{}");
+            let mut root = scene.image(&empty, &[]);
+            for _ in 0..levels {
+                root = scene.index(&[&root]);
+            }
+            scene.told(&[artifact(&root)])
+        };
+        assert_eq!(chain(4).unwrap()[0].blobs.len(), 6);
+        for levels in [5, 6, 9, 300] {
+            let faults = chain(levels).unwrap_err();
+            assert!(faults[0].starts_with("OciLimit: indexes nest deeper than 4"), "{levels}: {faults:?}");
+        }
+    }
+
+    #[test]
+    fn an_artifact_has_ten_thousand_manifests_at_most() {
+        let mut scene = Scene::default();
+        let empty = scene.blob(media_type::EMPTY, b"{}");
+        let mut images = Vec::new();
+        for number in 0..limits::GRAPH_MANIFESTS - 3 {
+            let json = json!({"config": empty, "layers": [], "annotations": {"number": number.to_string()}});
+            images.push(scene.document(media_type::MANIFEST, json));
+        }
+        let halves: Vec<Descriptor> =
+            images.chunks(5000).map(|half| scene.index(&half.iter().collect::<Vec<_>>())).collect();
+        let full = scene.index(&halves.iter().collect::<Vec<_>>());
+        let over = scene.index(&[&full]);
+        let faults = scene.told(&[artifact(&full), artifact(&over)]).unwrap_err();
+        assert_eq!(faults, ["OciLimit: more than 10000 manifests belong to it"]);
+    }
+
+    /// A referrer says by its `subject` what it is about, or by the tag it has where subjects are not known.
+    #[test]
+    fn referrers_are_about_their_subject() {
+        let told = |subject: bool, tag: Option<&str>, listed_for: usize| {
+            let mut scene = Scene::default();
+            let empty = scene.blob(media_type::EMPTY, b"{}");
+            let gone = Descriptor::of(media_type::MANIFEST, b"gone");
+            let child = scene.image(&empty, &[]);
+            let root = scene.index(&[&child, &gone]);
+            let subjects = [child.digest, gone.digest.clone(), empty.digest.clone()];
+            let mut json = json!({"config": empty, "layers": [], "annotations": {"a": "note"}});
+            if subject {
+                json["subject"] =
+                    json!(Descriptor::new(media_type::MANIFEST.to_owned(), subjects[0].clone(), 5));
+            }
+            let note = scene.document(media_type::MANIFEST, json);
+            let mut artifact = artifact(&root);
+            artifact.absent = vec![gone.digest];
+            let subject = subjects[listed_for].clone();
+            let tag = tag.map(|end| format!("{}{end}", reference::referrers_tag(&subject)));
+            artifact.referrers = vec![Referrer { root: note, subject, tag }];
+            scene.told(&[artifact]).map(|reaches| reaches[0].blobs.len())
+        };
+        assert_eq!(told(true, None, 0), Ok(4));
+        assert_eq!(told(false, Some(".sig"), 0), Ok(4));
+        assert_eq!(told(false, Some(".sig"), 1), Ok(4));
+        let says = |found: Result<usize, Vec<String>>, word: &str| {
+            let faults = found.unwrap_err();
+            assert!(faults.iter().any(|fault| fault.contains(word)), "{faults:?}");
+        };
+        says(told(false, None, 0), "does not say that it is about");
+        says(told(true, Some(".sig"), 1), "does not say that it is about");
+        says(told(true, None, 2), "which is no part of it");
+    }
 }

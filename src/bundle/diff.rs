@@ -111,5 +111,40 @@ mod tests {
         let seen: Vec<(&str, &str)> = report.changes.iter().map(|c| (c.change, c.name.as_str())).collect();
         assert_eq!(seen, [("changed", "b"), ("removed", "c"), ("added", "d")]);
         assert_eq!((report.same, report.bytes_added, report.bytes_removed), (1, 9, 5));
+        assert_eq!((report.from.as_str(), report.to.as_str()), ("n v", "n v"));
+        let digest = |bytes: &[u8]| Some(Digest::of(bytes).to_string());
+        let digests: Vec<_> = report.changes.iter().map(|c| (c.from.clone(), c.to.clone())).collect();
+        assert_eq!(
+            digests,
+            [(digest(b"22"), digest(b"4444")), (digest(b"333"), None), (None, digest(b"55555"))]
+        );
+    }
+
+    /// The same manifest is another thing when other children of it are carried or something else is said of it.
+    #[test]
+    fn what_lies_beside_a_manifest_counts() {
+        let good = index(&[("a", b"1")]);
+        let told = |bend: fn(&mut Artifact)| {
+            let mut other = index(&[("a", b"1")]);
+            bend(&mut other.artifacts[0]);
+            let report = diff(&good, &other);
+            let changes = report.changes.iter().map(|c| format!("{} {} {}", c.change, c.kind, c.name));
+            (changes.collect::<Vec<_>>(), report.same)
+        };
+        assert_eq!(told(|artifact| artifact.source = "elsewhere".into()), (vec![], 1));
+        let changed = (vec!["changed image a".to_owned()], 0);
+        assert_eq!(told(|artifact| artifact.absent.push(Digest::of(b"gone"))), changed);
+        let referrer = |artifact: &mut Artifact| {
+            let (root, subject) = (Descriptor::of("x", b"note"), Digest::of(b"1"));
+            artifact.referrers.push(crate::bundle::Referrer { root, subject, tag: None });
+        };
+        assert_eq!(told(referrer), changed);
+        for (kind, word) in [(ArtifactKind::Chart, "chart"), (ArtifactKind::File, "file")] {
+            let mut other = index(&[("a", b"1")]);
+            other.artifacts[0].kind = kind;
+            let report = diff(&good, &other);
+            let seen: Vec<_> = report.changes.iter().map(|c| (c.change, c.kind)).collect();
+            assert_eq!(seen, [("removed", "image"), ("added", word)]);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! zstd frames (RFC 8878): one piece of a member each, read only in the one shape that we write.
 
-use std::io;
+use std::{cmp::Ordering, io};
 
 use zstd::{
     stream::raw::{CParameter, DParameter, Decoder, Encoder, InBuffer, Operation as _, OutBuffer},
@@ -104,7 +104,7 @@ pub fn check_header(bytes: &[u8], expected: u64) -> Result<(), Fault> {
         let (field, after) =
             rest.split_at_checked(count).ok_or_else(|| malformed("a frame ends inside its header"))?;
         rest = after;
-        Ok(field.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)))
+        Ok(field.iter().rev().fold(0, |value, byte| value * 256 + u64::from(*byte)))
     };
     let magic = u32::try_from(take(4)?).unwrap_or_default();
     if SKIPPABLE.contains(&magic) {
@@ -138,19 +138,15 @@ pub fn check_header(bytes: &[u8], expected: u64) -> Result<(), Fault> {
         (2, _) => take(4)?,
         _ => take(8)?,
     };
-    match size {
-        _ if size == expected => Ok(()),
-        _ if size > expected => Err((
-            Reason::ZstdExpansion,
-            format!("a frame says it holds {size} bytes, {expected} were declared"),
-        )),
-        _ => {
-            Err((Reason::ZstdFrame, format!("a frame says it holds {size} bytes, {expected} were declared")))
-        }
+    let message = || format!("a frame says it holds {size} bytes, {expected} were declared");
+    match size.cmp(&expected) {
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err((Reason::ZstdExpansion, message())),
+        Ordering::Less => Err((Reason::ZstdFrame, message())),
     }
 }
 
-/// Opens frames. Keeps its window from frame to frame.
+/// Opens frames. Keeps its window from one frame that is over to the next.
 pub struct Decompressor {
     decoder: Decoder<'static>,
 }
@@ -181,11 +177,6 @@ impl Decompressor {
         Ok(Self { decoder })
     }
 
-    /// Forgets an unfinished frame.
-    pub fn begin(&mut self) -> Result<()> {
-        self.decoder.reinit().map_err(|error| Failure::internal(format!("zstd cannot decompress: {error}")))
-    }
-
     /// Takes from `input`, writes to `output`.
     pub fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, Fault> {
         let mut source = InBuffer::around(input);
@@ -208,6 +199,7 @@ pub fn is_compressed(start: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::digest::Digest;
 
     fn compress(data: &[u8], level: i32) -> Vec<u8> {
         let mut compressor = Compressor::new().unwrap();
@@ -264,6 +256,68 @@ mod tests {
     fn what_fits_fits() {
         for room in [100, 1000, 1 << 20, (16 << 20) + 5, (16 << 20) + (64 << 10), 5 << 30] {
             assert!(bound(stream_that_fits(room)) <= room, "{room}");
+        }
+    }
+
+    /// Content that is compressed already is copied: to try again would take long and gain nothing.
+    #[test]
+    fn stored_content_is_not_tried_again() {
+        // Half of every byte is always the same, and nothing else repeats.
+        let noise = (0..3000u32).flat_map(|n| Digest::of(&n.to_le_bytes()).bytes());
+        let data: Vec<u8> = noise.map(|byte| byte & 0x0f).collect();
+        assert!(compress(&data, LEVEL_PACKED).len() < data.len() * 6 / 10);
+        assert!(compress(&data, LEVEL_STORED).len() > data.len());
+    }
+
+    /// RFC 8878, section 3.1.1.1, field by field, at the borders.
+    #[test]
+    fn header_fields_are_read_to_the_bit() {
+        let judge = |fields: &[&[u8]], expected: u64| {
+            let bytes = [&MAGIC.to_le_bytes()[..], &fields.concat()].concat();
+            check_header(&bytes, expected).map_err(|(reason, _)| reason)
+        };
+        // The size in one byte, in two with 256 added, in four, in eight; with a window where one must stand.
+        assert_eq!(judge(&[&[0x24], &[200]], 200), Ok(()));
+        assert_eq!(judge(&[&[0x64], &0x1234u16.to_le_bytes()], 0x1234 + 256), Ok(()));
+        assert_eq!(judge(&[&[0xa4], &0x1234_5678u32.to_le_bytes()], 0x1234_5678), Ok(()));
+        assert_eq!(judge(&[&[0xe4], &0x1234_5678_9abc_def0u64.to_le_bytes()], 0x1234_5678_9abc_def0), Ok(()));
+        assert_eq!(judge(&[&[0xe4], &u64::MAX.to_le_bytes()], u64::MAX), Ok(()));
+        assert_eq!(judge(&[&[0x44], &[0x70], &0x1234u16.to_le_bytes()], 0x1234 + 256), Ok(()));
+        assert_eq!(judge(&[&[0x04], &[0x70], &[0; 8]], 0), Err(Reason::ZstdMalformed));
+        // More and less than was declared.
+        assert_eq!(judge(&[&[0x24], &[200]], 199), Err(Reason::ZstdExpansion));
+        assert_eq!(judge(&[&[0x24], &[200]], 201), Err(Reason::ZstdFrame));
+        // A window is 2^(10 + exponent) bytes, and so many eighths more: 16 MiB and no byte over.
+        for (exponent, eighths, fits) in
+            [(0, 7, true), (13, 7, true), (14, 0, true), (14, 1, false), (15, 0, false), (31, 7, false)]
+        {
+            let window: u8 = exponent << 3 | eighths;
+            let outcome = judge(&[&[0x44], &[window], &[0, 0]], 256);
+            assert_eq!(outcome.is_ok(), fits, "{exponent} {eighths}");
+            assert!(fits || outcome == Err(Reason::ZstdWindow), "{exponent} {eighths}");
+        }
+        // Flags: both bits of the dictionary, both that are reserved, and the checksum, which must be there.
+        for (flags, reason) in [
+            (0x25, Reason::ZstdDictionary),
+            (0x26, Reason::ZstdDictionary),
+            (0x27, Reason::ZstdDictionary),
+            (0x2c, Reason::ZstdMalformed),
+            (0x34, Reason::ZstdMalformed),
+            (0x20, Reason::ZstdMalformed),
+        ] {
+            assert_eq!(judge(&[&[flags], &[200, 0, 0, 0, 0]], 200), Err(reason), "{flags:x}");
+        }
+        // Cut anywhere, it is no header.
+        let whole = [&MAGIC.to_le_bytes()[..], &[0xc4, 0x70], &7u64.to_le_bytes()].concat();
+        assert_eq!(check_header(&whole, 7), Ok(()));
+        for length in 0..whole.len() {
+            let (reason, message) = check_header(&whole[..length], 7).unwrap_err();
+            assert_eq!((reason, message.as_str()), (Reason::ZstdMalformed, "a frame ends inside its header"));
+        }
+        for magic in [0x184d_2a4fu32, 0x184d_2a50, 0x184d_2a5f, 0x184d_2a60] {
+            let expected =
+                if SKIPPABLE.contains(&magic) { Reason::ZstdSkippable } else { Reason::ZstdMalformed };
+            assert_eq!(check_header(&magic.to_le_bytes(), 0).unwrap_err().0, expected);
         }
     }
 }

@@ -95,11 +95,14 @@ pub fn fault(
     match (place(path), expected) {
         (Place::Unlisted, _) => (Reason::TarExtra, format!("found the unlisted member {path}")),
         (Place::Earlier, _) => (Reason::TarDuplicate, format!("found {path} once more")),
-        (Place::Later, _) => (Reason::TarOrder, format!("found {path} before its place")),
+        // At the end of a volume, here is where the next one begins.
+        (Place::Later, _) | (Place::Here, None) => {
+            (Reason::TarOrder, format!("found {path} before its place"))
+        }
         (Place::Here, Some((_, size))) if octal(field(found, 124, 12)) != Some(size) => {
             (Reason::TarSize, format!("found another size than {size} bytes"))
         }
-        (Place::Here, _) => {
+        (Place::Here, Some(_)) => {
             (Reason::TarMetadata, "found another mode, owner, time or name than the format allows".to_owned())
         }
     }
@@ -146,7 +149,7 @@ fn text(field: &[u8]) -> Option<&str> {
 /// A field of octal digits, ended by NUL or space. Signs and base-256 are no number here (F28).
 fn octal(field: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(field).ok()?.trim_end_matches([' ', '\0']);
-    let digits = !text.is_empty() && text.bytes().all(|b| (b'0'..=b'7').contains(&b));
+    let digits = text.bytes().all(|b| (b'0'..=b'7').contains(&b));
     digits.then(|| u64::from_str_radix(text, 8).ok())?
 }
 
@@ -162,6 +165,9 @@ mod tests {
         assert_eq!(read.size().unwrap(), 8_589_934_591);
         assert_eq!(read.mode().unwrap(), 0o644);
         assert_eq!(read.mtime().unwrap(), 0);
+        let mut theirs = read.clone();
+        theirs.set_cksum();
+        assert_eq!(theirs.cksum().unwrap(), checksum(&header));
         assert_eq!(read.cksum().unwrap(), checksum(&header));
         assert!(read.as_ustar().is_some());
         assert_eq!(read.entry_type(), tar::EntryType::Regular);
@@ -170,6 +176,7 @@ mod tests {
     #[test]
     fn sizes_fill_blocks() {
         assert_eq!([padding(0), padding(1), padding(511), padding(512)], [0, 511, 1, 0]);
+        assert_eq!((BLOCK, END), (512, 1024));
         assert_eq!([stream_length(0), stream_length(1), stream_length(512)], [512, 1024, 1024]);
     }
 
@@ -184,11 +191,100 @@ mod tests {
             "./index.json",
             "blobs/sha256/../../x",
             &format!("blobs/sha256/{}", "A".repeat(64)),
+            &format!("blobs/sha256/{}", "g".repeat(64)),
+            &format!("blobs/sha256/{hex}a"),
             &format!("blobs/sha256/{hex}.part-1"),
+            &format!("blobs/sha256/{hex}.part-00001"),
+            &format!("blobs/sha256/{hex}.part-000x"),
+            &format!("blobs/sha256/a{hex}.part-0001"),
             &format!("blobs/sha512/{hex}"),
             &format!("/blobs/sha256/{hex}"),
         ] {
             assert!(!is_member_path(wrong), "{wrong}");
         }
+    }
+
+    #[test]
+    fn numbers_are_octal_digits_and_nothing_else() {
+        for (field, number) in [
+            (&b"0000644\0"[..], Some(0o644)),
+            (b"000644 \0", Some(0o644)),
+            (b"77777777777", Some(0o77_777_777_777)),
+            (b"+000644\0", None),
+            (b"-000644\0", None),
+            (b" 000644\0", None),
+            (b"0000648\0", None),
+            (b"0x00644\0", None),
+            (b"\x80\0\0\0\0\0\0\x01", None),
+            (b"\0\0\0\0\0\0\0\0", None),
+        ] {
+            assert_eq!(octal(field), number, "{field:?}");
+        }
+    }
+
+    /// Every fault has its name: what stands there, seen from a place that expects `index.json` of ten bytes.
+    #[test]
+    fn faults_are_named() {
+        let place = |path: &str| match path {
+            "oci-layout" => Place::Earlier,
+            "index.json" => Place::Here,
+            _ if path.ends_with('f') => Place::Later,
+            _ => Place::Unlisted,
+        };
+        let (later, unlisted) = (["f"; 64].concat(), ["a"; 64].concat());
+        let (later, unlisted) = (format!("blobs/sha256/{later}"), format!("blobs/sha256/{unlisted}"));
+        let named = |path: &str, size: u64, bend: &dyn Fn(&mut [u8; 512])| {
+            let mut header = ustar(path, size);
+            bend(&mut header);
+            let sum = format!("{:06o}\0 ", checksum(&header));
+            put(&mut header, 148, sum.as_bytes());
+            fault(&header, Some(("index.json", 10)), place)
+        };
+        let no_change = |_: &mut [u8; 512]| ();
+        let cases: [(Reason, String, (Reason, String)); 6] = [
+            (Reason::TarDuplicate, "found oci-layout once more".into(), named("oci-layout", 10, &no_change)),
+            (Reason::TarOrder, format!("found {later} before its place"), named(&later, 10, &no_change)),
+            (
+                Reason::TarExtra,
+                format!("found the unlisted member {unlisted}"),
+                named(&unlisted, 10, &no_change),
+            ),
+            (Reason::TarSize, "found another size than 10 bytes".into(), named("index.json", 11, &no_change)),
+            (
+                Reason::TarMetadata,
+                "found another mode, owner, time or name than the format allows".into(),
+                named("index.json", 10, &|header| put(header, 100, b"0000755")),
+            ),
+            (
+                Reason::TarPath,
+                "found a member called `index.json`".into(),
+                named("index.json", 10, &|header| put(header, 345, b"blobs")),
+            ),
+        ];
+        for (reason, message, found) in cases {
+            assert_eq!(found, (reason, message));
+        }
+        // Old tar writes no magic or another one.
+        for magic in [&b"\0\0\0\0\0\0\0\0"[..], b"ustar  \0"] {
+            let (reason, _) = named("index.json", 10, &|header| put(header, 257, magic));
+            assert_eq!(reason, Reason::TarMalformed);
+        }
+        let kinds = [
+            (&b"12"[..], Reason::TarLink),
+            (b"34567", Reason::TarDevice),
+            (b"xgXLKSDMNV", Reason::TarExtension),
+            (b"\089Aza", Reason::TarMalformed),
+        ];
+        for (kinds, reason) in kinds {
+            for kind in kinds {
+                let found = named("index.json", 10, &|header| put(header, 156, &[*kind]));
+                assert_eq!(found.0, reason, "{kind}");
+            }
+        }
+        let mut broken = ustar("index.json", 10);
+        broken[150] ^= 1;
+        let (reason, found) = fault(&broken, Some(("index.json", 10)), place);
+        assert_eq!((reason, found.as_str()), (Reason::TarMalformed, "found bytes that are no tar header"));
+        assert_eq!(fault(&[0; 512], None, place).0, Reason::TarEnd);
     }
 }

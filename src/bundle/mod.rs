@@ -5,7 +5,7 @@
 //! signatures/<key-id>.sig     who signed it                                 (trust)
 //! trust/NNNN.trust            who may sign it                               (trust)
 //! evidence/NAME               what was found out about the content          (evidence)
-//! bundle.json                 what is inside and where it lies              (index.rs, consistency.rs)
+//! bundle.json                 what is inside and where it lies              (index.rs, consistency)
 //! chunks.bin                  SHA-256 of every 4 MiB of the volumes         (volume.rs)
 //! volumes/0001.tar.zst        tar headers (header.rs) and content in zstd frames (frame.rs)
 //! inventory.csv, VERIFY.txt   for people                                    (report)

@@ -347,6 +347,8 @@ mod tests {
         assert_eq!(sums.digest_of("chunks"), None);
         assert_eq!(sums.trust().collect::<Vec<_>>(), [2, 3]);
         assert_eq!(sums.evidence().count(), 2);
+        assert_eq!(sums.beside().map(|(path, _)| path.as_str()).collect::<Vec<_>>(), more);
+        assert!(sums.beside().all(|(_, of)| *of == digest));
         let good = sums.to_text();
         for (from, to) in [
             ("trust/0003", "trust/0004"),
@@ -405,5 +407,29 @@ mod tests {
         for wrong in [good.trim_end(), &format!("{good}\n"), &format!("{good}x\n"), "", "\u{feff}"] {
             assert_eq!(Sums::parse(wrong.as_bytes()).unwrap_err().reason, Reason::SumsMalformed);
         }
+    }
+
+    /// So many volumes, trust documents and files of evidence, and not one more.
+    #[test]
+    fn lists_have_an_end() {
+        let digest = Digest::of(b"");
+        let accepts = |volumes: usize, trust: usize, evidence: usize| {
+            let mut sums = example();
+            let paths = FIXED_FILES.iter().map(|path| (*path).to_owned());
+            let paths = paths.chain((1..=volumes).map(volume_path));
+            let paths = paths.chain((0..evidence).map(|number| evidence_path(&number.to_string())));
+            let paths = paths.chain((1..).take(trust).map(trust_path));
+            sums.files = paths.map(|path| (path, digest.clone())).collect();
+            sums.files.sort();
+            let parsed = Sums::parse(sums.to_text().as_bytes());
+            if let Err(failure) = &parsed {
+                assert_eq!(failure.reason, Reason::SumsMalformed);
+            }
+            parsed.is_ok()
+        };
+        assert!(accepts(1, 0, 0) && !accepts(0, 0, 0));
+        assert!(accepts(limits::VOLUMES, 0, 0) && !accepts(limits::VOLUMES + 1, 0, 0));
+        assert!(accepts(1, limits::TRUST_VERSIONS, 0) && !accepts(1, limits::TRUST_VERSIONS + 1, 0));
+        assert!(accepts(1, 0, limits::EVIDENCE_FILES) && !accepts(1, 0, limits::EVIDENCE_FILES + 1));
     }
 }

@@ -31,7 +31,7 @@ use crate::base::{
 const HASH: u64 = 32;
 /// Chunks kept for the next reader: enough for two workers and what lies across a border.
 const CACHED_CHUNKS: usize = 3;
-/// Bytes decompressed at a time.
+/// Bytes decompressed at a time: two blocks of zstd.
 const OUT_BYTES: usize = 256 << 10;
 
 /// Receives content piece by piece.
@@ -50,7 +50,7 @@ pub struct Reader {
     openers: Mutex<Vec<Opener>>,
 }
 
-/// What opening a frame takes; used again for the next.
+/// What opening a frame takes; used again for the next, when that one came to its end.
 struct Opener {
     decompressor: Decompressor,
     out: Vec<u8>,
@@ -158,17 +158,13 @@ impl Reader {
         Ok(hasher.finish())
     }
 
-    /// Digest of the first `length` bytes of the file of `volume`; `None` when it is shorter. Tells whether a
-    /// file stands in the place of another.
-    pub fn beginning(&self, volume: usize, length: u64, buffer: &mut Vec<u8>) -> Result<Option<Digest>> {
-        let path = self.dir.join(&self.volume(volume)?.path);
-        let file = fs::open_plain(&path)?;
-        buffer.resize(usize::try_from(length).unwrap_or_default(), 0);
-        match file.read_exact_at(buffer, 0) {
-            Ok(()) => Ok(Some(Digest::of(buffer))),
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(None),
-            Err(error) => Err(fs::failure(&path, "read", &error)),
-        }
+    /// Digest of the first `length` bytes of the file of `volume`, if they can be read. Tells whether a file stands
+    /// in the place of another; what is wrong with it is told by those who read all of it.
+    pub fn beginning(&self, volume: usize, length: u64, buffer: &mut Vec<u8>) -> Option<Digest> {
+        let file = fs::open_plain(&self.dir.join(&self.volume(volume).ok()?.path)).ok()?;
+        buffer.resize(usize::try_from(length).ok()?, 0);
+        file.read_exact_at(buffer, 0).ok()?;
+        Some(Digest::of(buffer))
     }
 
     /// An authentic chunk.
@@ -202,13 +198,8 @@ impl Reader {
         Ok(bytes)
     }
 
-    /// Hands `range` of a volume to `sink`, chunk by chunk, until it returns `false`.
-    fn authentic(
-        &self,
-        volume: usize,
-        range: Range<u64>,
-        sink: &mut dyn FnMut(&[u8]) -> Result<bool>,
-    ) -> Result<()> {
+    /// Hands `range` of a volume to `sink`, chunk by chunk.
+    fn authentic(&self, volume: usize, range: Range<u64>, sink: Sink<'_>) -> Result<()> {
         let mut at = range.start;
         while at < range.end {
             let number = at / limits::CHUNK_BYTES;
@@ -220,21 +211,19 @@ impl Reader {
             let bytes = chunk.get(inside).filter(|bytes| !bytes.is_empty()).ok_or_else(|| {
                 Failure::new(Reason::BundleIndexMismatch, sums::INDEX, "a frame lies outside of its volume")
             })?;
-            if !sink(bytes)? {
-                break;
-            }
+            sink(bytes)?;
             at = end;
         }
         Ok(())
     }
 
-    /// The first bytes of a frame.
-    fn peek(&self, volume: usize, start: u64, end: u64) -> Result<Vec<u8>> {
-        let mut bytes = Vec::with_capacity(HEADER_LIMIT);
-        let end = end.min(start.saturating_add(HEADER_LIMIT as u64));
-        self.authentic(volume, start..end, &mut |part| {
+    /// The first bytes of what stands in `range`, at most so many.
+    fn peek(&self, volume: usize, range: &Range<u64>, most: usize) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let end = range.end.min(range.start.saturating_add(most as u64));
+        self.authentic(volume, range.start..end, &mut |part| {
             bytes.extend_from_slice(part);
-            Ok(true)
+            Ok(())
         })?;
         Ok(bytes)
     }
@@ -254,10 +243,9 @@ impl Reader {
             Failure::new(reason, format!("{object}: {name}"), message)
                 .hint("the bundle was not made by sealift as it should; do not use it, ask the sender")
         };
-        frame::check_header(&self.peek(volume, range.start, range.end)?, expected).map_err(refuse)?;
+        frame::check_header(&self.peek(volume, &range, HEADER_LIMIT)?, expected).map_err(refuse)?;
         let mut opener = self.opener()?;
         let (mut produced, mut ended) = (0u64, false);
-        let mut left = range.end - range.start;
         self.authentic(volume, range, &mut |mut input| {
             loop {
                 if ended {
@@ -265,7 +253,6 @@ impl Reader {
                 }
                 let step = opener.decompressor.step(input, &mut opener.out).map_err(refuse)?;
                 input = input.get(step.taken..).unwrap_or_default();
-                left = left.saturating_sub(step.taken as u64);
                 produced += step.written as u64;
                 if produced > expected {
                     let message = format!("a frame holds more than the {expected} bytes declared");
@@ -275,11 +262,11 @@ impl Reader {
                 ended = step.ended;
                 // Without input zstd may still hold output back; it is out when less than a buffer came.
                 if input.is_empty() && (ended || step.written < OUT_BYTES) {
-                    return Ok(true);
+                    return Ok(());
                 }
             }
         })?;
-        if !ended || left != 0 || produced != expected {
+        if !ended || produced != expected {
             let message = format!("a frame does not end where bundle.json says, after {produced} bytes");
             return Err(refuse((Reason::ZstdFrame, message)));
         }
@@ -289,12 +276,7 @@ impl Reader {
 
     fn opener(&self) -> Result<Opener> {
         let used = lock(&self.openers).pop();
-        let mut opener = match used {
-            Some(used) => used,
-            None => Opener { decompressor: Decompressor::new()?, out: vec![0; OUT_BYTES] },
-        };
-        opener.decompressor.begin()?;
-        Ok(opener)
+        used.map_or_else(|| Ok(Opener { decompressor: Decompressor::new()?, out: vec![0; OUT_BYTES] }), Ok)
     }
 
     /// Hands the content of member `at` to `sink`, after checking its header; then checks its padding.
@@ -350,7 +332,7 @@ impl Reader {
                     hasher.update(bytes);
                 }
                 count += bytes.len() as u64;
-                if count == blob.size && !bytes.is_empty() {
+                if count == blob.size {
                     finish(hasher.take())?;
                 }
                 sink(bytes)
@@ -370,15 +352,15 @@ impl Reader {
     pub fn end(&self, number: usize) -> Result<()> {
         let volume = self.volume(number)?;
         // Members stand in the order of their volumes.
-        let last = self.index.members.partition_point(|member| member.volume <= number).checked_sub(1);
-        let last_member = last.and_then(|at| self.index.members.get(at));
-        let start = last_member.map_or(0, |member| member.offset.saturating_add(member.frames.iter().sum()));
+        let after = self.index.members.partition_point(|member| member.volume <= number);
+        let last = after.checked_sub(1).and_then(|at| self.index.members.get(at));
+        let start = last.map_or(0, |member| member.offset.saturating_add(member.frames.iter().sum()));
         let name = "end of the archive";
         let refuse = |fault| header::failure(&volume.path, name, fault);
-        let head = self.peek(number, start, volume.size)?;
+        let head = self.peek(number, &(start..volume.size), HEADER_LIMIT)?;
         if let Err(fault) = frame::check_header(&head, header::END) {
             return Err(match fault.0 {
-                Reason::ZstdExpansion => self.unexpected_member(number, start, volume.size, last)?,
+                Reason::ZstdExpansion => self.unexpected_member(number, start..volume.size, after)?,
                 Reason::ZstdFrame => refuse((Reason::TarEnd, "found less than two zero blocks".to_owned())),
                 _ => refuse(fault),
             });
@@ -390,7 +372,6 @@ impl Reader {
         });
         let first = end.get(..512).and_then(|block| <&[u8; 512]>::try_from(block).ok());
         if let Some(block) = first.filter(|block| block.iter().any(|byte| *byte != 0)) {
-            let after = last.map_or(0, |at| at + 1);
             return Err(refuse(header::fault(block, None, |path| self.place(path, after))));
         }
         outcome.map_err(|failure| match failure.reason {
@@ -403,25 +384,13 @@ impl Reader {
         Err(refuse((Reason::TarEnd, "found only one zero block".to_owned())))
     }
 
-    /// What a frame holds that stands where the archive should end.
-    fn unexpected_member(&self, volume: usize, start: u64, end: u64, last: Option<usize>) -> Result<Failure> {
-        let mut decompressor = self.opener()?.decompressor;
+    /// What the frame at the beginning of `range` holds, where the archive should end; `after` members stand before.
+    fn unexpected_member(&self, volume: usize, range: Range<u64>, after: usize) -> Result<Failure> {
+        let bytes = self.peek(volume, &range, OUT_BYTES)?;
         let mut block = [0; 512];
-        let mut filled = 0;
-        self.authentic(volume, start..end, &mut |mut input| {
-            while !input.is_empty() && filled < block.len() {
-                let free = block.get_mut(filled..).unwrap_or_default();
-                let Ok(step) = decompressor.step(input, free) else { return Ok(false) };
-                filled += step.written;
-                input = input.get(step.taken..).unwrap_or_default();
-                if step.ended || (step.taken == 0 && step.written == 0) {
-                    return Ok(false);
-                }
-            }
-            Ok(filled < block.len())
-        })?;
-        let (reason, found) =
-            header::fault(&block, None, |path| self.place(path, last.map_or(0, |at| at + 1)));
+        // What cannot be opened leaves the block empty: it is no header either.
+        let _opened = self.opener()?.decompressor.step(&bytes, &mut block);
+        let (reason, found) = header::fault(&block, None, |path| self.place(path, after));
         let reason = match reason {
             Reason::TarMalformed | Reason::TarEnd => Reason::TarTrailing,
             other => other,
@@ -474,7 +443,7 @@ impl<'a, P: Fn(&str) -> Place> TarStream<'a, P> {
     fn push(&mut self, bytes: &[u8], volume: &str, sink: Sink<'_>) -> Result<()> {
         let wanted = 512 - self.head.len();
         let (head, rest) = bytes.split_at_checked(wanted).unwrap_or((bytes, &[]));
-        if wanted > 0 {
+        if !head.is_empty() {
             self.head.extend_from_slice(head);
             if let Ok(found) = <&[u8; 512]>::try_from(self.head.as_slice()) {
                 let member = self.member;
@@ -495,5 +464,109 @@ impl<'a, P: Fn(&str) -> Place> TarStream<'a, P> {
             return Err(header::failure(volume, &self.member.path, fault));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests damage files")]
+mod tests {
+    use super::*;
+
+    const CHUNK: usize = 4 << 20;
+
+    /// Two volumes of three chunks and a half each, and the bytes of both.
+    fn volumes(dir: &Path) -> (Reader, [Vec<u8>; 2]) {
+        let bytes = [1, 2].map(|seed: u8| -> Vec<u8> {
+            (0..CHUNK * 7 / 2).map(|at| seed.wrapping_add((at / 1000).to_le_bytes()[0])).collect()
+        });
+        std::fs::create_dir(dir.join(sums::VOLUMES)).unwrap();
+        let mut hashes = Vec::new();
+        let mut volumes = Vec::new();
+        for (number, bytes) in (1..).zip(&bytes) {
+            let path = sums::volume_path(number);
+            std::fs::write(dir.join(&path), bytes).unwrap();
+            bytes.chunks(CHUNK).for_each(|chunk| hashes.extend(Digest::of(chunk).bytes()));
+            volumes.push(Volume { path, size: bytes.len() as u64, content: 0 });
+        }
+        let index = BundleIndex {
+            schema: 1,
+            name: String::new(),
+            version: String::new(),
+            channel: String::new(),
+            epoch: 1,
+            sequence: 1,
+            created: String::new(),
+            description: None,
+            tool: String::new(),
+            artifacts: Vec::new(),
+            blobs: Vec::new(),
+            members: Vec::new(),
+            volumes,
+        };
+        (Reader::new(dir, index, hashes).unwrap(), bytes)
+    }
+
+    #[test]
+    fn a_range_is_read_across_chunks() {
+        let dir = tempfile::tempdir().unwrap();
+        let (reader, bytes) = volumes(dir.path());
+        for (volume, bytes) in (1..).zip(&bytes) {
+            for range in
+                [0..10, 5..CHUNK, CHUNK - 1..CHUNK + 1, 7..3 * CHUNK + 9, 3 * CHUNK..bytes.len(), 9..9]
+            {
+                let wanted = range.start as u64..range.end as u64;
+                let mut got = Vec::new();
+                let mut sink = |part: &[u8]| {
+                    got.extend_from_slice(part);
+                    Ok(())
+                };
+                reader.authentic(volume, wanted.clone(), &mut sink).unwrap();
+                assert!(got == bytes[range.clone()], "{range:?} of {volume}");
+                let few = range.start..range.end.min(range.start + 18);
+                assert!(reader.peek(volume, &wanted, 18).unwrap() == bytes[few]);
+            }
+            // A frame that bundle.json would have outside of the volume.
+            let end = bytes.len() as u64;
+            let failure = reader.authentic(volume, end - 1..end + 1, &mut |_| Ok(())).unwrap_err();
+            assert_eq!(failure.reason, Reason::BundleIndexMismatch);
+        }
+    }
+
+    /// The pass over the volumes takes constant memory: few chunks are kept, and those are not read again.
+    #[test]
+    fn the_last_chunks_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let (reader, bytes) = volumes(dir.path());
+        let kept = || lock(&reader.chunks).iter().map(|chunk| chunk.number).collect::<Vec<_>>();
+        for (volume, number, expected) in [
+            (1, 0, &[0][..]),
+            (1, 1, &[0, 1]),
+            (1, 0, &[0, 1]),
+            (2, 0, &[0, 1, 4]),
+            (2, 1, &[1, 4, 5]),
+            (1, 3, &[4, 5, 3]),
+            (2, 3, &[5, 3, 7]),
+        ] {
+            let chunk = reader.chunk(volume, number).unwrap();
+            let start = usize::try_from(number).unwrap() * CHUNK;
+            let bytes = &bytes[volume - 1];
+            assert!(*chunk == bytes[start..bytes.len().min(start + CHUNK)], "{number} of {volume}");
+            assert_eq!(kept(), expected);
+        }
+        std::fs::remove_dir_all(dir.path().join(sums::VOLUMES)).unwrap();
+        assert!(reader.chunk(2, 3).is_ok());
+        assert_eq!(reader.chunk(2, 2).unwrap_err().reason, Reason::VolumeMissing);
+    }
+
+    #[test]
+    fn a_damaged_chunk_is_told_by_its_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let (reader, mut bytes) = volumes(dir.path());
+        bytes[1][3 * CHUNK] ^= 1;
+        std::fs::write(dir.path().join(sums::volume_path(2)), &bytes[1]).unwrap();
+        let failure = reader.chunk(2, 3).unwrap_err();
+        assert_eq!((failure.reason, failure.object.as_str()), (Reason::ChunkDamaged, "volumes/0002.tar.zst"));
+        assert_eq!(failure.message, "chunk 3 (bytes 12582912 to 14680064) differs from what was signed");
+        assert!(reader.chunk(2, 2).is_ok());
     }
 }

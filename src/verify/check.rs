@@ -205,7 +205,7 @@ fn runs(reader: &Reader) -> Vec<Vec<Item>> {
     let mut runs = Vec::new();
     let (mut run, mut bytes) = (Vec::new(), 0);
     for (item, size) in fixed.chain(blobs).chain(ends) {
-        if bytes > 0 && bytes + size > RUN_BYTES {
+        if bytes + size > RUN_BYTES {
             runs.push(std::mem::take(&mut run));
             bytes = 0;
         }
@@ -314,7 +314,7 @@ impl Pass<'_> {
                 Ok(_) => {
                     self.lock().damaged.entry(volume).or_default().insert(chunk);
                 }
-                Err(failure) => self.note((volume, chunk * limits::CHUNK_BYTES), failure),
+                Err(failure) => self.note((volume, range.start), failure),
             }
         }
     }
@@ -325,5 +325,88 @@ impl Pass<'_> {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::{
+        bundle::{Encoding, Member, Volume},
+        oci::media_type,
+    };
+
+    /// A reader of volumes that are not there, with a layer for each list of lengths of frames, and a manifest.
+    fn reader(layers: &[&[u64]]) -> Reader {
+        let mut blobs: Vec<Blob> = (0..=layers.len())
+            .map(|at| Blob {
+                digest: Digest::from_hex(crate::base::digest::Algorithm::Sha256, &format!("{at:064x}"))
+                    .unwrap(),
+                size: 1,
+                media_type: media_type::LAYER_TAR.to_owned(),
+                encoding: Encoding::Raw,
+            })
+            .collect();
+        // The manifest stands last among the blobs and first among the members.
+        blobs.last_mut().unwrap().media_type = media_type::MANIFEST.to_owned();
+        let small: &[u64] = &[100];
+        let frames = [small; 3].into_iter().chain(layers.iter().copied());
+        let members = frames.map(|frames| Member {
+            path: String::new(),
+            size: 1,
+            volume: 1,
+            offset: 0,
+            frames: frames.to_vec(),
+        });
+        let volumes = [1, 2].map(|number| Volume { path: number.to_string(), size: 0, content: 0 });
+        let index = crate::bundle::BundleIndex {
+            schema: 1,
+            name: String::new(),
+            version: String::new(),
+            channel: String::new(),
+            epoch: 1,
+            sequence: 1,
+            created: String::new(),
+            description: None,
+            tool: String::new(),
+            artifacts: Vec::new(),
+            members: members.collect(),
+            volumes: volumes.into(),
+            blobs,
+        };
+        Reader::new(Path::new(""), index, Vec::new()).unwrap()
+    }
+
+    /// Everything stands in one run, in the order of the volumes; a run is full at 32 MiB, and what is larger
+    /// stands in one of its own.
+    #[test]
+    fn runs_are_filled_in_order() {
+        const MIB: u64 = 1 << 20;
+        let told = |layers: &[&[u64]]| -> Vec<String> {
+            let runs = runs(&reader(layers));
+            let name = |item: &Item| match item {
+                Item::Fixed(at) => format!("fixed {at}"),
+                Item::Blob(at) => format!("blob {at}"),
+                Item::End(number) => format!("end {number}"),
+            };
+            runs.iter().map(|run| run.iter().map(name).collect::<Vec<_>>().join(", ")).collect()
+        };
+        assert_eq!(told(&[&[5]]), ["fixed 0, fixed 1, blob 1, blob 0, end 1, end 2"]);
+        // Exactly full, and one byte over.
+        let room = 32 * MIB - 300;
+        assert_eq!(
+            told(&[&[room - 7, 7], &[1]]),
+            ["fixed 0, fixed 1, blob 2, blob 0", "blob 1, end 1, end 2"]
+        );
+        assert_eq!(
+            told(&[&[room - 7, 8], &[32 * MIB - room - 1]]),
+            ["fixed 0, fixed 1, blob 2", "blob 0, blob 1, end 1, end 2"]
+        );
+        assert_eq!(
+            told(&[&[16 * MIB; 3], &[16 * MIB, 16 * MIB], &[1], &[2]]),
+            ["fixed 0, fixed 1, blob 4", "blob 0", "blob 1", "blob 2, blob 3, end 1, end 2"]
+        );
     }
 }

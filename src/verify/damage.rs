@@ -2,7 +2,8 @@
 
 use std::{
     cell::OnceCell,
-    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
 };
 
 use crate::{
@@ -25,11 +26,12 @@ pub(super) fn wrong_sizes(reader: &Reader) -> Result<Vec<Failure>> {
         let path = reader.dir().join(&volume.path);
         let file = fs::open_plain(&path)?;
         let length = file.metadata().map_err(|error| fs::failure(&path, "inspect", &error))?.len();
-        if length == volume.size {
-            continue;
-        }
+        let reason = match length.cmp(&volume.size) {
+            Ordering::Equal => continue,
+            Ordering::Less => Reason::Truncated,
+            Ordering::Greater => Reason::SizeMismatch,
+        };
         let failure = other_place(reader, number).unwrap_or_else(|| {
-            let reason = if length < volume.size { Reason::Truncated } else { Reason::SizeMismatch };
             let message = format!("expected {} bytes, found {length}", volume.size);
             Failure::new(reason, &volume.path, message).hint("copy this file again")
         });
@@ -42,19 +44,15 @@ pub(super) fn wrong_sizes(reader: &Reader) -> Result<Vec<Failure>> {
 /// The failure for a volume that begins like another volume of this bundle (threats F24, F25).
 fn other_place(reader: &Reader, number: usize) -> Option<Failure> {
     let volume = reader.index().volumes.get(number.checked_sub(1)?)?;
-    let own = reader.chunk_hash(number, 0)?;
     // The file is read once for each length that a first chunk has: one, and some for short volumes.
     let mut begins: BTreeMap<u64, Option<Digest>> = BTreeMap::new();
     let mut buffer = Vec::new();
     let others = (1..).zip(&reader.index().volumes).filter(|(other, _)| *other != number);
     for (other, there) in others {
         let length = there.size.min(limits::CHUNK_BYTES);
-        let begins = match begins.entry(length) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => new.insert(reader.beginning(number, length, &mut buffer).ok()?),
-        };
+        let begins = begins.entry(length).or_insert_with(|| reader.beginning(number, length, &mut buffer));
         let signed = reader.chunk_hash(other, 0)?;
-        if signed != own && begins.as_ref().is_some_and(|found| found.bytes() == signed) {
+        if begins.as_ref().is_some_and(|found| found.bytes() == signed) {
             let message = format!("the file is {}, in the wrong place", there.path);
             return Some(
                 Failure::new(Reason::VolumeOfOtherBundle, &volume.path, message)
@@ -191,5 +189,27 @@ mod tests {
         assert_eq!(ranges(&chunks, size), "bytes 0-8388607, 16777216-20971512");
         let failure = chunk_failure("v", size, &chunks);
         assert!(failure.message.starts_with("3 of 5 chunks differ"));
+    }
+
+    #[test]
+    fn many_runs_are_counted() {
+        let every_second =
+            |count: u64| ranges(&(0..count).map(|n| 2 * n).collect(), 100 * limits::CHUNK_BYTES);
+        let ten = every_second(10);
+        assert_eq!(ten.matches('-').count(), 10);
+        assert!(ten.ends_with("75497472-79691775"), "{ten}");
+        assert_eq!(every_second(12), format!("{ten}, and 2 more"));
+    }
+
+    /// A file of which nothing is right may be another one; that says nothing of a file of one chunk.
+    #[test]
+    fn the_hint_follows_from_how_much_is_damaged() {
+        let hint = |chunks: &[u64], size: u64| {
+            let hint = chunk_failure("v", size, &chunks.iter().copied().collect()).hint.unwrap();
+            hint.starts_with("nothing in this file is right")
+        };
+        let size = 3 * limits::CHUNK_BYTES;
+        assert!(hint(&[0, 1, 2], size) && !hint(&[0, 1], size) && !hint(&[2], size));
+        assert!(!hint(&[0], limits::CHUNK_BYTES) && hint(&[0, 1], limits::CHUNK_BYTES + 1));
     }
 }

@@ -96,8 +96,7 @@ fn entries(folder: &Path, name: &str) -> Result<Vec<(String, FileType)>> {
     }
     let list = std::fs::read_dir(folder).map_err(|error| fs::failure(folder, "list", &error))?;
     let mut found = Vec::new();
-    // One more than a bundle can have: the rest of a folder of millions is not even listed.
-    for entry in list.take(limits::VOLUMES.max(limits::EVIDENCE_FILES) + 1) {
+    for entry in list.take(limits::FOLDER_ENTRIES) {
         let entry = entry.map_err(|error| fs::failure(folder, "list", &error))?;
         let kind = entry.file_type().map_err(|error| fs::failure(&entry.path(), "inspect", &error))?;
         // A name that is no UTF-8 is no name of ours: it stays visible and matches nothing.

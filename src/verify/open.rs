@@ -167,18 +167,14 @@ pub(super) fn open_documents(dir: &Path, sums: &Sums) -> Result<Reader, Failures
         // no site refuses for its form.
         damaged.extend(Chain::of_media(&trust).err());
     }
-    let (index, chunks) = match (index, chunks) {
-        (Ok(index), Ok(chunks)) if damaged.is_empty() => (index, chunks),
-        (index, chunks) => {
-            damaged.extend(index.err());
-            damaged.extend(chunks.err());
-            let lost = || Failure::internal("a failure got lost").into();
-            return Err(Failures::check(damaged).err().unwrap_or_else(lost));
-        }
+    let index = index.map_err(|failure| damaged.push(failure)).ok();
+    let chunks = chunks.map_err(|failure| damaged.push(failure)).ok();
+    Failures::check(damaged)?;
+    let (Some(index), Some(chunks)) = (index, chunks) else {
+        return Err(Failure::internal("a failure got lost").into());
     };
     let reader = Reader::new(dir, index, chunks)?;
-    damaged.extend(super::damage::wrong_sizes(&reader)?);
-    Failures::check(damaged)?;
+    Failures::check(super::damage::wrong_sizes(&reader)?)?;
     Ok(reader)
 }
 

@@ -15,15 +15,14 @@ use tempfile::TempDir;
 /// Bytes that zstd cannot shrink, the same for the same `seed`.
 pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    std::iter::repeat_with(|| {
+    let mut bytes = vec![0; length];
+    for eight in bytes.chunks_mut(8) {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        state.to_le_bytes()
-    })
-    .flatten()
-    .take(length)
-    .collect()
+        eight.copy_from_slice(&state.to_le_bytes()[..eight.len()]);
+    }
+    bytes
 }
 
 /// A store under a temporary home, and the contents of a bundle made from what was put there.

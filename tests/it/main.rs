@@ -21,6 +21,7 @@ mod import;
 mod layout;
 mod lock;
 mod manifest;
+mod opened;
 mod pipeline;
 mod reference;
 mod registry_api;

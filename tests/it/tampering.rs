@@ -3,7 +3,11 @@
 use std::{fs, os::unix::fs::symlink, path::Path};
 
 use sealift::{
-    base::failure::{Failures, Reason},
+    base::{
+        digest::Digest,
+        failure::{Failures, Reason},
+    },
+    oci::{Descriptor, media_type},
     trust::Authority,
     verify,
 };
@@ -11,7 +15,7 @@ use sealift::{
 use crate::{
     attacks::judge,
     bundle::{key, known},
-    forge::{Files, Scene, lay_out, stranger},
+    forge::{Entry, Files, Forge, Scene, last, lay_out, pack, reframe, stranger, stream},
 };
 
 /// A good bundle in a temporary folder.
@@ -85,6 +89,158 @@ fn without_the_right_key_nothing_is_opened() {
     let nowhere = dir.path().join("nowhere");
     let failure = verify::open(&nowhere, &known()).unwrap_err();
     assert_eq!(failure.list()[0].reason, Reason::NotFound);
+}
+
+/// What stands in a frame or behind the last member, told to the word.
+#[test]
+fn faults_of_volumes_are_named() {
+    type Bend = fn(&mut Forge);
+    // What is found at the end of the second volume, of which the last member is a layer.
+    fn end(forge: &mut Forge, volume: usize, path: &str, length: usize) {
+        forge.ends[volume - 1] = pack(&stream(path, &vec![7; length]));
+    }
+    let cases: [(&str, Bend, Reason, &str); 14] = [
+        (
+            "a frame without its last byte",
+            |forge| reframe(forge, |frame| frame.truncate(frame.len() - 1)),
+            Reason::ZstdFrame,
+            "a frame does not end where bundle.json says",
+        ),
+        (
+            "bytes after a frame",
+            |forge| reframe(forge, |frame| frame.extend(b"some more bytes that are no frame")),
+            Reason::ZstdFrame,
+            "there are bytes after the end of a frame",
+        ),
+        (
+            "a byte after a frame",
+            |forge| reframe(forge, |frame| frame.push(0)),
+            Reason::ZstdFrame,
+            "there are bytes after the end of a frame",
+        ),
+        (
+            "the last member once more",
+            |forge| {
+                let path = forge.entries[last(forge)].path.clone();
+                end(forge, 2, &path, 5);
+            },
+            Reason::TarDuplicate,
+            "once more",
+        ),
+        (
+            "the last member once more, larger",
+            |forge| {
+                let path = forge.entries[last(forge)].path.clone();
+                end(forge, 2, &path, 5000);
+            },
+            Reason::TarDuplicate,
+            "once more",
+        ),
+        (
+            "the next member too early",
+            |forge| {
+                let path = forge.entries[last(forge) - 1].path.clone();
+                end(forge, 1, &path, 5);
+            },
+            Reason::TarOrder,
+            "before its place",
+        ),
+        (
+            "the next member too early, larger",
+            |forge| {
+                let path = forge.entries[last(forge) - 1].path.clone();
+                end(forge, 1, &path, 5000);
+            },
+            Reason::TarOrder,
+            "before its place",
+        ),
+        (
+            "the last member of a volume once more",
+            |forge| {
+                let path = forge.entries[last(forge) - 2].path.clone();
+                end(forge, 1, &path, 5000);
+            },
+            Reason::TarDuplicate,
+            "once more",
+        ),
+        (
+            "an unlisted member",
+            |forge| end(forge, 2, &Digest::of(b"x").layout_path(), 5),
+            Reason::TarExtra,
+            "found the unlisted member",
+        ),
+        (
+            "an unlisted member, larger",
+            |forge| end(forge, 2, &Digest::of(b"x").layout_path(), 200_000),
+            Reason::TarExtra,
+            "found the unlisted member",
+        ),
+        (
+            "zeros without end",
+            |forge| forge.ends[1] = pack(&[0; 5000]),
+            Reason::TarTrailing,
+            "found the end of the archive where a member must stand",
+        ),
+        (
+            "a frame that says much and holds nothing",
+            |forge| {
+                let mut frame = pack(&[9; 5000]);
+                let middle = frame.len() - 6;
+                frame[middle] ^= 0xff;
+                frame[9] |= 6;
+                forge.ends[1] = frame;
+            },
+            Reason::TarTrailing,
+            "found",
+        ),
+        (
+            "half of the end",
+            |forge| {
+                let _half = forge.ends[1].split_off(10);
+            },
+            Reason::TarTrailing,
+            "a frame does not end where bundle.json says",
+        ),
+        (
+            "a letter in the second block",
+            |forge| forge.ends[1] = pack(&[&[0; 700][..], b"x", &[0; 323]].concat()),
+            Reason::TarEnd,
+            "found only one zero block",
+        ),
+    ];
+    for (name, bend, reason, message) in cases {
+        let mut forge = Scene::good().forge();
+        bend(&mut forge);
+        let dir = tempfile::tempdir().unwrap();
+        lay_out(dir.path(), &forge.seal());
+        let failures = judge(dir.path()).unwrap_err();
+        let failure = &failures.list()[0];
+        assert_eq!(failure.reason, reason, "{name}: {failure}");
+        assert!(failure.message.contains(message), "{name}: {failure}");
+        assert_eq!(failures.list().len(), 1, "{name}");
+    }
+}
+
+/// Content without a byte has a digest as well.
+#[test]
+fn empty_content_is_compared_too() {
+    let forge = |content: &[u8]| {
+        let mut scene = Scene::empty();
+        let layer = scene.blob(media_type::LAYER_TAR, content);
+        let layer = Descriptor::new(layer.media_type, layer.digest, 0);
+        let root = scene.image(&[&layer], &serde_json::json!({}));
+        scene.artifact("registry.example.com/app:1", &root);
+        let mut forge = scene.forge();
+        let path = layer.digest.layout_path();
+        let entry = forge.entries.iter_mut().find(|entry| entry.path == path).unwrap();
+        *entry = Entry { volume: entry.volume, ..Entry::new(&path, b"") };
+        forge.index.blobs.iter_mut().find(|blob| blob.digest == layer.digest).unwrap().size = 0;
+        let dir = tempfile::tempdir().unwrap();
+        lay_out(dir.path(), &forge.seal());
+        judge(dir.path())
+    };
+    assert!(forge(b"").is_ok());
+    assert_eq!(reasons(forge(b"a layer")), [Reason::DigestMismatch]);
 }
 
 /// Media that change between opening and use (R01): what was not signed is never handed out.

@@ -160,6 +160,10 @@ fn revocations_travel_with_the_bundle() {
     assert_eq!(open(&bundle("", &both, &before), &old).map(drop), Err(Reason::KeyRevoked));
     let opened = open(&bundle("trust=2", &both, &after), &old).unwrap();
     assert_eq!(opened.chain().unwrap().version(), 2);
+    // They are there to be looked at, whoever signed.
+    let dir = tempfile::tempdir().unwrap();
+    lay_out(dir.path(), &bundle("", &both, &[]));
+    assert_eq!(verify::carried_trust(dir.path()).unwrap(), both);
     // The newer document alone is enough for a site that has the one before.
     assert!(open(&bundle("trust=2", &both[1..], &after), &old).is_ok());
     // A site that knows the change refuses the old key, also when the media do not carry it.
