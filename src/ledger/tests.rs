@@ -499,6 +499,7 @@ fn the_largest_numbers_are_numbers() {
 fn a_head_is_one_line() {
     let head = Ledger::of(3, 10, &key()).head;
     assert_eq!(format!("{head}\n").parse::<Head>().unwrap(), head);
+    assert_eq!(format!("head {head}\n").parse::<Head>().unwrap(), head);
     for wrong in ["", "3", "3 abc", "03 0000000000000000000000000000000000000000000000000000000000000000"] {
         assert_eq!(wrong.parse::<Head>().unwrap_err().reason, Reason::BadArgument, "{wrong}");
     }

@@ -27,6 +27,26 @@ use crate::{
     verify::{self, Examined},
 };
 
+/// Fails unless `digits` begin the `digest` of the bundle at `path`.
+///
+/// # Errors
+/// [`Reason::BadArgument`] for what is no beginning of a digest, [`Reason::DigestMismatch`] for one of
+/// another bundle.
+pub fn confirm(path: &Path, digest: &Digest, digits: &str) -> Result<()> {
+    let hex = digits.strip_prefix("sha256:").unwrap_or(digits).to_ascii_lowercase();
+    if hex.len() < CONFIRMING_DIGITS || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        let message = format!("expected {CONFIRMING_DIGITS} or more hex digits");
+        return Err(Failure::new(Reason::BadArgument, "--digest", message)
+            .hint("give the beginning of the digest that was shown, or that you were told"));
+    }
+    if digest.hex().starts_with(&hex) {
+        return Ok(());
+    }
+    let message = format!("expected a digest that begins with {hex}, found {digest}");
+    Err(Failure::new(Reason::DigestMismatch, path.display(), message)
+        .hint("this is not the bundle that you looked at: do not sign it, and ask who put it here"))
+}
+
 /// Hex digits of the digest that confirm it, at least.
 const CONFIRMING_DIGITS: usize = 8;
 
@@ -154,26 +174,6 @@ impl Statement {
     fn holds(&self, key: &PublicKey) -> bool {
         let file = self.signatures.iter().find(|file| file.key_id == key.key_id());
         file.is_some_and(|file| key.verifies(&self.bytes, &file.bytes))
-    }
-
-    /// Fails unless `digits` begin the digest.
-    ///
-    /// # Errors
-    /// [`Reason::BadArgument`] for what is no beginning of a digest, [`Reason::DigestMismatch`] for one of
-    /// another bundle.
-    pub fn confirm(&self, digits: &str) -> Result<()> {
-        let hex = digits.strip_prefix("sha256:").unwrap_or(digits).to_ascii_lowercase();
-        if hex.len() < CONFIRMING_DIGITS || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            let message = format!("expected {CONFIRMING_DIGITS} or more hex digits");
-            return Err(Failure::new(Reason::BadArgument, "--digest", message)
-                .hint("give the beginning of the digest that was shown, or that you were told"));
-        }
-        if self.digest.hex().starts_with(&hex) {
-            return Ok(());
-        }
-        let message = format!("expected a digest that begins with {hex}, found {}", self.digest);
-        Err(Failure::new(Reason::DigestMismatch, self.path.display(), message)
-            .hint("this is not the bundle that you looked at: do not sign it, and ask who put it here"))
     }
 
     /// Signs with every key that has not signed yet and writes `<key-id>.sig` into the bundle, or into `out`

@@ -30,6 +30,10 @@ pub(super) fn run(args: &args::Sign, settings: &Settings, out: &Out) -> Result<(
         }
         return tell_lacking(&args.what, out);
     }
+    if let (true, Some(digits)) = (is_bundle, &args.digest) {
+        // Before every byte of it is read, and then once more.
+        sign::confirm(&args.what, &verify::identity(&args.what)?, digits)?;
+    }
     let keys = key::signers(&args.key, &args.passphrase, settings)?;
     let statement = if is_bundle {
         sign::of_bundle(&args.what, settings.workers, out.progress().as_ref())?
@@ -45,7 +49,7 @@ pub(super) fn run(args: &args::Sign, settings: &Settings, out: &Out) -> Result<(
             Ok(())
         }
         Some(digits) => {
-            statement.confirm(digits)?;
+            sign::confirm(&args.what, statement.digest(), digits)?;
             let folder = args.out.clone().unwrap_or_else(|| ".".into());
             out.report(&statement.sign(&keys, &compared, &store, &folder)?);
             if is_bundle { tell_lacking(&args.what, out) } else { Ok(()) }

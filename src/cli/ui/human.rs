@@ -63,8 +63,10 @@ impl Page {
 
 /// The first twelve hex digits after the algorithm; the whole digest is in `--output json`.
 pub(super) fn short(digest: &str) -> String {
-    let (algorithm, hex) = digest.split_once(':').unwrap_or(("", digest));
-    format!("{algorithm}:{}", hex.get(..12).unwrap_or(hex))
+    match digest.split_once(':') {
+        Some((algorithm, hex)) => format!("{algorithm}:{}", hex.get(..12).unwrap_or(hex)),
+        None => digest.get(..12).unwrap_or(digest).to_owned(),
+    }
 }
 
 pub(super) fn name(text: &str) -> String {
@@ -385,6 +387,17 @@ impl Human for ImportReport {
             self.bundle.version,
             name(&self.destination)
         ));
+        let bundle = &self.bundle;
+        let again = if self.again { ", which was here already" } else { "" };
+        page.line(format!(
+            "  channel {}, sequence {}.{}{again}",
+            name(&bundle.channel),
+            bundle.epoch,
+            bundle.sequence
+        ));
+        for (at, by) in bundle.signers.iter().enumerate() {
+            page.line(format!("  {} {by}", if at == 0 { "signed by" } else { "         " }));
+        }
         let rows: Vec<Vec<String>> = self
             .artifacts
             .iter()
