@@ -34,6 +34,7 @@ pub(super) fn show(args: &ReceiptShow, settings: &Settings, out: &Out) -> Result
     Ok(())
 }
 
+#[expect(clippy::redundant_closure_for_method_calls, reason = "the method alone is not general enough")]
 pub(super) fn export(args: &ReceiptExport, settings: &Settings, out: &Out) -> Result<(), Failures> {
     if !args.all {
         let receipt = kept(&args.receipt, settings)?;

@@ -187,7 +187,7 @@ fn nothing_is_added_to_what_others_added() {
             }
             "unsealed" => change("DELETE FROM ledger WHERE number = (SELECT max(number) FROM ledger)"),
             "copy" => {
-                change("INSERT INTO ledger SELECT number + 1, line FROM ledger ORDER BY number DESC LIMIT 1")
+                change("INSERT INTO ledger SELECT number + 1, line FROM ledger ORDER BY number DESC LIMIT 1");
             }
             "garbage" => change("INSERT INTO ledger VALUES (9223372036854775807, '')"),
             "all" => {
