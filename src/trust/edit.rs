@@ -193,6 +193,33 @@ impl Text {
         Ok(())
     }
 
+    /// The first threshold that asks for more people than have keys, brought down to those who do: what must come
+    /// before the keys of somebody go. `None` where nothing is short of people, or where nobody would be left.
+    pub fn lowered(&self) -> Option<Threshold> {
+        let of_channels = self.channels.iter().flat_map(|(name, rules)| {
+            let takes = [
+                (Role::Release, Some(rules.release)),
+                (Role::Approver, rules.approver),
+                (Role::Override, rules.r#override),
+            ];
+            takes.map(|(role, threshold)| (Some(name.as_str()), role, threshold))
+        });
+        let all = std::iter::once((None, Role::Root, Some(self.root_threshold))).chain(of_channels);
+        let (channel, role, found) = all
+            .filter_map(|(channel, role, threshold)| {
+                let found = self.holders(role, channel).len();
+                (found < threshold?).then_some((channel, role, found))
+            })
+            .next()?;
+        let holders = match (role, found) {
+            (Role::Root | Role::Release, 0) => return None,
+            // An override by one person is none.
+            (Role::Override, _) if found < 2 => 0,
+            _ => found,
+        };
+        Some(Threshold { channel: channel.map(str::to_owned), role, holders })
+    }
+
     /// Begins the sequence of a channel anew, with `epoch` or the next.
     ///
     /// # Errors

@@ -204,8 +204,20 @@ pub fn met(
             "ask the sender which key signed, and get the public key another way than with the media",
         ));
     }
-    Err(Failure::new(Reason::SignaturesTooFew, "signatures", message_of)
-        .hint("ask the sender to have the others sign too; their signatures are added beside the first"))
+    let known = rules.iter().flat_map(|rule| &rule.keys).map(|(key, _)| *key);
+    let known: BTreeSet<&str> =
+        known.chain(excluded.iter().map(|other| other.key)).map(PublicKey::key_id).collect();
+    let found = signatures.iter().map(|signature| signature.key_id.as_str());
+    let strangers: Vec<&str> = found.filter(|key_id| !known.contains(key_id)).collect();
+    if strangers.is_empty() {
+        return Err(Failure::new(Reason::SignaturesTooFew, "signatures", message_of).hint(
+            "ask the sender to have the others sign too; their signatures are added beside the first",
+        ));
+    }
+    let message = format!("{message_of}; nothing is known here of {}", listed(&strangers, "and"));
+    Err(Failure::new(Reason::SignaturesTooFew, "signatures", message).hint(
+        "a newer trust document may know who that is: ask the sender for it; else have the others sign too",
+    ))
 }
 
 /// `1 approver`, `2 release holders`.
