@@ -295,6 +295,16 @@ mod tests {
         let [a, a2, b] = &keys(3)[..] else { panic!() };
         let rules = [rule("release", 2, &[(a, "alice"), (a2, "alice"), (b, "bob")])];
         assert_eq!(reason(&[by(a, a), by(a, a)], &rules, &[]), Reason::SignaturesTooFew);
+        // Who signed besides is named only where nothing is known of them.
+        let only_a = &[rule("release", 2, &[(a, "alice"), (a2, "amy")])];
+        let known = Excluded { key: b.public(), reason: Reason::KeyRole, why: "other".to_owned() };
+        for (excluded, is_named) in [(&[][..], true), (&[known][..], false)] {
+            let failure =
+                met(TEXT, &[by(a, a), Signature { bytes: Vec::new(), ..by(b, b) }], only_a, excluded);
+            let failure = failure.unwrap_err();
+            assert_eq!(failure.reason, Reason::SignaturesTooFew);
+            assert_eq!(failure.message.contains(b.public().key_id()), is_named, "{failure}");
+        }
         assert_eq!(reason(&[by(a, a), by(a2, a2)], &rules, &[]), Reason::SignaturesTooFew);
         assert_eq!(met(TEXT, &[by(a, a), by(a2, a2), by(b, b)], &rules, &[]).unwrap().signers.len(), 3);
     }

@@ -4,7 +4,7 @@
 //! what it prints. They run in `sh` in a fresh folder with the demo's content, and must succeed unless
 //! the command ends with `# exit N`. Lines of progress are not shown. What is new in each run, ids of keys and, on a
 //! page that signs trust documents, fingerprints and digests of what hangs on keys, has a stand-in that is the same in
-//! every run (stand_ins.rs); digits after `--fingerprint` are those that the page shows. `UPDATE_DOCS=1` writes what is
+//! every run (`stand_ins.rs`); digits after `--fingerprint` are those that the page shows. `UPDATE_DOCS=1` writes what is
 //! printed today.
 //!
 //! Sessions that need other people's software are fenced ```` ```console interop ````; they run in
