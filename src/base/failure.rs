@@ -111,7 +111,7 @@ reasons! {
     LockMalformed "lock-malformed" Usage "the lock is not one that sealift writes"
     KeyFormat "key-format" Usage "a key file is no Ed25519 or ECDSA P-256 key in PEM (PKCS#8 or SPKI)"
     KeyPassphrase "key-passphrase" Usage "the passphrase of a key is missing or wrong"
-    KeyPermissions "key-permissions" Usage "a private key, or a file with a PIN, can be read by others"
+    KeyPermissions "key-permissions" Usage "a private key, or a file with a passphrase or PIN, can be read by others"
     KeyExists "key-exists" Usage "the key file exists already and is not overwritten"
     TokenUri "token-uri" Usage "the pkcs11: URI of a key cannot be used"
     TokenAmbiguous "token-ambiguous" Usage "several tokens, or several keys of a token, have the given name"

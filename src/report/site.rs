@@ -160,6 +160,13 @@ pub enum Accepted {
         /// The rule that it lifts.
         effect: &'static str,
     },
+    /// A trust document of before the pinned one, which the site has no use for.
+    Older {
+        /// Its version, by its own words.
+        version: u64,
+        /// That of the pinned one.
+        pinned: u64,
+    },
     /// A document that the site had already.
     Known {
         /// Its fingerprint.

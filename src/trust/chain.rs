@@ -9,11 +9,11 @@ use std::{cmp::Ordering, collections::BTreeMap};
 
 use super::{
     Document, Note, PublicKey, Quorum, Role, Signature,
-    document::{KeyRecord, Scope},
+    document::{self, KeyRecord, Scope},
     quorum::{self, Excluded, Rule},
 };
 use crate::base::{
-    digest::Digest,
+    digest::{Algorithm, Digest},
     failure::{Failure, Reason, Result},
     limits,
 };
@@ -45,21 +45,14 @@ impl Chain {
         Ok(Self { first: Link { note, document }, later: Vec::new() })
     }
 
-    /// Begins with the document in `note` if its fingerprint is the one that a person typed: 64 hex digits,
-    /// spaces and colons between them do not matter.
+    /// Begins with the document in `note` if its fingerprint is the one that a [person typed](typed_fingerprint).
     ///
     /// # Errors
     /// [`Reason::TrustFingerprint`]; those of [`begin`](Self::begin).
-    pub fn pin(note: &[u8], fingerprint: &str) -> Result<Self> {
-        let typed: String = fingerprint
-            .chars()
-            .filter(|c| !c.is_whitespace() && *c != ':')
-            .collect::<String>()
-            .to_ascii_lowercase();
-        let typed = typed.strip_prefix("sha256").unwrap_or(&typed);
+    pub fn pin(note: &[u8], fingerprint: &Digest) -> Result<Self> {
         let found = Note::parse(note)?.fingerprint();
-        if typed != found.hex() {
-            let message = format!("expected the fingerprint {typed}, found {}", found.hex());
+        if found != *fingerprint {
+            let message = format!("expected the fingerprint {}, found {}", fingerprint.hex(), found.hex());
             return Err(Failure::new(Reason::TrustFingerprint, "trust document", message).hint(
                 "compare all 64 digits with what the sender printed; if they differ, the media are not from the sender",
             ));
@@ -98,6 +91,12 @@ impl Chain {
 
     fn links(&self) -> impl Iterator<Item = &Link> {
         std::iter::once(&self.first).chain(&self.later)
+    }
+
+    /// The version that a trust document has by its own words, where that is older than the pinned one: nobody here
+    /// can tell who signed it, and nothing depends on it.
+    pub fn is_before(&self, note: &Note) -> Option<u64> {
+        document::told_version(note).filter(|version| *version < self.pinned().version())
     }
 
     /// Adds the next version: signed by the root holders of the newest version before it is read, and by its own.
@@ -291,6 +290,22 @@ impl Chain {
     pub fn fingerprint(&self) -> Digest {
         self.first.note.fingerprint()
     }
+}
+
+/// The fingerprint that a person typed: 64 hex digits, spaces and colons between them do not matter.
+///
+/// # Errors
+/// [`Reason::BadArgument`] for anything else. What was found is not told: it is to be compared, not copied.
+pub fn typed_fingerprint(text: &str) -> Result<Digest> {
+    let digits: String = text.chars().filter(|c| !c.is_whitespace() && *c != ':').collect();
+    let digits = digits.to_ascii_lowercase();
+    let digits = digits.strip_prefix("sha256").unwrap_or(&digits);
+    Digest::from_hex(Algorithm::Sha256, digits).map_err(|_other| {
+        let message =
+            format!("expected all 64 hex digits of a fingerprint, found {}", digits.chars().count());
+        Failure::new(Reason::BadArgument, "--fingerprint", message)
+            .hint("type all that the sender gave you by another way than the media: fewer can be imitated")
+    })
 }
 
 /// Whether a signature by `key` counts for one of `rules`; where not, `excluded` may know why.

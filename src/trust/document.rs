@@ -48,6 +48,14 @@ pub fn version_of(name: &str) -> Option<u64> {
     ((1..=LAST_VERSION).contains(&version) && file_name(version) == name).then_some(version)
 }
 
+/// The version that a trust document has by its third line, before any signature holds: good for telling an older
+/// one, and for nothing else.
+pub(super) fn told_version(note: &Note) -> Option<u64> {
+    note.kind().filter(|kind| *kind == KIND)?;
+    let line = std::str::from_utf8(note.body()).ok()?.lines().nth(2)?;
+    line.strip_prefix("  \"version\": ")?.strip_suffix(',')?.parse().ok()
+}
+
 /// What a key is for. A key has one role, so that one that is stolen opens one door only; but whoever approves
 /// may sign overrides with the same key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

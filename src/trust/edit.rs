@@ -193,6 +193,31 @@ impl Text {
         Ok(())
     }
 
+    /// The first threshold that asks for more people than have keys, brought down to those who do: what must come
+    /// before the keys of somebody go. `None` where nothing is short of people, or where nobody would be left.
+    pub fn lowered(&self) -> Option<Threshold> {
+        let of_channels = self.channels.iter().flat_map(|(name, rules)| {
+            let takes = [
+                (Role::Release, Some(rules.release)),
+                (Role::Approver, rules.approver),
+                (Role::Override, rules.r#override),
+            ];
+            takes.map(|(role, threshold)| (Some(name.as_str()), role, threshold))
+        });
+        let mut all = std::iter::once((None, Role::Root, Some(self.root_threshold))).chain(of_channels);
+        let (channel, role, found) = all.find_map(|(channel, role, threshold)| {
+            let found = self.holders(role, channel).len();
+            (found < threshold?).then_some((channel, role, found))
+        })?;
+        let holders = match (role, found) {
+            (Role::Root | Role::Release, 0) => return None,
+            // An override by one person is none.
+            (Role::Override, _) if found < 2 => 0,
+            _ => found,
+        };
+        Some(Threshold { channel: channel.map(str::to_owned), role, holders })
+    }
+
     /// Begins the sequence of a channel anew, with `epoch` or the next.
     ///
     /// # Errors
@@ -289,4 +314,67 @@ impl Text {
 
 fn bad(object: impl std::fmt::Display, message: impl std::fmt::Display) -> Failure {
     Failure::new(Reason::BadArgument, object, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trust::{Algorithm, Document, PrivateKey};
+
+    /// What a text needs once some are gone: lowered so, it makes sense. `None` where another key must come.
+    #[test]
+    fn thresholds_come_down_to_those_who_are_left() {
+        let mut full = Text::new(3);
+        full.open_channel("prod").unwrap();
+        let people = [
+            ("r1", Role::Root),
+            ("r2", Role::Root),
+            ("r3", Role::Root),
+            ("d1", Role::Release),
+            ("d2", Role::Release),
+            ("a1", Role::Approver),
+            ("o1", Role::Override),
+            ("o2", Role::Override),
+            ("o3", Role::Override),
+        ];
+        for (name, role) in people {
+            full.grant(&Grant {
+                key: PrivateKey::generate(Algorithm::Ed25519).unwrap().public().clone(),
+                holder: name.to_owned(),
+                roles: [role].into(),
+                channels: BTreeSet::new(),
+                from_sequence: None,
+                to_sequence: None,
+            })
+            .unwrap();
+        }
+        let of = |channel: Option<&str>, role, holders| Threshold {
+            channel: channel.map(str::to_owned),
+            role,
+            holders,
+        };
+        full.set_threshold(&of(None, Role::Release, 2)).unwrap();
+        full.set_threshold(&of(None, Role::Override, 3)).unwrap();
+        assert_eq!(full.lowered(), None);
+        for (gone, expected) in [
+            (&["r1"][..], Some(of(None, Role::Root, 2))),
+            (&["r1", "r2", "r3"], None),
+            (&["d2"], Some(of(Some("prod"), Role::Release, 1))),
+            (&["d1", "d2", "a1"], None),
+            (&["a1"], Some(of(Some("prod"), Role::Approver, 0))),
+            (&["o1"], Some(of(Some("prod"), Role::Override, 2))),
+            (&["o1", "o2"], Some(of(Some("prod"), Role::Override, 0))),
+        ] {
+            let mut text = full.clone();
+            for name in gone {
+                text.remove(name).unwrap();
+            }
+            assert!(Document::new(text.clone()).is_err(), "{gone:?}");
+            assert_eq!(text.lowered(), expected, "{gone:?}");
+            if let Some(threshold) = &expected {
+                text.set_threshold(threshold).unwrap();
+                assert!(Document::new(text).is_ok(), "{gone:?}");
+            }
+        }
+    }
 }

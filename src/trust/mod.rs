@@ -29,7 +29,7 @@ mod raw;
 pub mod sequence;
 
 pub use authority::Authority;
-pub use chain::Chain;
+pub use chain::{Chain, typed_fingerprint};
 pub use difference::difference;
 pub use document::{Document, Role};
 pub use draft::{Draft, Subject};

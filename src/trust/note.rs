@@ -52,6 +52,12 @@ impl Note {
         if bytes.len() as u64 > limits::NOTE_BYTES {
             return Err(malformed("it is larger than 256 KiB"));
         }
+        if bytes.windows(2).any(|two| two == b"\r\n") {
+            return Err(malformed(
+                "its lines end in CR LF, as mail makes them, and are signed with LF alone",
+            )
+            .hint("convert it: `tr -d '\\r' < FILE > NEW`; or send it as an archive"));
+        }
         let end = bytes.windows(2).position(|two| two == b"\n\n");
         let end =
             end.ok_or_else(|| malformed("there is no empty line between the text and its signatures"))?;

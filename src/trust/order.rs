@@ -164,7 +164,12 @@ impl Override {
         let rule = chain.latest().override_rule(&document.channel)?;
         let scope =
             Scope { roles: &[Role::Override], channel: Some(document.channel.as_str()), sequence: None };
-        let quorum = quorum::met(note.body(), &note.signatures(), &[rule], &chain.excluded(scope))?;
+        let quorum = quorum::met(note.body(), &note.signatures(), &[rule], &chain.excluded(scope));
+        // Somebody who is known signed it: whose business it is may be said before the rest is understood.
+        let quorum = quorum.map_err(|mut failure| {
+            failure.message = format!("for the site {}: {}", document.site, failure.message);
+            failure
+        })?;
         Ok((document, quorum))
     }
 }

@@ -95,7 +95,8 @@ impl PrivateKey {
         };
         let pem = pem.trim();
         if pem.starts_with("-----BEGIN PUBLIC KEY-----") {
-            return Err(wrong("expected a private key, found a public one".to_owned()));
+            return Err(wrong("expected a private key, found a public one".to_owned())
+                .hint("give the private half: the file that `sealift key generate --out` wrote"));
         }
         if pem.starts_with("-----BEGIN EC PRIVATE KEY-----") {
             return Err(wrong("expected PKCS#8, found the older form SEC 1".to_owned())

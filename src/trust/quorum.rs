@@ -204,8 +204,20 @@ pub fn met(
             "ask the sender which key signed, and get the public key another way than with the media",
         ));
     }
-    Err(Failure::new(Reason::SignaturesTooFew, "signatures", message_of)
-        .hint("ask the sender to have the others sign too; their signatures are added beside the first"))
+    let known = rules.iter().flat_map(|rule| &rule.keys).map(|(key, _)| *key);
+    let known: BTreeSet<&str> =
+        known.chain(excluded.iter().map(|other| other.key)).map(PublicKey::key_id).collect();
+    let found = signatures.iter().map(|signature| signature.key_id.as_str());
+    let strangers: Vec<&str> = found.filter(|key_id| !known.contains(key_id)).collect();
+    if strangers.is_empty() {
+        return Err(Failure::new(Reason::SignaturesTooFew, "signatures", message_of).hint(
+            "ask the sender to have the others sign too; their signatures are added beside the first",
+        ));
+    }
+    let message = format!("{message_of}; nothing is known here of {}", listed(&strangers, "and"));
+    Err(Failure::new(Reason::SignaturesTooFew, "signatures", message).hint(
+        "a newer trust document may know who that is: ask the sender for it; else have the others sign too",
+    ))
 }
 
 /// `1 approver`, `2 release holders`.
@@ -283,6 +295,16 @@ mod tests {
         let [a, a2, b] = &keys(3)[..] else { panic!() };
         let rules = [rule("release", 2, &[(a, "alice"), (a2, "alice"), (b, "bob")])];
         assert_eq!(reason(&[by(a, a), by(a, a)], &rules, &[]), Reason::SignaturesTooFew);
+        // Who signed besides is named only where nothing is known of them.
+        let only_a = &[rule("release", 2, &[(a, "alice"), (a2, "amy")])];
+        let known = Excluded { key: b.public(), reason: Reason::KeyRole, why: "other".to_owned() };
+        for (excluded, is_named) in [(&[][..], true), (&[known][..], false)] {
+            let failure =
+                met(TEXT, &[by(a, a), Signature { bytes: Vec::new(), ..by(b, b) }], only_a, excluded);
+            let failure = failure.unwrap_err();
+            assert_eq!(failure.reason, Reason::SignaturesTooFew);
+            assert_eq!(failure.message.contains(b.public().key_id()), is_named, "{failure}");
+        }
         assert_eq!(reason(&[by(a, a), by(a2, a2)], &rules, &[]), Reason::SignaturesTooFew);
         assert_eq!(met(TEXT, &[by(a, a), by(a2, a2), by(b, b)], &rules, &[]).unwrap().signers.len(), 3);
     }

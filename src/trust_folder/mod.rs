@@ -175,7 +175,13 @@ impl TrustFolder {
 /// # Errors
 /// Those of [`TrustFolder::read`] and [`Draft::read`].
 pub fn document(file: &Path, trust: Option<&Path>) -> Result<Draft> {
-    let bytes = fs::read_user_text(file)?.into_bytes();
+    let bytes = fs::read_user_text(file).map_err(|failure| match failure.reason {
+        Reason::BadArgument if failure.hint.is_none() => {
+            failure.hint("name a trust document, a beacon or an override, as sealift wrote it")
+        }
+        _ => failure,
+    });
+    let bytes = bytes?.into_bytes();
     let of_file = |failure: Failure| failure.of(file.display());
     if !Draft::is_trust(&bytes) {
         let folder = TrustFolder::read(trust.unwrap_or(Path::new("trust")))?;

@@ -28,15 +28,15 @@ use crate::{
 /// a [`VerifiedBundle`] hands out is compared with what was signed.
 ///
 /// # Errors
-/// In this order: [`Reason::NoKey`]; `SHA256SUMS` missing or too large; the reasons of signatures; its
+/// In this order: `SHA256SUMS` missing or too large; [`Reason::NoKey`]; the reasons of signatures; its
 /// grammar; the list of files; the small files; `bundle.json` against itself; sizes of volumes.
 pub fn open(dir: &Path, authority: &Authority) -> Result<VerifiedBundle, Failures> {
+    let bytes = files::read_sums(dir)?;
     if let Authority::Keys(keys) = authority
         && keys.is_empty()
     {
         authority.anybody(&[], &[]).map_err(|failure| failure.of(dir.display()))?;
     }
-    let bytes = files::read_sums(dir)?;
     let signatures = files::read_signatures(dir)?;
     let authority = match authority {
         Authority::Keys(_) => authority.clone(),
@@ -114,8 +114,10 @@ pub fn identity(dir: &Path) -> Result<Digest> {
 /// fingerprint, or give them to a [`Chain`].
 ///
 /// # Errors
-/// [`Reason::FileSpecial`], [`Reason::FileExtra`], those of limits and of the disk.
+/// Those of [`identity`] where `dir` is no bundle; [`Reason::FileSpecial`], [`Reason::FileExtra`], those of limits
+/// and of the disk.
 pub fn carried_trust(dir: &Path) -> Result<Vec<(u64, Vec<u8>)>> {
+    files::read_sums(dir)?;
     files::read_trust(dir)
 }
 

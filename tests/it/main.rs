@@ -17,6 +17,7 @@ mod custody;
 mod docs;
 mod doctor;
 mod forge;
+mod guidance;
 mod import;
 mod layout;
 mod lock;

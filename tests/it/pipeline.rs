@@ -215,7 +215,8 @@ fn keys_are_guarded() {
     json(&["key", "generate", "-o", "new.key"]).refused(2, "key-passphrase");
     std::fs::set_permissions(sandbox.path("release.key"), std::fs::Permissions::from_mode(0o640)).unwrap();
     json(&["key", "public", "release.key"]).refused(2, "key-permissions");
-    sandbox.write("passphrase", "correct horse\n");
+    let passphrase = sandbox.write("passphrase", "correct horse\n");
+    std::fs::set_permissions(passphrase, std::fs::Permissions::from_mode(0o600)).unwrap();
     let made = sandbox.run(&["key", "generate", "-o", "sealed.key", "--passphrase-file", "passphrase"]).ok();
     assert!(sandbox.read("sealed.key").contains("ENCRYPTED PRIVATE KEY"));
     let shown = sandbox

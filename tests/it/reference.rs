@@ -46,7 +46,8 @@ fn exit_codes() {
     let mut text = String::from(
         "# Exit codes and reasons\n\n\
          Every command ends with one of these codes. Each failure is one line with a stable, kebab-case reason;\n\
-         `--output json` gives `{code, reason, object, message, hint}`. When several apply, the order is\n\
+         `--output json` gives `{schema, code, failures: [{code, reason, object, message, hint}]}`: the code of the\n\
+         command, and each failure with its own. When several apply, the order is\n\
          1, 7, 5, 6, 4, 8, 2, 3, 9, 10. Treat an unknown code as a failure. Codes without a list of reasons below are\n\
          reserved: nothing ends with them yet.\n\n\
          Written by a test from the table in `src/base/failure.rs`.\n\n\

@@ -11,7 +11,7 @@ use std::{
 
 use sealift::{
     base::digest::Digest,
-    trust::{Authority, Beacon, Chain, Note},
+    trust::{Authority, Beacon, Chain, Note, typed_fingerprint},
     trust_folder::TrustFolder,
     verify,
 };
@@ -472,8 +472,11 @@ fn bundles_carry_the_chain_and_name_their_forerunner() {
     manifest(&sandbox, "1.1", "sequence = 1\nsite = \"plant-7\"\nexpires = \"2030-01-01T00:00:00Z\"\n");
     let keys = ["--key", "dave.key", "--key", "erin.key"];
     let first = build("1.1", &keys).ok().json();
-    let pinned =
-        Chain::pin(sandbox.read("trust/0001.trust").as_bytes(), &fingerprint(&sandbox, "trust")).unwrap();
+    let pinned = Chain::pin(
+        sandbox.read("trust/0001.trust").as_bytes(),
+        &typed_fingerprint(&fingerprint(&sandbox, "trust")).unwrap(),
+    )
+    .unwrap();
     let bundle = verify::open(&sandbox.path("media/demo-1.1"), &Authority::Chain(pinned.clone())).unwrap();
     assert_eq!(bundle.header().trust, 1);
     drop(bundle);

@@ -16,7 +16,7 @@ pub(in crate::cli) struct Key {
 pub(in crate::cli) enum KeyCommand {
     /// Make a key pair; the private key goes to FILE, the public key to standard output
     Generate(KeyGenerate),
-    /// Print the public key of a private key
+    /// Print a public key and its id
     Public(KeyPublic),
 }
 
@@ -45,7 +45,7 @@ pub(in crate::cli) enum KeyAlgorithm {
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct KeyPublic {
-    /// The private key: a file, or `pkcs11:…` for one on a token
+    /// The private key or its public half: a file, or `pkcs11:…` for one on a token
     pub(in crate::cli) key: PathBuf,
     #[command(flatten)]
     pub(in crate::cli) passphrase: Passphrase,

@@ -25,14 +25,30 @@ use crate::{
 pub(super) fn run(args: &Key, settings: &Settings, out: &Out) -> Result<(), Failures> {
     let public = match &args.command {
         KeyCommand::Generate(args) => generate(args, settings)?,
-        KeyCommand::Public(args) => signer(&args.key, &args.passphrase, settings)?.public().clone(),
+        KeyCommand::Public(args) => public_half(&args.key, &args.passphrase, settings)?,
     };
     out.report(&KeyReport { schema: 1, key_id: public.key_id().to_owned(), public_key: public.to_pem()? });
-    if let KeyCommand::Generate(args) = &args.command {
-        out.note(&format!("wrote {}; key id {}", args.out.display(), public.key_id()));
-        out.note("save the public key above and hand it over by another way than the media");
+    match &args.command {
+        KeyCommand::Generate(args) => {
+            out.note(&format!("wrote {}; key id {}", args.out.display(), public.key_id()));
+            out.note("save the public key above and hand it over by another way than the media");
+        }
+        KeyCommand::Public(_) => out.note(&format!("key id {}", public.key_id())),
     }
     Ok(())
+}
+
+/// The public half of a private key, or what a file with that half alone holds.
+fn public_half(key: &Path, from: &Passphrase, settings: &Settings) -> Result<PublicKey> {
+    if key.to_str().is_some_and(token::is_uri) {
+        return signer(key, from, settings).map(|signer| signer.public().clone());
+    }
+    // Read once: it may be a pipe.
+    let pem = read_pem(key)?;
+    if pem.reveal().trim_start().starts_with("-----BEGIN PUBLIC KEY-----") {
+        return PublicKey::from_pem(pem.reveal()).map_err(|failure| failure.of(key.display()));
+    }
+    unlocked(&pem, key, from, settings).map(|key| key.public().clone())
 }
 
 fn generate(args: &KeyGenerate, settings: &Settings) -> Result<PublicKey> {
@@ -93,7 +109,11 @@ fn pin(uri: &token::Uri, from: &Passphrase, settings: &Settings) -> Result<Secre
 }
 
 pub(super) fn private_key(file: &Path, from: &Passphrase, settings: &Settings) -> Result<PrivateKey> {
-    let pem = Secret::new(fs::read_user_text(file)?);
+    unlocked(&read_pem(file)?, file, from, settings)
+}
+
+/// The private key that `file` holds as `pem`.
+fn unlocked(pem: &Secret, file: &Path, from: &Passphrase, settings: &Settings) -> Result<PrivateKey> {
     if pem.reveal().contains("PRIVATE KEY-----") {
         require_private(file, "a new key")?;
     }
@@ -103,6 +123,16 @@ pub(super) fn private_key(file: &Path, from: &Passphrase, settings: &Settings) -
         None
     };
     PrivateKey::from_pem(pem.reveal(), passphrase.as_ref()).map_err(|failure| failure.of(file.display()))
+}
+
+/// The text of a key file, of whichever half.
+fn read_pem(file: &Path) -> Result<Secret> {
+    fs::read_user_text(file).map(Secret::new).map_err(|failure| match failure.reason {
+        Reason::BadArgument if failure.hint.is_none() => failure.hint(
+            "give a key in PEM; openssl converts other forms: `openssl pkey -in FILE -out NEW`, with -pubin and -pubout for a public one",
+        ),
+        _ => failure,
+    })
 }
 
 /// Refuses a file with a secret that others may read; `instead` is what to make once they may have read it.
@@ -120,6 +150,7 @@ fn require_private(file: &Path, instead: &str) -> Result<()> {
 /// The passphrase of `key`: from the file, the variable, or a prompt on a terminal.
 fn passphrase(from: &Passphrase, settings: &Settings, key: &str, is_new: bool) -> Result<Secret> {
     if let Some(file) = &from.passphrase_file {
+        require_private(file, "a new passphrase, and change it")?;
         return first_line(file);
     }
     if let Some(secret) = &settings.passphrase {
@@ -165,12 +196,17 @@ pub(super) fn public_keys(files: &[PathBuf]) -> Result<Vec<PublicKey>, Failures>
     let mut keys = Vec::new();
     let mut failures = Vec::new();
     for file in files {
-        match fs::read_user_text(file).and_then(|pem| PublicKey::from_pem(&pem)) {
+        match public_key(file) {
             Ok(key) => keys.push(key),
-            Err(failure) if failure.reason == Reason::NotFound => failures.push(failure),
-            Err(failure) => failures.push(failure.of(file.display())),
+            Err(failure) => failures.push(failure),
         }
     }
     Failures::check(failures)?;
     Ok(keys)
+}
+
+/// The public key of a file.
+pub(super) fn public_key(file: &Path) -> Result<PublicKey> {
+    let key = read_pem(file).and_then(|pem| PublicKey::from_pem(pem.reveal()));
+    key.map_err(|failure| failure.of(file.display()))
 }

@@ -115,6 +115,11 @@ impl Human for AcceptReport {
                 Accepted::Override { id, bundle, effect } => {
                     page.line(format!("override {} lifts {effect} for {}", short(id), short(bundle)));
                 }
+                Accepted::Older { version, pinned } => {
+                    page.line(format!(
+                        "trust version {version} is older than {pinned}, the pinned one: nothing to do"
+                    ));
+                }
                 Accepted::Known { fingerprint } => {
                     page.line(format!("{} was here already", short(fingerprint)));
                 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     base::{digest::Digest, limits},
-    trust::Authority,
+    trust::{Authority, typed_fingerprint},
 };
 
 /// Root keys of a version, how many of their holders it takes, and whose signatures stand below it.
@@ -194,12 +194,21 @@ fn the_first_document_is_pinned_by_its_fingerprint() {
     let fours: Vec<_> = hex.as_bytes().chunks(4).map(String::from_utf8_lossy).collect();
     let spaced = fours.join(" ");
     for typed in [hex.clone(), hex.to_uppercase(), spaced, format!("sha256:{hex}"), format!(" {hex}\n")] {
-        assert_eq!(Chain::pin(&file, &typed).unwrap().fingerprint().hex(), hex, "{typed}");
+        let typed = typed_fingerprint(&typed).unwrap();
+        assert_eq!(Chain::pin(&file, &typed).unwrap().fingerprint().hex(), hex);
     }
-    let other = Digest::of(b"other").hex().to_owned();
-    for typed in ["", &hex[..63], &hex[1..], &format!("{hex}0"), &other, &"0".repeat(64), "sha256:"] {
-        assert_eq!(reason(Chain::pin(&file, typed)), Reason::TrustFingerprint, "{typed}");
+    for typed in ["", &hex[..63], &hex[1..], &format!("{hex}0"), &hex.replace(&hex[..1], "g"), "sha256:"] {
+        let failure = typed_fingerprint(typed).unwrap_err();
+        assert_eq!(
+            (failure.reason, failure.to_string().contains(&hex)),
+            (Reason::BadArgument, false),
+            "{typed}"
+        );
     }
+    for other in [Digest::of(b"other"), Digest::parse(&format!("sha256:{}", "0".repeat(64))).unwrap()] {
+        assert_eq!(reason(Chain::pin(&file, &other)), Reason::TrustFingerprint, "{other}");
+    }
+    let hex = typed_fingerprint(&hex).unwrap();
     // The right digits do not help a document that its own holders did not sign.
     assert_eq!(reason(Chain::pin(&sealed(&team(1), &[0]), &hex)), Reason::SignaturesTooFew);
     // Signatures are no part of the identity: who signs later changes nothing.

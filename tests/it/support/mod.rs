@@ -3,4 +3,5 @@
 pub(crate) mod origin;
 pub(crate) mod sandbox;
 pub(crate) mod sink;
+pub(crate) mod stand_ins;
 pub(crate) mod upstream;

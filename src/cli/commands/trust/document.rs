@@ -12,7 +12,7 @@ use crate::{
     trust::{
         Chain,
         document::Text,
-        edit::{self, Grant},
+        edit::{self, Grant, Threshold},
     },
     trust_folder::TrustFolder,
 };
@@ -25,7 +25,8 @@ pub(super) fn init(args: &TrustInit) -> Result<TrustReport> {
     let thresholds =
         args.threshold.iter().map(|text| grammar::threshold(text)).collect::<Result<Vec<_>>>()?;
     let text = Text::first(&grammar::channels(&args.channel), &grants, &thresholds)?;
-    let folder = TrustFolder::create(out, &text).map_err(as_typed)?;
+    let folder =
+        TrustFolder::create(out, &text).map_err(|failure| as_typed(failure, || at_once(&text, out)))?;
     proposed(&folder)
 }
 
@@ -38,18 +39,18 @@ pub(super) fn add(args: &TrustAdd) -> Result<TrustReport> {
         from_sequence: args.from,
         to_sequence: args.to,
     };
-    change(&args.folder, |text, _before| text.grant(&grant))
+    change(&args.folder, fewer, |text, _before| text.grant(&grant))
 }
 
 pub(super) fn remove(args: &TrustRemove) -> Result<TrustReport> {
     let who = who(&args.who)?;
-    change(&args.folder, |text, _before| text.remove(&who).map(drop))
+    change(&args.folder, fewer, |text, _before| text.remove(&who).map(drop))
 }
 
 pub(super) fn rotate(args: &TrustRotate) -> Result<TrustReport> {
     let new = public_key(&args.new)?;
     let old = who(&args.old)?;
-    change(&args.folder, |text, before| {
+    change(&args.folder, fewer, |text, before| {
         let old = text.rotate(&old, new)?;
         match &args.revoke {
             Some(reason) => text.revoke(&old, reason, args.since, before),
@@ -60,7 +61,7 @@ pub(super) fn rotate(args: &TrustRotate) -> Result<TrustReport> {
 
 pub(super) fn revoke(args: &TrustRevoke) -> Result<TrustReport> {
     let who = who(&args.who)?;
-    change(&args.folder, |text, before| text.revoke(&who, &args.reason, args.since, before))
+    change(&args.folder, fewer, |text, before| text.revoke(&who, &args.reason, args.since, before))
 }
 
 pub(super) fn channel(args: &TrustChannel) -> Result<TrustReport> {
@@ -68,7 +69,7 @@ pub(super) fn channel(args: &TrustChannel) -> Result<TrustReport> {
     let thresholds =
         args.threshold.iter().map(|text| grammar::threshold(text)).collect::<Result<Vec<_>>>()?;
     let epoch = args.epoch.as_deref().map(grammar::epoch).transpose()?;
-    change(&args.folder, |text, _before| {
+    change(&args.folder, at_once, |text, _before| {
         text.open_channel(&args.name)?;
         for mut grant in grants {
             grant.channels.insert(args.name.clone());
@@ -91,12 +92,17 @@ fn who(typed: &str) -> Result<String> {
     if is_file { public_key(path).map(|key| key.key_id().to_owned()) } else { Ok(typed.to_owned()) }
 }
 
-/// Changes the text of the next version and writes it as a draft.
-fn change(at: &FolderArg, edit: impl FnOnce(&mut Text, Option<&Chain>) -> Result<()>) -> Result<TrustReport> {
+/// Changes the text of the next version and writes it as a draft. `hint` is what to do first where the text then
+/// asks for more people than have keys.
+fn change(
+    at: &FolderArg,
+    hint: impl FnOnce(&Text, &Path) -> String,
+    edit: impl FnOnce(&mut Text, Option<&Chain>) -> Result<()>,
+) -> Result<TrustReport> {
     let mut folder = TrustFolder::change(&at.dir)?;
     let mut text = folder.next_text()?;
     edit(&mut text, folder.chain())?;
-    folder.propose(&text).map_err(as_typed)?;
+    folder.propose(&text).map_err(|failure| as_typed(failure, || hint(&text, &at.dir)))?;
     proposed(&folder)
 }
 
@@ -107,11 +113,32 @@ fn proposed(folder: &TrustFolder) -> Result<TrustReport> {
 }
 
 /// A text that makes no sense because of what was typed is no foreign document that is to be refused.
-fn as_typed(failure: Failure) -> Failure {
+fn as_typed(failure: Failure, hint: impl FnOnce() -> String) -> Failure {
     if failure.reason != Reason::TrustMalformed {
         return failure;
     }
-    failure.as_reason(Reason::BadArgument).hint(
-        "nothing was changed; add the keys first (`sealift trust add`) or set the threshold (--threshold)",
-    )
+    failure.as_reason(Reason::BadArgument).hint(format!("nothing was written; {}", hint()))
+}
+
+/// What a command does that takes keys and thresholds itself.
+fn at_once(_text: &Text, _dir: &Path) -> String {
+    "give the keys in the same command (--key release:NAME=FILE), or ask for fewer people (--threshold)"
+        .to_owned()
+}
+
+/// What comes before a key can go.
+fn fewer(text: &Text, dir: &Path) -> String {
+    let dir = dir.display();
+    let any = text.channels.keys().next();
+    let lowered = text.lowered().and_then(|fewer| Some((fewer.channel.as_ref().or(any)?.clone(), fewer)));
+    match lowered {
+        Some((channel, Threshold { role, holders, .. })) => format!(
+            "first ask for fewer people with `sealift trust channel {dir} {channel} --threshold {role}={holders}`, or \
+             give somebody else such a key with `sealift trust add`"
+        ),
+        None => format!(
+            "first give somebody else such a key with `sealift trust add`, or put a new one in the place of the old with \
+             `sealift trust rotate {dir} OLD NEW`, which takes --revoke too"
+        ),
+    }
 }

@@ -14,13 +14,10 @@ use std::path::Path;
 pub(super) use site::{nothing_pinned, open_site, read_elsewhere};
 
 use crate::{
-    base::{
-        failure::{Failure, Failures, Result},
-        fs,
-    },
+    base::failure::{Failures, Result},
     cli::{args::TrustCommand, settings::Settings, ui::Out},
     report::{TrustReport, trust::SignedDocument},
-    trust::{Draft, PublicKey},
+    trust::{Draft, PublicKey, Subject},
 };
 
 pub(super) fn run(command: TrustCommand, settings: &Settings, out: &Out) -> Result<(), Failures> {
@@ -47,8 +44,15 @@ pub(super) fn run(command: TrustCommand, settings: &Settings, out: &Out) -> Resu
 }
 
 fn public_key(file: &Path) -> Result<PublicKey> {
-    let key = fs::read_user_text(file).and_then(|pem| PublicKey::from_pem(&pem));
-    key.map_err(|failure: Failure| failure.of(file.display()))
+    super::key::public_key(file)
+}
+
+/// What comes after an order was signed by all who must.
+fn next_step(path: &Path, draft: &Draft) -> Option<String> {
+    let is_order = !matches!(draft.subject(), Subject::Trust(_));
+    let is_whole = is_order && draft.check().is_ok();
+    is_whole
+        .then(|| format!("hand it to the site, which takes it with: sealift trust accept {}", path.display()))
 }
 
 /// One document and what to do with it.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{super::key, report};
+use super::{super::key, next_step, report};
 use crate::{
     base::{
         digest::Digest,
@@ -100,7 +100,8 @@ fn finish(draft: &Draft, order: &OrderArgs, code: Option<&Path>, out: &Out) -> R
             .into());
     }
     fs::write_atomic(&order.out, &bytes, 0o644)?;
-    let notes = qr::draw(code, draft.note(), out)?;
+    let mut notes = qr::draw(code, draft.note(), out)?;
+    notes.extend(next_step(&order.out, draft));
     out.report(&report(&order.out, draft, notes)?);
     Ok(())
 }

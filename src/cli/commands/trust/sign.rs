@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{super::key, report};
+use super::{super::key, next_step, report};
 use crate::{
     base::{
         failure::{Failure, Failures, Reason, Result},
@@ -26,7 +26,8 @@ pub(super) fn run(args: &TrustSign, settings: &Settings, out: &Out) -> Result<()
     })?;
     // Shown to people; a program that asks for JSON gets the one document that tells of the refusal.
     if unconfirmed.is_none() || !out.is_json() {
-        out.report(&report(&file, &draft, Vec::new())?);
+        let next = next_step(&file, &draft).into_iter().collect();
+        out.report(&report(&file, &draft, next)?);
     }
     unconfirmed.map_or(Ok(()), |failure| Err(failure.into()))
 }

@@ -1,14 +1,15 @@
 //! What a site does with trust documents: pin one, take newer ones, show where it stands.
 
 use std::{
-    io::Read as _,
-    path::{Path, PathBuf},
+    io::{ErrorKind, Read as _},
+    path::Path,
 };
 
 use super::super::key;
 use crate::{
     base::{
-        failure::{Failure, Failures, Reason, Result},
+        digest::Digest,
+        failure::{Class, Failure, Failures, Reason, Result},
         fs, limits,
     },
     bundle::sums::SUMS,
@@ -17,13 +18,13 @@ use crate::{
         settings::Settings,
         ui::Out,
     },
-    report::site::{AcceptReport, ChannelAt, PinReport, SettingsReport},
+    report::site::{AcceptReport, Accepted, ChannelAt, PinReport, SettingsReport},
     site::{
         self, Pin, Refused, Site,
         status::{settings_line, trust_line},
     },
     store::Store,
-    trust::{Chain, Note},
+    trust::{Beacon, Chain, Note, Override, order, typed_fingerprint},
     verify,
 };
 
@@ -83,7 +84,8 @@ pub(super) fn init(args: &TrustPin, settings: &Settings, out: &Out) -> Result<()
 /// The chain to begin with: a file from elsewhere, or what has the fingerprint that a person typed.
 fn chain(args: &TrustPin) -> Result<Chain, Failures> {
     let of = |failure: Failure, file: &Path| failure.of(file.display());
-    match (&args.root, &args.fingerprint, &args.media) {
+    let fingerprint = args.fingerprint.as_deref().map(typed_fingerprint).transpose()?;
+    match (&args.root, &fingerprint, &args.media) {
         (Some(root), None, _) => {
             Ok(Chain::begin(&read_elsewhere(root)?).map_err(|failure| of(failure, root))?)
         }
@@ -101,7 +103,7 @@ fn chain(args: &TrustPin) -> Result<Chain, Failures> {
 }
 
 /// The document of a bundle with this fingerprint, and those that follow it there.
-fn carried(media: &Path, typed: &str) -> Result<Chain, Failures> {
+fn carried(media: &Path, typed: &Digest) -> Result<Chain, Failures> {
     let carried = verify::carried_trust(media)?;
     let mut refused = None;
     for (version, bytes) in &carried {
@@ -137,23 +139,72 @@ fn at_least(text: &str) -> Result<(String, u64, u64)> {
 
 /// `trust accept`
 pub(super) fn accept(args: &TrustAccept, settings: &Settings, out: &Out) -> Result<(), Failures> {
-    let documents = args.documents.iter().map(document).collect::<Result<Vec<_>>>()?;
+    let documents = args.documents.iter().map(|path| read(path)).collect::<Result<Vec<_>>>()?;
     let site = open_site(settings)?;
+    let chain = site.chain()?;
+    let mut accepted = Vec::new();
+    let (mut paths, mut newer) = (Vec::new(), Vec::new());
+    for (path, bytes) in args.documents.iter().zip(documents) {
+        let older =
+            |chain: &Chain| Some((chain.is_before(&Note::parse(&bytes).ok()?)?, chain.pinned().version()));
+        if let Some((version, pinned)) = chain.as_ref().and_then(older) {
+            accepted.push(Accepted::Older { version, pinned });
+        } else {
+            paths.push(path.as_path());
+            newer.push(bytes);
+        }
+    }
     let refused = |failure: Failure| {
-        let failures = Failures::from(failure);
+        let failures = Failures::from(match culprit(&failure, chain, &paths, &newer) {
+            Some(path) => failure.of(path.display()),
+            None => failure,
+        });
         let refused = Refused { action: "trust accept", sums: None, arrival: None, failures: &failures };
         match site.refuse(&refused) {
             Ok(_) => failures,
             Err(failure) => failures.and(failure),
         }
     };
-    let accepted = site.accept(&documents).map_err(refused)?;
+    if !newer.is_empty() {
+        accepted.extend(site.accept(&newer).map_err(refused)?);
+    }
     out.report(&AcceptReport { schema: 1, accepted });
     Ok(())
 }
 
-fn document(path: &PathBuf) -> Result<Vec<u8>> {
+/// Of documents that the site refused together, the file with the one for which it did. `None` where none of them is
+/// to blame, or where several are good by themselves and something else is against one, which the failure names.
+fn culprit<'a>(
+    failure: &Failure,
+    chain: Option<Chain>,
+    paths: &[&'a Path],
+    documents: &[Vec<u8>],
+) -> Option<&'a Path> {
+    if !matches!(failure.reason.class(), Class::Untrusted | Class::Stale | Class::Refused) {
+        return None;
+    }
+    let mut chain = chain?;
+    if let [only] = paths {
+        return Some(only);
+    }
+    let mut is_good = |bytes: &[u8]| {
+        let note = Note::parse(bytes)?;
+        match note.kind() {
+            Some(order::BEACON) => Beacon::open(&note, &chain).map(drop),
+            Some(order::OVERRIDE) => Override::open(&note, &chain).map(drop),
+            _ if chain.notes().any(|(_, known)| known.fingerprint() == note.fingerprint()) => Ok(()),
+            _ => chain.extend(bytes),
+        }
+    };
+    let bad = documents.iter().position(|bytes| is_good(bytes).is_err())?;
+    paths.get(bad).copied()
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
     if path != Path::new("-") {
+        if path.is_dir() {
+            return Err(fs::failure(path, "read", &ErrorKind::IsADirectory.into()));
+        }
         return fs::read_limited(path, limits::NOTE_BYTES, Reason::NoteMalformed);
     }
     let mut bytes = Vec::new();
