@@ -85,7 +85,7 @@ fn same(said: &[String], shown: &[String], hangs_on_keys: bool) -> bool {
 }
 
 fn is_progress(line: &str) -> bool {
-    ["fetching: ", "sealing: ", "verifying: ", "hashing: ", "importing: "]
+    ["fetching: ", "sealing: ", "verifying: ", "hashing: ", "importing: ", "writing files: "]
         .iter()
         .any(|phase| line.starts_with(phase))
 }
