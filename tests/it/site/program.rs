@@ -56,7 +56,8 @@ fn a_site_from_its_first_day_on() {
     run(&sandbox, &["trust", "status", "--check"]).refused(6, "channel-behind");
     let status = run(&sandbox, &["trust", "status"]).ok().json();
     assert_eq!(status["alarms"][0]["reason"], "channel-behind");
-    assert_eq!(status["channels"][0]["last"]["sequence"], 3);
+    let [dev, prod] = [&status["channels"][0], &status["channels"][1]];
+    assert_eq!((&dev["last"], &prod["last"]["sequence"]), (&serde_json::Value::Null, &3.into()));
     let settings =
         run(&sandbox, &["trust", "settings", "--jump-limit", "7", "--expiry", "strict"]).ok().json();
     assert_eq!(
@@ -71,6 +72,25 @@ fn a_site_from_its_first_day_on() {
         let shown = sandbox.run(words).ok().stdout;
         assert!(!shown.is_empty());
     }
+}
+
+/// T19: what a trust document puts in doubt is told by the import that brings it, and by the status from then on.
+#[test]
+fn a_revocation_on_a_bundle_is_told() {
+    let (sandbox, mut world) = stage();
+    run(&sandbox, &["trust", "init", "--site", "berlin", "--root", "root.trust"]).ok();
+    run(&sandbox, &["import", &text(&world.good(1))]).ok();
+    world.revoke("bob", Some(1));
+    world.publish_trust(|_| {});
+    let two = world.bundle(&Spec { signers: &["alice", "carol"], trust: &[1, 2], ..spec(2) });
+    let words = ["import", &text(&two)];
+    let imported = run(&sandbox, &words).ok().json();
+    assert_eq!(imported["in_doubt"][0]["position"]["sequence"], 1);
+    assert_eq!(imported["in_doubt"][0]["holder"], "bob");
+    run(&sandbox, &["trust", "status", "--check"]).refused(6, "in-doubt");
+    assert_eq!(run(&sandbox, &["trust", "status"]).ok().json()["in_doubt"], imported["in_doubt"]);
+    let shown = sandbox.run(&["trust", "status"]).ok().stdout;
+    assert!(shown.contains(&world.id("bob")), "{shown}");
 }
 
 /// A time that is fixed for reproducible builds is not what a site writes down.
