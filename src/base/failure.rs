@@ -196,6 +196,8 @@ reasons! {
     ChannelBehind "channel-behind" Stale "a beacon told of a newer bundle than this site has"
     ChannelSilent "channel-silent" Stale "nothing new of the channel came for longer than the site allows"
     TrustBehind "trust-behind" Stale "a beacon told of a newer trust document than this site has"
+    InDoubt "in-doubt" Stale "a key that was revoked later signed a bundle which was imported here"
+    ClockWrong "clock-wrong" Stale "a channel was heard of later than it is now: the clock is wrong, or was"
     BeaconStale "beacon-stale" Stale "the beacon is older than what this site knows"
 
     // 7 refused form: documents of trust

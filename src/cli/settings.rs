@@ -57,14 +57,10 @@ impl Settings {
         })
     }
 
-    /// The time that documents get: `SOURCE_DATE_EPOCH`, else now.
+    /// The time that documents for others get: `SOURCE_DATE_EPOCH`, else now. What a site does and writes down goes
+    /// by the clock alone.
     pub(super) fn now(&self) -> Timestamp {
         self.source_date.unwrap_or_else(Timestamp::now)
-    }
-
-    /// What the clock says, for what expires: a fixed time for documents can only make it later.
-    pub(super) fn clock(&self) -> Timestamp {
-        self.now().max(Timestamp::now())
     }
 }
 

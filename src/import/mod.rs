@@ -258,6 +258,7 @@ fn import(
         trust_version: arrival.chain.map(Chain::version),
         again: verdict.judgement.again,
         warnings: verdict.judgement.warnings.clone(),
+        in_doubt: Vec::new(),
         bundle: origin(arrival),
         destination: options.destination.name(),
         names: options.names.clone(),

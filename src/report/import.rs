@@ -7,6 +7,8 @@
 //! { "schema": 1, "time": "2026-11-21T00:00:00Z", "dry_run": false,
 //!   "site": "berlin", "trust_version": 3, "again": false,
 //!   "warnings": [{ "warning": "gap", "from": 40, "to": 42 }],
+//!   "in_doubt": [{ "channel": "prod", "position": { "epoch": 1, "sequence": 40, "bundle": "sha256:…" },
+//!                  "key_id": "fedcba9876543210fedcba9876543210", "holder": "bob" }],
 //!   "bundle": { "name": "edge", "version": "1.0", "channel": "prod", "epoch": 1, "sequence": 42,
 //!               "sums": "sha256:…", "signers": [{ "role": "release", "holder": "alice",
 //!               "key_id": "0123456789abcdef0123456789abcdef" }] },
@@ -24,6 +26,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::site::InDoubt;
 use crate::{
     base::{
         digest::Digest,
@@ -49,6 +52,8 @@ pub struct ImportReport {
     pub again: bool,
     /// What was no reason to refuse.
     pub warnings: Vec<Warning>,
+    /// Imports of before that a trust document puts in doubt which came with this bundle.
+    pub in_doubt: Vec<InDoubt>,
     /// Where everything came from.
     pub bundle: Origin,
     /// `home`, or `HOST[/PREFIX]`.

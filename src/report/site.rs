@@ -1,6 +1,6 @@
 //! Results of `trust status` and of what else is done at a site.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::trust::sequence::Position;
 
@@ -21,8 +21,10 @@ pub struct SiteReport {
     pub settings: SettingsLine,
     /// The least that the time can be, by signed documents.
     pub clock_floor: String,
-    /// Channels that the site has heard of.
+    /// Channels that the site knows.
     pub channels: Vec<ChannelLine>,
+    /// Imports that a revoked key signed.
+    pub in_doubt: Vec<InDoubt>,
     /// Records in the ledger.
     pub ledger_records: u64,
     /// SHA-256 of the last one.
@@ -64,7 +66,7 @@ pub struct ChannelLine {
     pub at_least: Option<Place>,
     /// The newest bundle that a beacon told of.
     pub beacon: Option<Position>,
-    /// When something new came last.
+    /// When something new came last, or when the site learned of the channel.
     pub heard: String,
     /// Whether it is frozen, and by which two bundles.
     pub frozen: Option<[String; 2]>,
@@ -175,7 +177,7 @@ pub enum Accepted {
 }
 
 /// An import of before that is in doubt: a revoked key signed it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InDoubt {
     /// Channel.
     pub channel: String,

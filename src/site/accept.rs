@@ -1,6 +1,6 @@
 //! Newer trust documents, beacons and overrides, handed to a site by another way than a bundle.
 
-use super::{Site, pinned};
+use super::{Site, judge::believed_beacon, pinned};
 use crate::{
     base::{
         clock::Timestamp,
@@ -8,9 +8,22 @@ use crate::{
     },
     ledger::{Event, OverrideAction, TrustAction},
     report::site::{Accepted, InDoubt},
-    store::Change,
-    trust::{Beacon, Chain, Document, Note, Override, Quorum, document, order, sequence::Position},
+    store::{Change, Imported},
+    trust::{
+        Beacon, Chain, Document, Note, Override, Quorum, document, order,
+        sequence::{Position, TWO_BUNDLES},
+    },
 };
+
+/// What to do about two bundles of one place that froze their channel.
+const FROZEN: &str = "somebody signed two bundles of one sequence, and the channel is frozen until an override says which is right: tell the sender by another way, with both digests";
+
+/// Two bundles of one place, both signed for. What of it was kept in the change is gone with the change.
+struct Contradiction {
+    channel: String,
+    known: Position,
+    told: Position,
+}
 
 impl Site {
     /// Takes documents, in this order, all or none. What each is, its first line says; who must have signed it,
@@ -20,7 +33,7 @@ impl Site {
     /// [`Reason::TrustMissing`] where nothing is pinned; those of [`Chain::extend`], [`Beacon::open`],
     /// [`Override::open`]; [`Reason::WrongType`] for another kind; [`Reason::BeaconStale`];
     /// [`Reason::OverrideRefused`]; [`Reason::Equivocation`] for a beacon that names another bundle than the one
-    /// that is known; that channel freezes.
+    /// that is known or that another one of them names; that channel freezes.
     pub fn accept(&self, documents: &[Vec<u8>]) -> Result<Vec<Accepted>> {
         self.store.state(pinned)?;
         let mut contradiction = None;
@@ -28,17 +41,16 @@ impl Site {
             let one = |bytes: &Vec<u8>| self.accept_one(change, bytes, &mut contradiction);
             documents.iter().map(one).collect()
         });
-        if let Some((channel, newest)) = contradiction {
-            self.change(|change, _| self.freeze(change, &channel, &newest))?;
-        }
-        accepted
+        let Some(Contradiction { channel, known, told }) = contradiction else { return accepted };
+        let is_frozen = self.change(|change, _| self.freeze(change, &channel, &known, &told))?;
+        accepted.map_err(|failure| if is_frozen { failure.hint(FROZEN) } else { failure })
     }
 
     fn accept_one(
         &self,
         change: &Change<'_>,
         bytes: &[u8],
-        contradiction: &mut Option<(String, Position)>,
+        contradiction: &mut Option<Contradiction>,
     ) -> Result<Accepted> {
         let (site, mut chain) = pinned(change)?;
         let note = Note::parse(bytes)?;
@@ -70,7 +82,7 @@ impl Site {
         change: &Change<'_>,
         chain: &Chain,
         note: &Note,
-        contradiction: &mut Option<(String, Position)>,
+        contradiction: &mut Option<Contradiction>,
     ) -> Result<Accepted> {
         let (beacon, _) = Beacon::open(note, chain)?;
         let (channel, newest) = (&beacon.channel, &beacon.newest);
@@ -88,23 +100,32 @@ impl Site {
                 "sequence {} is known here as {}, the beacon says {}",
                 newest.sequence, known.bundle, newest.bundle
             );
-            *contradiction = Some((channel.clone(), newest.clone()));
-            return Err(Failure::new(Reason::Equivocation, format!("beacon of {channel}"), message).hint(
-                "somebody signed two bundles of one sequence, and the channel is frozen until an override says which is right: tell the sender by another way, with both digests",
+            *contradiction =
+                Some(Contradiction { channel: channel.clone(), known: known.clone(), told: newest.clone() });
+            return Err(
+                Failure::new(Reason::Equivocation, format!("beacon of {channel}"), message).hint(TWO_BUNDLES)
+            );
+        }
+        let held = change.beacon(channel)?.map(|held| held.beacon);
+        if held.as_ref() == Some(&beacon) {
+            return Ok(Accepted::Known { fingerprint: note.fingerprint().hex().to_owned() });
+        }
+        let least = believed_beacon(change, channel, chain)?.map_or(0, |known| known.trust);
+        if beacon.trust < least {
+            let found = beacon.trust;
+            return stale(format!(
+                "it tells of trust version {found}, the site has one that tells of {least}"
             ));
         }
-        if let Some(known) = change.beacon(channel)?.filter(|known| known.newest.epoch == epoch) {
-            if known == beacon {
-                return Ok(Accepted::Known { fingerprint: note.fingerprint().hex().to_owned() });
-            }
-            if (known.newest.sequence, known.created) >= (newest.sequence, beacon.created) {
-                let (found, made) = (newest.sequence, beacon.created);
-                let message = format!(
-                    "it tells of sequence {found} and was made at {made}; the site has one of sequence {} from {}",
-                    known.newest.sequence, known.created
-                );
-                return stale(message);
-            }
+        if let Some(known) = held.filter(|known| known.newest.epoch == epoch)
+            && (known.newest.sequence, known.created) >= (newest.sequence, beacon.created)
+        {
+            let (found, made) = (newest.sequence, beacon.created);
+            let message = format!(
+                "it tells of sequence {found} and was made at {made}; the site has one of sequence {} from {}",
+                known.newest.sequence, known.created
+            );
+            return stale(message);
         }
         let clocks = self.clocks(&change.site()?);
         change.raise_floor(clocks.raised(beacon.created))?;
@@ -165,7 +186,7 @@ impl Site {
 }
 
 /// Keeps a trust document that follows the ones that are known, and finds the imports of before that it puts in
-/// doubt: those that a key signed which it revokes, from the sequence on that it says.
+/// doubt.
 pub(super) fn learn(
     change: &Change<'_>,
     now: Timestamp,
@@ -173,7 +194,22 @@ pub(super) fn learn(
     document: &Document,
 ) -> Result<Vec<InDoubt>> {
     change.add_trust(document.version(), &note.to_bytes())?;
-    let imported = change.imported()?;
+    let in_doubt = in_doubt(&change.imported()?, document);
+    let mut keys: Vec<&str> = in_doubt.iter().map(|doubt| doubt.key_id.as_str()).collect();
+    keys.dedup();
+    let event = Event::Trust {
+        version: document.version(),
+        fingerprint: note.fingerprint(),
+        action: TrustAction::Accepted,
+        in_doubt: keys.into_iter().map(Into::into).collect(),
+    };
+    change.append(now, &event)?;
+    Ok(in_doubt)
+}
+
+/// The imports that a document puts in doubt: those that a key signed which it revokes, from the sequence on that
+/// it says. A revocation is never taken back, so the newest document knows of all.
+pub(super) fn in_doubt(imported: &[Imported], document: &Document) -> Vec<InDoubt> {
     let mut in_doubt = Vec::new();
     for revoked in &document.text().revoked {
         let Some(since) = revoked.since_sequence else { continue };
@@ -187,14 +223,5 @@ pub(super) fn learn(
             holder: revoked.holder.clone(),
         }));
     }
-    let mut keys: Vec<&str> = in_doubt.iter().map(|doubt| doubt.key_id.as_str()).collect();
-    keys.dedup();
-    let event = Event::Trust {
-        version: document.version(),
-        fingerprint: note.fingerprint(),
-        action: TrustAction::Accepted,
-        in_doubt: keys.into_iter().map(Into::into).collect(),
-    };
-    change.append(now, &event)?;
-    Ok(in_doubt)
+    in_doubt
 }

@@ -4,7 +4,7 @@ use super::{Arrival, Site, Verdict, accept::learn, judge};
 use crate::{
     base::{clock::Clocks, digest::Digest, failure::Result},
     ledger::{Event, KeyAction, OverrideAction, Text},
-    report::ImportReport,
+    report::{ImportReport, site::InDoubt},
     store::{Change, Imported, Publication, SignedReceipt},
     trust::Chain,
 };
@@ -16,7 +16,7 @@ pub struct Admission<'a> {
     pub arrival: Arrival<'a>,
     /// What becomes visible at home; nothing for an import into a registry.
     pub publication: Option<&'a Publication>,
-    /// What is reported. The judgement is filled in.
+    /// What is reported. The judgement is filled in, and what became doubtful by it.
     pub report: ImportReport,
 }
 
@@ -56,7 +56,7 @@ impl Site {
             let verdict = judge(change, arrival, Some(self.system))?;
             publication.map_or(Ok(()), |publication| change.publish(publication))?;
             if let Some(chain) = arrival.chain {
-                self.catch_up(change, chain)?;
+                report.in_doubt = self.catch_up(change, chain)?;
             }
             report.site.clone_from(&verdict.site);
             report.trust_version = arrival.chain.map(Chain::version);
@@ -75,14 +75,12 @@ impl Site {
         })
     }
 
-    /// Takes over what the media brought of the trust chain.
-    fn catch_up(&self, change: &Change<'_>, chain: &Chain) -> Result<()> {
+    /// Takes over what the media brought of the trust chain, and says which imports of before that puts in doubt:
+    /// the newest document knows of all.
+    fn catch_up(&self, change: &Change<'_>, chain: &Chain) -> Result<Vec<InDoubt>> {
         let known = change.trust()?.len();
-        chain
-            .notes()
-            .skip(known)
-            .zip(chain.documents().skip(known))
-            .try_for_each(|((_, note), document)| learn(change, self.now, note, document).map(drop))
+        let mut news = chain.notes().skip(known).zip(chain.documents().skip(known));
+        news.try_fold(Vec::new(), |_, ((_, note), document)| learn(change, self.now, note, document))
     }
 
     fn move_channel(

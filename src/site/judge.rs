@@ -9,7 +9,7 @@ use crate::{
     bundle::SumsHeader,
     store::State,
     trust::{
-        Chain, Effect, Note, Override, SignedBy,
+        Beacon, Chain, Effect, Note, Override, SignedBy,
         sequence::{self, Candidate, Judgement, Memory, Policy, Position},
     },
 };
@@ -55,13 +55,17 @@ pub struct Verdict {
 ///
 /// # Errors
 /// Those of [`sequence::judge`]; [`Reason::TrustPinned`] for one that was checked by single keys where a trust
-/// document is pinned; [`Reason::LockHeld`] where the site learned of a newer trust document meanwhile.
+/// document is pinned; [`Reason::LockHeld`] where the site learned of a newer trust document meanwhile;
+/// [`Reason::TrustBehind`] where a beacon told of one that neither the site nor the media have.
 pub fn judge(state: &State<'_>, arrival: &Arrival<'_>, system: Option<Timestamp>) -> Result<Verdict> {
     let row = state.site()?;
     let channel = &arrival.header.channel;
     let epoch = match arrival.chain {
         Some(chain) => {
             still_holds(state, chain)?;
+            if let Some(behind) = trust_behind(state, channel, chain)? {
+                return Err(behind);
+            }
             Some(chain.latest().channel(channel)?.epoch)
         }
         None if row.name.is_some() => return Err(only_the_chain()),
@@ -116,6 +120,27 @@ fn still_holds(state: &State<'_>, chain: &Chain) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What is wrong where a beacon of `channel` told of a newer trust document than `chain` has: nobody knows whom
+/// that one still trusts. No override lifts it, for what is missing is who may sign one.
+pub(super) fn trust_behind(state: &State<'_>, channel: &str, chain: &Chain) -> Result<Option<Failure>> {
+    let told = believed_beacon(state, channel, chain)?.map_or(0, |beacon| beacon.trust);
+    let message =
+        format!("a beacon tells of trust version {told}, what is here ends with {}", chain.version());
+    let behind = || {
+        Failure::new(Reason::TrustBehind, format!("channel {channel}"), message).hint(
+            "ask the sender for the newer trust documents: `sealift trust accept` takes them, and so does the import of a bundle that carries them",
+        )
+    };
+    Ok((told > chain.version()).then(behind))
+}
+
+/// The newest beacon of a channel, as long as `chain` still trusts who signed it: whoever stole a key could tell
+/// of a document that there will never be, and would otherwise stop the channel for longer than the key counts.
+pub(super) fn believed_beacon(state: &State<'_>, channel: &str, chain: &Chain) -> Result<Option<Beacon>> {
+    let Some(held) = state.beacon(channel)? else { return Ok(None) };
+    Ok(Beacon::open(&Note::parse(&held.note)?, chain).ok().map(|(beacon, _)| beacon))
 }
 
 /// Overrides that wait for this bundle, and that those signed who must by what is known today.

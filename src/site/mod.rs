@@ -81,11 +81,20 @@ impl Site {
         Clocks { system: self.system, floor: row.floor }
     }
 
+    /// Silence of a channel begins on the day on which a trust document tells of it, not with its first bundle:
+    /// that may be the one which is held back.
+    fn listen(&self, change: &Change<'_>) -> Result<()> {
+        let Some(chain) = chain(change)? else { return Ok(()) };
+        let heard = self.clocks(&change.site()?).best();
+        chain.latest().text().channels.keys().try_for_each(|channel| change.listen(channel, heard))
+    }
+
     /// Changes the state and signs the ledger with the importer key, all or nothing.
     fn change<T>(&self, work: impl FnOnce(&Change<'_>, &PrivateKey) -> Result<T>) -> Result<T> {
         self.store.change(|change| {
             let importer = self.importer_to_go_on(change)?;
             let done = work(change, &importer)?;
+            self.listen(change)?;
             change.checkpoint(self.now, &importer)?;
             Ok(done)
         })

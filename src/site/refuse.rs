@@ -36,7 +36,11 @@ impl Site {
         };
         self.change(|change, importer| {
             if let Some(arrival) = refused.arrival.filter(|_| worst.reason == Reason::Equivocation) {
-                self.freeze(change, &arrival.header.channel, &arrival.position())?;
+                let (channel, here) = (&arrival.header.channel, arrival.position());
+                // Looks once more, in the change: what contradicts must still do so.
+                if let Some(known) = change.memory(channel)?.contradiction(&here) {
+                    self.freeze(change, channel, known, &here)?;
+                }
             }
             let receipt = self.failed_receipt(change, refused, worst, importer)?;
             receipt.as_ref().map_or(Ok(()), |receipt| change.add_receipt(receipt))?;
@@ -54,23 +58,29 @@ impl Site {
         })
     }
 
-    /// Looks once more, in the change: what contradicts must still do so.
-    pub(super) fn freeze(&self, change: &Change<'_>, channel: &str, here: &Position) -> Result<()> {
-        let memory = change.memory(channel)?;
-        let Some(other) = memory.contradiction(here).filter(|_| memory.frozen.is_none()) else {
-            return Ok(());
-        };
+    /// Freezes a channel for two bundles of one place, and says whether it is frozen now.
+    pub(super) fn freeze(
+        &self,
+        change: &Change<'_>,
+        channel: &str,
+        known: &Position,
+        here: &Position,
+    ) -> Result<bool> {
+        if change.memory(channel)?.frozen.is_some() {
+            return Ok(true);
+        }
         // Once it is settled which one is right, showing the other again stops nobody.
         let settles = |order: &HeldOverride| order.effect == Effect::Equivocation && order.used_by.is_some();
-        if change.overrides(channel, &other.bundle)?.iter().any(settles) {
-            return Ok(());
+        if change.overrides(channel, &known.bundle)?.iter().any(settles) {
+            return Ok(false);
         }
         let heard = self.clocks(&change.site()?).best();
-        change.freeze(channel, (&other.bundle, &here.bundle), heard)?;
-        let bundles = [other.bundle.clone(), here.bundle.clone()];
+        change.freeze(channel, (&known.bundle, &here.bundle), heard)?;
+        let bundles = [known.bundle.clone(), here.bundle.clone()];
         let (epoch, sequence) = (here.epoch, here.sequence);
         let channel = channel.into();
-        change.append(self.now, &Event::Frozen { channel, epoch, sequence, bundles }).map(drop)
+        change.append(self.now, &Event::Frozen { channel, epoch, sequence, bundles })?;
+        Ok(true)
     }
 }
 

@@ -1,12 +1,13 @@
 //! All that a site knows, and what of it somebody should look at.
 
-use super::chain;
+use super::{accept::in_doubt, chain, judge::trust_behind};
 use crate::{
     base::{
         clock::{Clocks, Timestamp},
         failure::{Failure, Reason, Result},
+        text::count,
     },
-    report::site::{ChannelLine, Place, SettingsLine, SiteReport, TrustLine},
+    report::site::{ChannelLine, InDoubt, Place, SettingsLine, SiteReport, TrustLine},
     store::{Channel, Settings, State},
     trust::Chain,
 };
@@ -24,17 +25,13 @@ pub fn status(state: &State<'_>, home: &str, system: Timestamp) -> Result<(SiteR
     for channel in &channels {
         alarms.extend(channel_alarms(channel, &row.settings, clocks));
     }
+    let mut doubts = Vec::new();
     if let Some(chain) = &chain {
         for channel in &channels {
-            let told = state.beacon(&channel.name)?.map_or(0, |beacon| beacon.trust);
-            if told > chain.version() {
-                let message =
-                    format!("a beacon tells of trust version {told}, this site knows {}", chain.version());
-                let hint =
-                    "ask the sender for the newer trust documents; take them with `sealift trust accept`";
-                alarms.push(alarm(Reason::TrustBehind, &channel.name, message, hint));
-            }
+            alarms.extend(trust_behind(state, &channel.name, chain)?);
         }
+        doubts = in_doubt(&state.imported()?, chain.latest());
+        alarms.extend(doubts.chunk_by(|a, b| a.key_id == b.key_id).filter_map(doubtful));
     }
     let head = state.ledger_head()?;
     let report = SiteReport {
@@ -46,6 +43,7 @@ pub fn status(state: &State<'_>, home: &str, system: Timestamp) -> Result<(SiteR
         settings: settings_line(&row.settings),
         clock_floor: row.floor.to_string(),
         channels: channels.into_iter().map(channel_line).collect(),
+        in_doubt: doubts,
         ledger_records: head.number,
         ledger_head: head.hash.hex().to_owned(),
         alarms: alarms.iter().map(shown).collect(),
@@ -66,6 +64,11 @@ fn channel_alarms(channel: &Channel, settings: &Settings, clocks: Clocks) -> Vec
         let message = format!("a beacon tells of sequence {}, this site has {here}", newest.sequence);
         alarms.push(alarm(Reason::ChannelBehind, name, message, "ask where the newer bundle is"));
     }
+    if channel.heard > clocks.best() {
+        let message = format!("it was heard of at {}, and now it is {}", channel.heard, clocks.best());
+        let hint = "set the clock; where it is right and was wrong then, the next bundle or beacon ends this, and until then nothing tells of silence";
+        alarms.push(alarm(Reason::ClockWrong, name, message, hint));
+    }
     let days = clocks.best().seconds().saturating_sub(channel.heard.seconds()) / 86_400;
     if settings.max_silence > 0 && days > settings.max_silence {
         let message = format!("nothing new for {days} days, since {}", channel.heard);
@@ -73,6 +76,17 @@ fn channel_alarms(channel: &Channel, settings: &Settings, clocks: Clocks) -> Vec
         alarms.push(alarm(Reason::ChannelSilent, name, message, hint));
     }
     alarms
+}
+
+/// Imports that one revoked key signed.
+fn doubtful(doubts: &[InDoubt]) -> Option<Failure> {
+    let InDoubt { channel, position, key_id, holder } = doubts.first()?;
+    let (many, first) = (count(doubts.len(), "bundle"), position.sequence);
+    let message = format!(
+        "{holder} had it, it is revoked, and it signed {many} that came here, the first as sequence {first} of {channel}"
+    );
+    let hint = "`sealift trust status` lists them; ask the sender whether they are what was meant: what they brought stays published until somebody takes it away";
+    Some(Failure::new(Reason::InDoubt, format!("key {key_id}"), message).hint(hint))
 }
 
 fn alarm(reason: Reason, channel: &str, message: String, hint: &str) -> Failure {

@@ -36,7 +36,7 @@ pub use database::{Change, State};
 pub use metadata::{Publication, PublishedManifest, PublishedTag, ReferrerRow, Target};
 pub use receipts::SignedReceipt;
 pub use signed::Signed;
-pub use site::{Channel, HeldOverride, Imported, Settings, SiteRow};
+pub use site::{Channel, HeldBeacon, HeldOverride, Imported, Settings, SiteRow};
 
 use crate::base::{failure::Result, fs};
 

@@ -101,14 +101,14 @@ pub struct SiteRow {
     pub importer: Option<String>,
 }
 
-/// A channel that a site has heard of.
+/// A channel that a site knows: by its trust documents, and what came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Channel {
     /// Name.
     pub name: String,
     /// What is remembered of its bundles.
     pub memory: Memory,
-    /// When something new of it came: a bundle or a beacon.
+    /// When something new of it came, a bundle or a beacon; at first, when the site learned that it is there.
     pub heard: Timestamp,
 }
 
@@ -123,6 +123,15 @@ pub struct Imported {
     pub receipt: Digest,
     /// Whose signatures counted.
     pub signers: Vec<SignedBy>,
+}
+
+/// A beacon that was accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldBeacon {
+    /// What it says.
+    pub beacon: Beacon,
+    /// The whole document.
+    pub note: Vec<u8>,
 }
 
 /// An override that was accepted.
@@ -202,11 +211,11 @@ impl State<'_> {
     }
 
     /// The newest beacon of a channel.
-    pub fn beacon(&self, channel: &str) -> Result<Option<Beacon>> {
+    pub fn beacon(&self, channel: &str) -> Result<Option<HeldBeacon>> {
         self.query(|database| {
             database
-                .prepare_cached("SELECT beacon FROM beacons WHERE channel = ?1")?
-                .query_row([channel], |row| json(row, 0))
+                .prepare_cached("SELECT beacon, note FROM beacons WHERE channel = ?1")?
+                .query_row([channel], |row| Ok(HeldBeacon { beacon: json(row, 0)?, note: row.get(1)? }))
                 .optional()
         })
     }
@@ -271,6 +280,12 @@ impl Change<'_> {
     pub fn add_trust(&self, version: u64, note: &[u8]) -> Result<()> {
         let insert = "INSERT INTO trust (version, note) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
         self.query(|database| database.execute(insert, params![version.cast_signed(), note]).map(drop))
+    }
+
+    /// Begins to listen to a channel; one that is known stays as it is.
+    pub fn listen(&self, channel: &str, heard: Timestamp) -> Result<()> {
+        let insert = "INSERT INTO channels (channel, heard) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+        self.query(|database| database.execute(insert, params![channel, seconds(heard)]).map(drop))
     }
 
     /// Moves a channel to a bundle that is imported in this very change; a frozen one goes on with it.

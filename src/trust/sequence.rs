@@ -19,6 +19,9 @@ use crate::base::{
 /// How far ahead of the last bundle the next may be, unless a site says otherwise (T15).
 pub const JUMP_LIMIT: u64 = 1000;
 
+/// What to do about two bundles of one place. Whether they freeze the channel is not known where they are judged.
+pub const TWO_BUNDLES: &str = "somebody signed two bundles of one sequence: tell the sender by another way, with both digests; whether the channel waits here for an override that says which is right, `sealift trust status` tells";
+
 /// A place in a channel and what stands there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
@@ -228,8 +231,7 @@ impl Judge<'_> {
                 "sequence {} is known here as {}, this bundle is {}",
                 here.sequence, other.bundle, here.bundle
             );
-            let hint = "somebody signed two bundles of one sequence, and the channel is frozen until an override says which is right: tell the sender by another way, with both digests";
-            self.refuse(Effect::Equivocation, Reason::Equivocation, &message, hint)?;
+            self.refuse(Effect::Equivocation, Reason::Equivocation, &message, TWO_BUNDLES)?;
         }
         let newest = memory.newest_of(here.epoch);
         let before = memory.at_least.is_some_and(|least| (here.epoch, here.sequence) < least);

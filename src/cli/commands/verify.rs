@@ -87,7 +87,7 @@ fn here(bundle: &VerifiedBundle, settings: &Settings, out: &Out) -> Result<Here>
         judged.ok_or_else(trust::nothing_pinned)
     };
     let verdict = judge(None)?;
-    match judge(Some(settings.clock())) {
+    match judge(Some(Timestamp::now())) {
         Err(expired) => out.note(&format!("note: an import would refuse it now: {expired}")),
         Ok(now) => {
             let by_clock = |warning: &&Warning| !verdict.judgement.warnings.contains(warning);

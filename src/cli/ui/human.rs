@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::site::in_doubt;
 use crate::{
     base::text::{bytes, count, escaped},
     cosign::{ImageEvidence, Outcome},
@@ -409,6 +410,9 @@ impl Human for ImportReport {
         if let Some(key) = &self.sign_key {
             let signed = self.artifacts.iter().filter(|artifact| !artifact.signatures.is_empty()).count();
             page.line(format!("{} signed by {key}", count(signed, "image")));
+        }
+        for doubt in &self.in_doubt {
+            page.line(in_doubt(doubt));
         }
         page.line(format!(
             "{}; {} written, {} there already",

@@ -4,7 +4,7 @@ use super::human::{Human, Page, name, short};
 use crate::{
     base::text::count,
     report::site::{
-        AcceptReport, Accepted, ChannelLine, PinReport, SettingsLine, SettingsReport, SiteReport,
+        AcceptReport, Accepted, ChannelLine, InDoubt, PinReport, SettingsLine, SettingsReport, SiteReport,
     },
     trust::sequence::{Position, Warning},
 };
@@ -29,6 +29,13 @@ pub(in crate::cli) fn warning(warning: &Warning) -> String {
 
 pub(super) fn position(position: &Position) -> String {
     format!("epoch {} sequence {} {}", position.epoch, position.sequence, short(&position.bundle.to_string()))
+}
+
+/// An import that is in doubt.
+pub(super) fn in_doubt(doubt: &InDoubt) -> String {
+    let InDoubt { channel, position: at, key_id, holder } = doubt;
+    let (channel, at, holder) = (name(channel), position(at), name(holder));
+    format!("in doubt: {channel} {at}, signed by {holder} with the revoked key {key_id}")
 }
 
 fn settings(page: &mut Page, settings: &SettingsLine) {
@@ -65,6 +72,9 @@ impl Human for SiteReport {
         }
         settings(&mut page, &self.settings);
         page.table(&self.channels.iter().map(channel).collect::<Vec<_>>());
+        for doubt in &self.in_doubt {
+            page.line(in_doubt(doubt));
+        }
         page.line(format!("ledger: {}, head {}", count_u64(self.ledger_records, "record"), self.ledger_head));
         for alarm in &self.alarms {
             page.line(format!("alarm[{}]: {}: {}", alarm.reason, name(&alarm.object), alarm.message));
@@ -96,13 +106,7 @@ impl Human for AcceptReport {
                 Accepted::Trust { version, fingerprint, in_doubt } => {
                     page.line(format!("trust version {version}, fingerprint {fingerprint}"));
                     for doubt in in_doubt {
-                        page.line(format!(
-                            "  in doubt: {} {}, signed by {} with the revoked key {}",
-                            name(&doubt.channel),
-                            position(&doubt.position),
-                            name(&doubt.holder),
-                            doubt.key_id
-                        ));
+                        page.line(format!("  {}", self::in_doubt(doubt)));
                     }
                 }
                 Accepted::Beacon { channel, newest, behind, trust_missing } => {

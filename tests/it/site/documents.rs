@@ -4,6 +4,14 @@ use sealift::{report::site::Accepted, site::status, store::Settings};
 
 use super::*;
 
+/// Reasons of the alarms of a site, by this clock.
+fn alarms(site: &Site, clock: &str) -> Vec<Reason> {
+    let state = |state: &sealift::store::State<'_>| status(state, "home", time(clock));
+    let (report, alarms) = site.store().state(state).unwrap();
+    assert_eq!(report.alarms.len(), alarms.len());
+    alarms.iter().map(|alarm| alarm.reason).collect()
+}
+
 /// A document of a kind that no site takes.
 #[derive(serde::Serialize)]
 struct Other {
@@ -30,6 +38,119 @@ fn a_revoked_key_counts_no_more_and_puts_imports_in_doubt() {
     takes(&site, &world.bundle(&Spec { signers: &["eve", "bob"], ..spec(19) }));
     // Once more is nothing new.
     assert!(matches!(site.accept(&[newer]).unwrap()[..], [Accepted::Known { .. }]));
+    assert_eq!(doubts(&site), [17, 18]);
+}
+
+/// Sequences of the bundles that a site has and that are in doubt.
+fn doubts(site: &Site) -> Vec<u64> {
+    let (report, alarms) = site.store().state(|state| status(state, "home", time(NOW))).unwrap();
+    let is_told = alarms.iter().any(|alarm| alarm.reason == Reason::InDoubt);
+    assert_eq!(is_told, !report.in_doubt.is_empty());
+    report.in_doubt.iter().map(|doubt| doubt.position.sequence).collect()
+}
+
+/// T19: the usual way of a trust document is on a bundle. The import tells what it puts in doubt, and from then on
+/// the status does.
+#[test]
+fn what_comes_with_a_bundle_puts_imports_in_doubt() {
+    let mut world = World::new();
+    let site = world.site();
+    assert_eq!(takes(&site, &world.good(1)).report.in_doubt, []);
+    takes(&site, &world.good(2));
+    assert!(doubts(&site).is_empty());
+    world.revoke("bob", Some(2));
+    world.publish_trust(|_| {});
+    world.publish_trust(|_| {});
+    // Version 3 says it too; it is told once.
+    let next = world.bundle(&Spec { signers: &["alice", "carol"], trust: &[1, 2, 3], ..spec(7) });
+    let done = takes(&site, &next);
+    let told: Vec<_> =
+        done.report.in_doubt.iter().map(|doubt| (doubt.position.sequence, doubt.key_id.as_str())).collect();
+    assert_eq!(told, [(2, world.id("bob").as_str())]);
+    assert_eq!(doubts(&site), [2]);
+    assert!(matches!(site.accept(&[world.chain[1].clone()]).unwrap()[..], [Accepted::Known { .. }]));
+    assert_eq!(alarms(&site, NOW), [Reason::InDoubt]);
+    assert_eq!(takes(&site, &next).report.in_doubt, []);
+    assert_eq!(doubts(&site), [2]);
+}
+
+/// T20: who hears by a beacon that there is a newer trust document takes nothing by the older one.
+#[test]
+fn a_beacon_stops_what_an_older_document_would_take() {
+    let mut world = World::new();
+    let site = world.site();
+    takes(&site, &world.good(1));
+    let (by_bob, three) = (world.good(2), world.good(3));
+    let dev = world.bundle(&Spec { channel: "dev", signers: &["dora"], ..spec(1) });
+    let orders = [Effect::Rollback, Effect::Equivocation, Effect::SequenceJump]
+        .map(|effect| world.override_for("berlin", &by_bob, effect, &["carol", "dave"]));
+    world.revoke("bob", None);
+    let second = world.publish_trust(|_| {});
+    let beacon = world.beacon(3, identity(&three), MADE, 2);
+    let accepted = site.accept(&[beacon]).unwrap();
+    assert!(matches!(accepted[..], [Accepted::Beacon { trust_missing: Some(2), .. }]));
+    assert_eq!(alarms(&site, NOW), [Reason::ChannelBehind, Reason::TrustBehind]);
+    site.accept(&orders).unwrap();
+    refuses(&site, &by_bob, Reason::TrustBehind);
+    // A later beacon that knows less takes none of it back.
+    let older = world.beacon(9, identity(&three), NOW, 1);
+    assert_eq!(site.accept(&[older]).unwrap_err().reason, Reason::BeaconStale);
+    refuses(&site, &by_bob, Reason::TrustBehind);
+    // It is a matter of one channel.
+    takes(&site, &dev);
+    // The document, by the media or by another way, ends it.
+    let two = world.bundle(&Spec { signers: &["alice", "carol"], trust: &[1, 2], ..spec(2) });
+    takes(&site, &two);
+    assert_eq!(alarms(&site, NOW), [Reason::ChannelBehind]);
+    refuses(&site, &by_bob, Reason::KeyRevoked);
+    let other = world.site_with("other", 1);
+    other.accept(&[world.beacon(3, identity(&three), MADE, 2), second]).unwrap();
+    takes(&other, &world.bundle(&Spec { signers: &["alice", "carol"], ..spec(2) }));
+}
+
+/// A stolen key tells of a document that there will never be. It ends with the key.
+#[test]
+fn a_beacon_of_a_revoked_key_stops_nothing() {
+    let mut world = World::new();
+    let site = world.site();
+    takes(&site, &world.good(1));
+    let two = world.good(2);
+    site.accept(&[world.beacon(2, identity(&two), MADE, u64::MAX)]).unwrap();
+    refuses(&site, &two, Reason::TrustBehind);
+    world.grant("eve", &[Role::Release], &["prod"]);
+    let second = world.publish_trust(|_| {});
+    site.accept(&[second]).unwrap();
+    refuses(&site, &two, Reason::TrustBehind);
+    world.revoke("alice", None);
+    world.publish_trust(|_| {});
+    let three = world.bundle(&Spec { signers: &["eve", "bob"], trust: &[1, 2, 3], ..spec(3) });
+    takes(&site, &three);
+    assert_eq!(alarms(&site, NOW), []);
+    let newest = Position { epoch: 1, sequence: 4, bundle: identity(&two) };
+    let beacon = world.note(&Beacon::new("prod", newest, 3, time(NOW)), &["eve"]);
+    assert!(matches!(site.accept(&[beacon]).unwrap()[..], [Accepted::Beacon { .. }]));
+}
+
+/// Silence counts from the day on which the site learned of the channel, and no clock turns it off.
+#[test]
+fn silence_is_heard_from_the_first_day_on() {
+    let mut world = World::new();
+    let site = world.site();
+    assert_eq!(alarms(&site, NOW), []);
+    assert_eq!(alarms(&site, "2031-01-01T00:00:00Z"), [Reason::ChannelSilent; 2]);
+    // A channel that a newer document opens, and a clock that was wrong for a day.
+    let rules = world.text.channels["dev"].clone();
+    world.text.channels.insert("test".into(), rules);
+    world.grant("eve", &[Role::Release], &["test"]);
+    let newer = world.publish_trust(|_| {});
+    site.clone().with_clock(time("2031-01-01T00:00:00Z")).accept(&[newer]).unwrap();
+    assert_eq!(alarms(&site, "2031-01-02T00:00:00Z"), [Reason::ChannelSilent; 2]);
+    takes(&site.clone().with_clock(time("2090-01-01T00:00:00Z")), &world.good(1));
+    let found = alarms(&site, "2031-01-02T00:00:00Z");
+    assert_eq!(found, [Reason::ChannelSilent, Reason::ClockWrong]);
+    // What comes by the right clock ends it.
+    takes(&site.clone().with_clock(time("2031-01-02T00:00:00Z")), &world.good(2));
+    assert_eq!(alarms(&site, "2031-01-02T00:00:00Z"), [Reason::ChannelSilent]);
 }
 
 /// T17: one version after the other, signed by those of before; all documents of a call, or none.
@@ -136,17 +257,11 @@ fn beacons_tell_of_what_does_not_come() {
     let site = world.site();
     let (one, three) = (world.good(1), world.good(3));
     takes(&site, &one);
-    let alarms = |site: &Site, clock: &str| {
-        let state = |state: &sealift::store::State<'_>| status(state, "home", time(clock));
-        let (report, alarms) = site.store().state(state).unwrap();
-        assert_eq!(report.alarms.len(), alarms.len());
-        alarms.iter().map(|alarm| alarm.reason).collect::<Vec<_>>()
-    };
     assert_eq!(alarms(&site, NOW), []);
-    let beacon = world.beacon(3, identity(&three), MADE, 2);
+    let beacon = world.beacon(3, identity(&three), MADE, 1);
     let accepted = site.accept(std::slice::from_ref(&beacon)).unwrap();
-    assert!(matches!(accepted[..], [Accepted::Beacon { behind: true, trust_missing: Some(2), .. }]));
-    assert_eq!(alarms(&site, NOW), [Reason::ChannelBehind, Reason::TrustBehind]);
+    assert!(matches!(accepted[..], [Accepted::Beacon { behind: true, trust_missing: None, .. }]));
+    assert_eq!(alarms(&site, NOW), [Reason::ChannelBehind]);
     let two = world.good(2);
     let done = takes(&site, &two);
     assert_eq!(done.report.warnings, [sealift::trust::sequence::Warning::Behind { newest: 3 }]);
@@ -156,7 +271,7 @@ fn beacons_tell_of_what_does_not_come() {
     let order = world.override_for("berlin", &three, Effect::Equivocation, &["carol", "dave"]);
     site.accept(&[order]).unwrap();
     takes(&site, &three);
-    assert_eq!(alarms(&site, NOW), [Reason::TrustBehind]);
+    assert_eq!(alarms(&site, NOW), []);
 
     assert!(matches!(site.accept(&[beacon]).unwrap()[..], [Accepted::Known { .. }]));
     for stale in [
@@ -172,10 +287,11 @@ fn beacons_tell_of_what_does_not_come() {
     assert_eq!(site.accept(&[world.note(&epoch, &["bob"])]).unwrap_err().reason, Reason::KeyRole);
     // Silence: a replay of what is here is nothing new.
     takes(&site, &three);
-    assert_eq!(alarms(&site, "2027-03-01T00:00:00Z"), [Reason::TrustBehind]);
-    assert_eq!(alarms(&site, "2027-03-03T00:00:00Z"), [Reason::ChannelSilent, Reason::TrustBehind]);
+    assert_eq!(alarms(&site, "2027-03-01T00:00:00Z"), []);
+    // Of `dev` nothing came either.
+    assert_eq!(alarms(&site, "2027-03-03T00:00:00Z"), [Reason::ChannelSilent; 2]);
     site.set(|settings| Settings { max_silence: 0, ..settings }).unwrap();
-    assert_eq!(alarms(&site, "2037-03-03T00:00:00Z"), [Reason::TrustBehind]);
+    assert_eq!(alarms(&site, "2037-03-03T00:00:00Z"), []);
     // T14: a beacon that names another bundle than the one that is here.
     let lie = world.beacon(3, identity(&other), NOW, 1);
     assert_eq!(site.accept(&[lie]).unwrap_err().reason, Reason::Equivocation);
@@ -194,4 +310,33 @@ fn a_contradicting_beacon_freezes_the_channel() {
     let frozen = site.store().state(|state| state.memory("prod")).unwrap().frozen;
     assert_eq!(frozen, Some((identity(&one), identity(&other))));
     refuses(&site, &world.good(2), Reason::ChannelFrozen);
+}
+
+/// T14: both are only told of, in one call of which nothing is kept but that.
+#[test]
+fn two_contradicting_beacons_freeze_the_channel() {
+    let mut world = World::new();
+    let site = world.site();
+    let three = world.good(3);
+    let other = world.bundle(&Spec { content: "other", ..spec(3) });
+    let beacons = [&three, &other].map(|bundle| world.beacon(3, identity(bundle), MADE, 1));
+    let refused = site.accept(&beacons).unwrap_err();
+    assert_eq!(refused.reason, Reason::Equivocation);
+    assert!(refused.hint.unwrap().contains("is frozen"));
+    let memory = || site.store().state(|state| state.memory("prod")).unwrap();
+    assert_eq!(memory().frozen, Some((identity(&three), identity(&other))));
+    assert_eq!(memory().beacon, None);
+    assert_eq!(alarms(&site, NOW), [Reason::ChannelFrozen]);
+    assert_eq!(names(&site).last(), Some(&"frozen"));
+    for bundle in [&other, &three] {
+        refuses(&site, bundle, Reason::ChannelFrozen);
+    }
+    let order = world.override_for("berlin", &three, Effect::Equivocation, &["carol", "dave"]);
+    site.accept(&[order]).unwrap();
+    takes(&site, &three);
+    // Settled is settled: the wrong one freezes nothing any more, and nobody says that it does.
+    let refused = site.accept(&beacons[1..]).unwrap_err();
+    assert_eq!((refused.reason, memory().frozen), (Reason::Equivocation, None));
+    assert!(!refused.hint.unwrap().contains("is frozen"));
+    takes(&site, &world.good(4));
 }

@@ -8,6 +8,7 @@ use std::{
 use super::super::key;
 use crate::{
     base::{
+        clock::Timestamp,
         digest::Digest,
         failure::{Class, Failure, Failures, Reason, Result},
         fs, limits,
@@ -28,9 +29,9 @@ use crate::{
     verify,
 };
 
-/// The site of the home, with the clocks.
+/// The site of the home, now.
 pub(in crate::cli::commands) fn open_site(settings: &Settings) -> Result<Site> {
-    Ok(Site::new(Store::open(&settings.home)?, settings.now()).with_clock(settings.clock()))
+    Ok(Site::new(Store::open(&settings.home)?, Timestamp::now()))
 }
 
 /// The failure for a home that pins nothing.
@@ -218,7 +219,7 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 /// `trust status`
 pub(super) fn status(args: &TrustStatus, settings: &Settings, out: &Out) -> Result<(), Failures> {
     let home = settings.home.display().to_string();
-    let known = Store::read_only(&settings.home, |state| site::status(state, &home, settings.clock()))?;
+    let known = Store::read_only(&settings.home, |state| site::status(state, &home, Timestamp::now()))?;
     let (report, alarms) = known.ok_or_else(nothing_pinned)?;
     if args.check {
         if report.site.is_none() {
