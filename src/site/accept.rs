@@ -28,8 +28,8 @@ impl Site {
             let one = |bytes: &Vec<u8>| self.accept_one(change, bytes, &mut contradiction);
             documents.iter().map(one).collect()
         });
-        if let Some((channel, newest)) = contradiction {
-            self.change(|change, _| self.freeze(change, &channel, &newest))?;
+        if let (Some((channel, newest)), Err(why)) = (contradiction, &accepted) {
+            self.refuse_beacon(&channel, &newest, why)?;
         }
         accepted
     }

@@ -4,11 +4,11 @@ use super::{Arrival, Site};
 use crate::{
     base::{
         digest::Digest,
-        failure::{Class, Failures, Reason, Result},
+        failure::{Class, Failure, Failures, Reason, Result},
     },
     ledger::{Event, Text},
     store::{Change, HeldOverride, SignedReceipt},
-    trust::{Effect, sequence::Position},
+    trust::{Effect, PrivateKey, sequence::Position},
 };
 
 /// Something that is refused.
@@ -38,39 +38,66 @@ impl Site {
             if let Some(arrival) = refused.arrival.filter(|_| worst.reason == Reason::Equivocation) {
                 self.freeze(change, &arrival.header.channel, &arrival.position())?;
             }
-            let receipt = self.failed_receipt(change, refused, worst, importer)?;
-            receipt.as_ref().map_or(Ok(()), |receipt| change.add_receipt(receipt))?;
-            let event = Event::Refusal {
-                action: refused.action.into(),
-                bundle: refused.sums.cloned(),
-                reason: worst.reason.text().into(),
-                code: refused.failures.code(),
-                object: Text::new(&worst.object),
-                message: Text::new(&worst.message),
-                receipt: receipt.as_ref().map(|receipt| receipt.digest.clone()),
-            };
-            change.append(self.now, &event)?;
-            Ok(receipt)
+            let place = refused.arrival.map(|arrival| (arrival.header.channel.as_str(), arrival.position()));
+            let place = place.as_ref().map(|(channel, here)| (*channel, here));
+            self.keep(change, importer, refused.action, (refused.sums, place), worst)
         })
     }
 
-    /// Looks once more, in the change: what contradicts must still do so.
-    pub(super) fn freeze(&self, change: &Change<'_>, channel: &str, here: &Position) -> Result<()> {
+    /// Keeps that a beacon contradicts what is known, and freezes its channel: with a receipt about the bundle
+    /// that it names, for a site that loses its state must stay frozen by this too.
+    pub(super) fn refuse_beacon(&self, channel: &str, newest: &Position, why: &Failure) -> Result<()> {
+        self.change(|change, importer| {
+            if self.freeze(change, channel, newest)? {
+                let place = Some((channel, newest));
+                self.keep(change, importer, "accept", (Some(&newest.bundle), place), why)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The record of a refusal, and its receipt where it is known which bundle it is about.
+    fn keep(
+        &self,
+        change: &Change<'_>,
+        importer: &PrivateKey,
+        action: &str,
+        (bundle, place): (Option<&Digest>, Option<(&str, &Position)>),
+        why: &Failure,
+    ) -> Result<Option<SignedReceipt>> {
+        let receipt =
+            bundle.map(|bundle| self.failed_receipt(change, (bundle, place), why, importer)).transpose()?;
+        receipt.as_ref().map_or(Ok(()), |receipt| change.add_receipt(receipt))?;
+        let event = Event::Refusal {
+            action: action.into(),
+            bundle: bundle.cloned(),
+            reason: why.reason.text().into(),
+            code: why.reason.class().code(),
+            object: Text::new(&why.object),
+            message: Text::new(&why.message),
+            receipt: receipt.as_ref().map(|receipt| receipt.digest.clone()),
+        };
+        change.append(self.now, &event)?;
+        Ok(receipt)
+    }
+
+    /// Looks once more, in the change: what contradicts must still do so. Says whether the channel froze now.
+    fn freeze(&self, change: &Change<'_>, channel: &str, here: &Position) -> Result<bool> {
         let memory = change.memory(channel)?;
         let Some(other) = memory.contradiction(here).filter(|_| memory.frozen.is_none()) else {
-            return Ok(());
+            return Ok(false);
         };
         // Once it is settled which one is right, showing the other again stops nobody.
         let settles = |order: &HeldOverride| order.effect == Effect::Equivocation && order.used_by.is_some();
         if change.overrides(channel, &other.bundle)?.iter().any(settles) {
-            return Ok(());
+            return Ok(false);
         }
         let heard = self.clocks(&change.site()?).best();
         change.freeze(channel, (&other.bundle, &here.bundle), heard)?;
         let bundles = [other.bundle.clone(), here.bundle.clone()];
         let (epoch, sequence) = (here.epoch, here.sequence);
         let channel = channel.into();
-        change.append(self.now, &Event::Frozen { channel, epoch, sequence, bundles }).map(drop)
+        change.append(self.now, &Event::Frozen { channel, epoch, sequence, bundles }).map(|_head| true)
     }
 }
 
