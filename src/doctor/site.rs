@@ -30,7 +30,12 @@ pub(super) fn examine(home: &Path, now: Timestamp) -> Vec<Check> {
     let name = home.display().to_string();
     let read = Store::read_only(home, |state| {
         let (report, alarms) = site::status(state, &name, now)?;
-        let ledger = ledger::audit(&state.ledger(1, usize::MAX)?, &site::importer_keys(home, state)?, &[]);
+        let lines = state.ledger(1, usize::MAX)?;
+        let ledger = match site::importer_keys(home, state) {
+            Ok(keys) => ledger::audit(&lines, &keys, &[]),
+            Err(revoked) if revoked.reason == Reason::KeyRevoked => Err(revoked.into()),
+            Err(failure) => return Err(failure),
+        };
         Ok(Known { report, alarms, ledger })
     });
     let known = match read {

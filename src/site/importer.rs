@@ -10,7 +10,7 @@ use crate::{
     },
     ledger::{Event, KeyAction},
     store::{Change, State},
-    trust::{Algorithm, PrivateKey, PublicKey},
+    trust::{Algorithm, Chain, PrivateKey, PublicKey},
 };
 
 /// The file of a home's own key.
@@ -21,14 +21,32 @@ pub fn importer_path(home: &Path) -> PathBuf {
 /// Whose signatures below the ledger of `home` can be believed; see [`Site::importer_keys`].
 ///
 /// # Errors
-/// [`Reason::KeyPermissions`], and those of the key file and the database.
+/// [`Reason::KeyPermissions`]; [`Reason::KeyRevoked`] where the trust document has revoked the home's own key;
+/// those of the key file and the database.
 pub fn importer_keys(home: &Path, state: &State<'_>) -> Result<Vec<PublicKey>> {
     let own = known_importer(&importer_path(home))?;
     let mut keys: Vec<PublicKey> = own.iter().map(|key| key.public().clone()).collect();
     if let Some(chain) = chain(state)? {
+        keys.iter().try_for_each(|key| still_counts(&chain, key))?;
         keys.extend(chain.latest().importer_rule().keys.iter().map(|(key, _)| (*key).clone()));
     }
     Ok(keys)
+}
+
+/// Whether a key may still sign for a site that believes `chain`, and is believed there.
+///
+/// # Errors
+/// [`Reason::KeyRevoked`].
+pub(super) fn still_counts(chain: &Chain, key: &PublicKey) -> Result<()> {
+    let latest = chain.latest();
+    let Some(revoked) = latest.text().revoked.iter().find(|revoked| revoked.id == key.key_id()) else {
+        return Ok(());
+    };
+    let message = format!("trust version {} has revoked it: {}", latest.version(), revoked.reason);
+    Err(Failure::new(Reason::KeyRevoked, format!("importer key {}", revoked.id), message).hint(
+        "give the site a new one: `sealift trust importer --replace`; for a site that is not pinned yet, \
+         `sealift trust init --importer-key FILE`",
+    ))
 }
 
 fn known_importer(path: &Path) -> Result<Option<PrivateKey>> {
@@ -68,17 +86,31 @@ impl Site {
         known_importer(&self.importer_path())
     }
 
-    /// The importer key, made where there is none. The ledger tells of each key before anything that it signs.
-    /// In a change only one process makes one.
+    /// The importer key, made where there is none. In a change only one process makes one.
+    ///
+    /// # Errors
+    /// [`Reason::KeyRevoked`] where the site knows that it counts no more.
     pub(super) fn importer(&self, change: &Change<'_>) -> Result<PrivateKey> {
-        let key = match self.known_importer()? {
-            Some(key) => key,
-            None => self.keep_importer(PrivateKey::generate(Algorithm::Ed25519)?)?,
+        let key = if let Some(key) = self.known_importer()? {
+            key
+        } else {
+            let key = PrivateKey::generate(Algorithm::Ed25519)?;
+            self.write_importer(&key)?;
+            key
         };
+        if let Some(chain) = chain(change)? {
+            still_counts(&chain, key.public())?;
+        }
+        self.name_importer(change, &key)?;
+        Ok(key)
+    }
+
+    /// Has the ledger tell of a key, before anything that it signs.
+    pub(super) fn name_importer(&self, change: &Change<'_>, key: &PrivateKey) -> Result<()> {
         let id = key.public().key_id();
         let before = change.site()?.importer;
         if before.as_deref() == Some(id) {
-            return Ok(key);
+            return Ok(());
         }
         change.set_importer(id)?;
         let event = Event::Key {
@@ -88,29 +120,36 @@ impl Site {
             public_key: Some(key.public().to_pem()?),
             replaces: before.as_deref().map(Into::into),
         };
-        change.append(self.now, &event)?;
-        Ok(key)
+        change.append(self.now, &event).map(drop)
     }
 
-    /// Writes the importer key.
+    /// Makes `key` the one of this home. Another that lies there was left by a run that died, or by a home whose
+    /// database is lost: it gets another name, for it may have signed receipts that are somewhere.
     ///
     /// # Errors
-    /// [`Reason::KeyExists`] where another one is there.
-    pub(super) fn keep_importer(&self, key: PrivateKey) -> Result<PrivateKey> {
+    /// [`Reason::KeyExists`] where that other one is `signed`, the id of the key that signed this ledger.
+    pub(super) fn put_importer(&self, key: &PrivateKey, signed: Option<&str>) -> Result<()> {
         let path = self.importer_path();
-        match self.known_importer()? {
-            Some(known) if known.public() == key.public() => return Ok(key),
-            Some(_) => {
-                return Err(Failure::new(Reason::KeyExists, path.display(), "the home has an importer key")
-                    .hint("move it away first; receipts that it signed still need its public key"));
+        if let Some(known) = self.known_importer()? {
+            let id = known.public().key_id();
+            if known.public() == key.public() {
+                return Ok(());
             }
-            None => {}
+            if signed == Some(id) {
+                return Err(Failure::new(Reason::KeyExists, path.display(), "the home has an importer key")
+                    .hint("leave --importer-key away; `sealift trust importer --replace` gives a pinned site another"));
+            }
+            fs::publish(&path, &path.with_file_name(format!("importer-{id}.pem")))?;
         }
+        self.write_importer(key)
+    }
+
+    fn write_importer(&self, key: &PrivateKey) -> Result<()> {
+        let path = self.importer_path();
         if let Some(folder) = path.parent() {
             fs::create_dir(folder, true)?;
             fs::sync_dir(self.store.home())?;
         }
-        fs::write_atomic(&path, key.to_pem(None)?.reveal().as_bytes(), 0o600)?;
-        Ok(key)
+        fs::write_atomic(&path, key.to_pem(None)?.reveal().as_bytes(), 0o600)
     }
 }

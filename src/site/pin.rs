@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Site, receipt::signed, told::Told};
+use super::{Site, importer::still_counts, receipt::signed, told::Told};
 use crate::{
     base::{
         clock::Clocks,
@@ -13,7 +13,7 @@ use crate::{
     ledger::{Event, TrustAction},
     report::Receipt,
     store::Change,
-    trust::{Chain, PrivateKey, PublicKey, sequence::Position},
+    trust::{Algorithm, Chain, PrivateKey, PublicKey, sequence::Position},
 };
 
 /// What a site begins with.
@@ -53,7 +53,8 @@ impl Site {
     /// [`Reason::TrustPinned`] where a document is pinned; [`Reason::BadArgument`] for a name that no site can
     /// have; [`Reason::WrongSite`] for receipts of another; those of signatures;
     /// [`Reason::TrustTooOld`] and [`Reason::TrustFork`] where a receipt knows more of the trust documents;
-    /// [`Reason::ChannelUnknown`]; [`Reason::KeyExists`].
+    /// [`Reason::ChannelUnknown`]; [`Reason::KeyRevoked`] for a key that the trust document has revoked;
+    /// [`Reason::KeyExists`] for a given one where the home's own has signed its ledger.
     pub fn pin(&self, pin: &Pin<'_>) -> Result<Pinned> {
         if !is_media_name(pin.name) {
             let message = format!("`{}` is no name of a site: 1 to 64 of a-z 0-9 . _ -", pin.name);
@@ -72,13 +73,17 @@ impl Site {
             return Err(Failure::new(Reason::TrustPinned, "site", message)
                 .hint("give newer trust documents with `sealift trust accept`; a site is pinned once"));
         }
-        let own = match &pin.importer {
-            Some(key) => Some(self.keep_importer(key.clone())?),
-            None => self.known_importer()?,
-        };
-        let own: Vec<&PublicKey> = own.iter().map(PrivateKey::public).collect();
-        let told = Told::by(pin, &own)?;
-        self.change(|change, importer| {
+        self.store.change(|change| {
+            let known = self.known_importer()?;
+            let own: Vec<&PublicKey> = known.iter().chain(&pin.importer).map(PrivateKey::public).collect();
+            let importer = match pin.importer.as_ref().or(known.as_ref()) {
+                Some(key) => key.clone(),
+                None => PrivateKey::generate(Algorithm::Ed25519)?,
+            };
+            still_counts(&pin.chain, importer.public())?;
+            let told = Told::by(pin, &own)?;
+            let before = change.site()?.importer;
+            self.name_importer(change, &importer)?;
             change.name_site(pin.name)?;
             self.begin(change, pin, &told)?;
             let heard = self.clocks(&change.site()?).best();
@@ -91,6 +96,9 @@ impl Site {
             for (channel, epoch, sequence) in &pin.at_least {
                 change.at_least(channel, (*epoch, *sequence), heard)?;
             }
+            change.checkpoint(self.now, &importer)?;
+            // Last, so that what is refused leaves no key behind.
+            self.put_importer(&importer, before.as_deref())?;
             let importer = importer.public().clone();
             let receipt = told.receipts.last().map(Receipt::digest);
             Ok(Pinned { importer, positions: told.positions, receipt })

@@ -5,7 +5,7 @@ use std::{
     iter,
 };
 
-use super::Pin;
+use super::{Pin, importer::still_counts};
 use crate::{
     base::{
         digest::Digest,
@@ -29,7 +29,9 @@ impl Told {
     /// Reads the receipts, each signed by whoever signs for this site: `own` are keys of its home.
     pub(super) fn by(pin: &Pin<'_>, own: &[&PublicKey]) -> Result<Self> {
         let mut rule = pin.chain.latest().importer_rule();
-        rule.keys.extend(pin.receipt_keys.iter().chain(own.iter().copied()).map(|key| (key, "this site")));
+        pin.receipt_keys.iter().try_for_each(|key| still_counts(&pin.chain, key))?;
+        let own = own.iter().copied().filter(|key| still_counts(&pin.chain, key).is_ok());
+        rule.keys.extend(pin.receipt_keys.iter().chain(own).map(|key| (key, "this site")));
         let receipts = pin.receipts.iter().map(|bytes| open(pin, bytes, &rule)).collect::<Result<_>>()?;
         let receipts = in_order(receipts);
         if receipts.iter().all(|receipt| receipt.facts().channel.is_none())

@@ -293,37 +293,3 @@ fn a_backup_that_is_put_back_is_found_out() {
     let done = takes(&restored, &five);
     assert_eq!(done.report.warnings, [sealift::trust::sequence::Warning::Gap { from: 1, to: 5 }]);
 }
-
-/// C22: a key that others can read signs nothing. A new one is told of.
-#[test]
-fn the_importer_key_is_private_and_named_by_the_ledger() {
-    use std::os::unix::fs::PermissionsExt as _;
-    let mut world = World::new();
-    let site = world.site();
-    let path = site.store().home().join("keys/importer.pem");
-    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
-    let good = world.good(1);
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-    let refusal = import(&site, &good).unwrap_err();
-    assert_eq!(refusal.failures.list()[0].reason, Reason::KeyPermissions);
-    assert_eq!(last(&site), None);
-    fs::remove_file(&path).unwrap();
-    takes(&site, &good);
-    let lines = site.store().ledger(1, usize::MAX).unwrap();
-    let replaced = lines.iter().map(|line| Record::parse(line).unwrap().event).any(|event| {
-        matches!(event, Event::Key { action: sealift::ledger::KeyAction::Replaced, replaces: Some(_), .. })
-    });
-    assert!(replaced);
-    // An own key, and none over another.
-    let own = PrivateKey::generate(Algorithm::EcdsaP256).unwrap();
-    let other = world.home("other");
-    let chain = || Chain::begin(&world.chain[0]).unwrap();
-    let pinned = other.pin(&Pin { importer: Some(own.clone()), ..pin("other", chain()) }).unwrap();
-    assert_eq!(&pinned.importer, own.public());
-    let third = world.home("third");
-    fs::create_dir_all(third.store().home().join("keys")).unwrap();
-    fs::copy(&path, third.store().home().join("keys/importer.pem")).unwrap();
-    let refused = third.pin(&Pin { importer: Some(own), ..pin("third", chain()) }).unwrap_err();
-    assert_eq!(refused.reason, Reason::KeyExists);
-}

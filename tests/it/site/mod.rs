@@ -5,6 +5,7 @@
 )]
 
 mod documents;
+mod importer;
 mod lost;
 mod model;
 mod one_change;
