@@ -43,6 +43,7 @@
 //! | `HOME/sealift.db` | [`store`]: what is published, what the site knows, what each key signed last, ledger and receipts |
 //! | `HOME/sealift.db` | [`store`]: what is published, what the site knows, ledger and receipts |
 //! | `HOME/keys/importer.pem` | [`site`]: the key that signs receipts and the ledger |
+//! | `HOME/keys/importer-<id>.pem` | [`site`]: one that lay there before another was given |
 //! | `HOME/sealift.db` | [`store`]: what is published, import receipts, what each key signed last |
 //! | `HOME/blobs/sha256/ab/<hex>` | [`store`]: content by digest |
 //! | `HOME/staging/` | [`store`]: content under way |

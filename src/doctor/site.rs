@@ -31,9 +31,13 @@ pub(super) fn examine(home: &Path, now: Timestamp) -> Vec<Check> {
     let read = Store::read_only(home, |state| {
         let (report, alarms) = site::status(state, &name, now)?;
         let lines = state.ledger(1, usize::MAX)?;
-        let keys = site::importer_keys(home, state)?;
-        let ledger = custody::require_ledger(home, Some(state)).map_err(Failures::from);
-        let ledger = ledger.and_then(|()| ledger::audit(&lines, &keys, &[]));
+        let ledger = match site::importer_keys(home, state) {
+            Ok(keys) => custody::require_ledger(home, Some(state))
+                .map_err(Failures::from)
+                .and_then(|()| ledger::audit(&lines, &keys, &[])),
+            Err(revoked) if revoked.reason == Reason::KeyRevoked => Err(revoked.into()),
+            Err(failure) => return Err(failure),
+        };
         Ok(Known { report, alarms, ledger })
     });
     let known = match read {

@@ -61,6 +61,9 @@ pub struct Facts {
     /// Where the channel stood here. Where it stands now, [`Receipt::position`] knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prior: Option<Position>,
+    /// The two bundles of one place that freeze the channel, after this. An import is one of no frozen channel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<[Digest; 2]>,
     /// The trust document that decided; absent where single keys were given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trust: Option<TrustState>,
@@ -346,6 +349,12 @@ fn check(facts: &Facts) -> Result<(), &'static str> {
     if imported && (facts.channel.is_none() || facts.bundle.is_none()) {
         return Err("an import is one of a channel");
     }
+    if facts.frozen.is_some() && (imported || facts.channel.is_none()) {
+        return Err("no import leaves its channel frozen, and nothing freezes but a channel");
+    }
+    if facts.frozen.as_ref().is_some_and(|[one, other]| one == other) {
+        return Err("a channel is frozen by two bundles");
+    }
     let done = facts.counts.is_some() || facts.report.is_some() || !facts.overrides.is_empty();
     if !imported && done {
         return Err("what was refused has no report and takes no override");
@@ -402,6 +411,7 @@ mod tests {
             channel: Some("prod".to_owned()),
             bundle: Some(Place { epoch: 1, sequence: 42 }),
             prior: Some(position(41)),
+            frozen: None,
             trust: Some(TrustState { version: 3, digest: digest('c') }),
             result: Outcome::Imported,
             reason: None,
@@ -453,6 +463,44 @@ mod tests {
         }
     }
 
+    /// The same of a bundle that was refused, and froze its channel.
+    fn refused(facts: Facts) -> Facts {
+        Facts {
+            result: Outcome::Refused,
+            reason: Some("x".repeat(40)),
+            overrides: vec![],
+            counts: None,
+            report: None,
+            frozen: Some([digest('a'), digest('b')]),
+            ..facts
+        }
+    }
+
+    /// T14: what a channel is frozen by is a pair, on a receipt of that channel, and of no import.
+    #[test]
+    fn what_froze_a_channel_is_told_by_refusals_of_it() {
+        let key = PrivateKey::generate(KeyAlgorithm::Ed25519).unwrap();
+        let good = Receipt::sign(&digest('a'), refused(small()), &key).unwrap();
+        let read = Receipt::open(good.bytes(), &rule(&key)).unwrap();
+        assert_eq!(read.facts().frozen, Some([digest('a'), digest('b')]));
+        let pair = Some([digest('a'), digest('b')]);
+        for wrong in [
+            Facts { frozen: pair, ..small() },
+            Facts { channel: None, ..refused(small()) },
+            Facts { frozen: Some([digest('a'), digest('a')]), ..refused(small()) },
+        ] {
+            assert_eq!(
+                Receipt::sign(&digest('a'), wrong.clone(), &key).unwrap_err().reason,
+                Reason::Internal
+            );
+            let sign = |statement: &str| Envelope::sign(statement.as_bytes(), &key).unwrap().line().unwrap();
+            let [one, two] = statements(&digest('a'), &wrong, key.public().key_id()).unwrap();
+            let bytes = [sign(&one), sign(&two), String::new()].join("\n");
+            let reason = Receipt::open(bytes.as_bytes(), &rule(&key)).unwrap_err().reason;
+            assert_eq!(reason, Reason::ReceiptMalformed);
+        }
+    }
+
     /// H10: never more than 4 KiB, whatever the key.
     #[test]
     fn the_largest_receipt_fits() {
@@ -465,6 +513,8 @@ mod tests {
             let receipt = Receipt::sign(&digest('a'), large(), &key).unwrap();
             assert!(receipt.bytes().len() <= limits::RECEIPT_BYTES);
             assert_eq!(receipt.facts().missing_count, u64::MAX);
+            let refused = Receipt::sign(&digest('a'), Facts { missing: vec![], ..refused(large()) }, &key);
+            assert!(refused.unwrap().bytes().len() <= limits::RECEIPT_BYTES);
             assert_eq!(Receipt::open(receipt.bytes(), &rule(&key)).unwrap().facts(), receipt.facts());
         }
         // Where there is room, what is missing is named.

@@ -41,9 +41,13 @@ impl Site {
             let one = |bytes: &Vec<u8>| self.accept_one(change, bytes, &mut contradiction);
             documents.iter().map(one).collect()
         });
-        let Some(Contradiction { channel, known, told }) = contradiction else { return accepted };
-        let is_frozen = self.change(|change, _| self.freeze(change, &channel, &known, &told))?;
-        accepted.map_err(|failure| if is_frozen { failure.hint(FROZEN) } else { failure })
+        match (contradiction, accepted) {
+            (Some(Contradiction { channel, known, told }), Err(why)) => {
+                let is_frozen = self.refuse_beacon(&channel, (&known, &told), &why)?;
+                Err(if is_frozen { why.hint(FROZEN) } else { why })
+            }
+            (_, accepted) => accepted,
+        }
     }
 
     fn accept_one(

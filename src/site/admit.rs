@@ -1,6 +1,6 @@
 //! The one transaction of an import: judged again, published, and the channel moved.
 
-use super::{Arrival, Site, Verdict, accept::learn, judge};
+use super::{Arrival, Site, Verdict, accept::learn, importer::still_counts, judge};
 use crate::{
     base::{clock::Clocks, digest::Digest, failure::Result},
     ledger::{Event, KeyAction, OverrideAction, Text},
@@ -32,12 +32,17 @@ pub struct Admitted {
 }
 
 impl Site {
-    /// Judges a bundle before anything is written for it.
+    /// Judges a bundle before anything is written for it, and whether there is a key for its receipt.
     ///
     /// # Errors
-    /// Those of [`judge()`].
+    /// Those of [`judge()`]; `key-revoked` where a trust document that the site knows, or that the bundle brings,
+    /// has revoked the site's own key.
     pub fn judge(&self, arrival: &Arrival<'_>) -> Result<Verdict> {
-        self.store.state(|state| judge(state, arrival, Some(self.system)))
+        let verdict = self.store.state(|state| judge(state, arrival, Some(self.system)))?;
+        if let Some((chain, importer)) = arrival.chain.zip(self.known_importer()?) {
+            still_counts(chain, importer.public())?;
+        }
+        Ok(verdict)
     }
 
     /// Makes an import true: everything visible, the place in the channel, what the media taught about trust,
@@ -48,7 +53,7 @@ impl Site {
     /// its channel does not move.
     ///
     /// # Errors
-    /// Those of [`judge()`] and [`Change::publish`], and of the database: then nothing happened.
+    /// Those of [`Site::judge`] and [`Change::publish`], and of the database: then nothing happened.
     pub fn admit(&self, admission: &Admission<'_>) -> Result<Admitted> {
         let Admission { arrival, publication, .. } = admission;
         let mut report = admission.report.clone();
@@ -56,6 +61,7 @@ impl Site {
             let verdict = judge(change, arrival, Some(self.system))?;
             publication.map_or(Ok(()), |publication| change.publish(publication))?;
             if let Some(chain) = arrival.chain {
+                still_counts(chain, importer.public())?;
                 report.in_doubt = self.catch_up(change, chain)?;
             }
             report.site.clone_from(&verdict.site);

@@ -7,8 +7,8 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    Site,
-    importer::{importer_path, known_importer, write_importer},
+    Site, chain,
+    importer::{importer_path, known_importer, still_counts, write_importer},
 };
 use crate::{
     base::{
@@ -85,9 +85,12 @@ impl Site {
                 return Err(Failure::new(Reason::KeyExists, new.public().key_id(), message)
                     .hint("give another key, or none: then a new one is made"));
             }
-            let old = self.importer_to_go_on(change)?;
+            // A revoked key signs no more than this, and then only that it goes.
+            chain(change)?.map_or(Ok(()), |chain| still_counts(&chain, new.public()))?;
+            self.require_sealed(change)?;
+            self.name_importer(change, &old)?;
             write_importer(home, &next_path(home), &new)?;
-            self.tell_of_importer(change, &new)?;
+            self.name_importer(change, &new)?;
             change.checkpoint(self.now, &old)?;
             change.checkpoint(self.now, &new).map(drop)
         })?;

@@ -10,7 +10,7 @@ use crate::{
     },
     ledger::{Event, KeyAction},
     store::{Change, State},
-    trust::{Algorithm, PrivateKey, PublicKey},
+    trust::{Algorithm, Chain, PrivateKey, PublicKey},
 };
 
 /// The file of a home's own key.
@@ -22,14 +22,32 @@ pub fn importer_path(home: &Path) -> PathBuf {
 /// document names for it.
 ///
 /// # Errors
-/// [`Reason::KeyPermissions`], and those of the key file and the database.
+/// [`Reason::KeyPermissions`]; [`Reason::KeyRevoked`] where the trust document has revoked the home's own key;
+/// those of the key file and the database.
 pub fn importer_keys(home: &Path, state: &State<'_>) -> Result<Vec<PublicKey>> {
     let own = known_importer(&importer_path(home))?;
     let mut keys: Vec<PublicKey> = own.iter().map(|key| key.public().clone()).collect();
     if let Some(chain) = chain(state)? {
+        keys.iter().try_for_each(|key| still_counts(&chain, key))?;
         keys.extend(chain.latest().importer_rule().keys.iter().map(|(key, _)| (*key).clone()));
     }
     Ok(keys)
+}
+
+/// Whether a key may still sign for a site that believes `chain`, and is believed there.
+///
+/// # Errors
+/// [`Reason::KeyRevoked`].
+pub(super) fn still_counts(chain: &Chain, key: &PublicKey) -> Result<()> {
+    let latest = chain.latest();
+    let Some(revoked) = latest.text().revoked.iter().find(|revoked| revoked.id == key.key_id()) else {
+        return Ok(());
+    };
+    let message = format!("trust version {} has revoked it: {}", latest.version(), revoked.reason);
+    Err(Failure::new(Reason::KeyRevoked, format!("importer key {}", revoked.id), message).hint(
+        "give the site a new one: `sealift trust importer --replace`; for a site that is not pinned yet, \
+         `sealift trust init --importer-key FILE`",
+    ))
 }
 
 /// The key in a file that is for its owner alone.
@@ -64,19 +82,27 @@ impl Site {
         known_importer(&self.importer_path())
     }
 
-    /// The importer key, made where there is none. The ledger tells of each key before anything that it signs.
-    /// In a change only one process makes one.
+    /// The importer key, made where there is none. In a change only one process makes one.
+    ///
+    /// # Errors
+    /// [`Reason::KeyRevoked`] where the site knows that it counts no more.
     pub(super) fn importer(&self, change: &Change<'_>) -> Result<PrivateKey> {
-        let key = match self.known_importer()? {
-            Some(key) => key,
-            None => self.keep_importer(PrivateKey::generate(Algorithm::Ed25519)?)?,
+        let key = if let Some(key) = self.known_importer()? {
+            key
+        } else {
+            let key = PrivateKey::generate(Algorithm::Ed25519)?;
+            write_importer(self.store.home(), &self.importer_path(), &key)?;
+            key
         };
-        self.tell_of_importer(change, &key)?;
+        if let Some(chain) = chain(change)? {
+            still_counts(&chain, key.public())?;
+        }
+        self.name_importer(change, &key)?;
         Ok(key)
     }
 
-    /// Adds the record of a key that the ledger does not go on with yet.
-    pub(super) fn tell_of_importer(&self, change: &Change<'_>, key: &PrivateKey) -> Result<()> {
+    /// Has the ledger tell of a key, before anything that it signs.
+    pub(super) fn name_importer(&self, change: &Change<'_>, key: &PrivateKey) -> Result<()> {
         let id = key.public().key_id();
         let before = change.site()?.importer;
         if before.as_deref() == Some(id) {
@@ -93,22 +119,25 @@ impl Site {
         change.append(self.now, &event).map(drop)
     }
 
-    /// Writes the importer key.
+    /// Makes `key` the one of this home. Another that lies there was left by a run that died, or by a home whose
+    /// database is lost: it gets another name, for it may have signed receipts that are somewhere.
     ///
     /// # Errors
-    /// [`Reason::KeyExists`] where another one is there.
-    pub(super) fn keep_importer(&self, key: PrivateKey) -> Result<PrivateKey> {
+    /// [`Reason::KeyExists`] where that other one is `signed`, the id of the key that signed this ledger.
+    pub(super) fn put_importer(&self, key: &PrivateKey, signed: Option<&str>) -> Result<()> {
         let path = self.importer_path();
-        match self.known_importer()? {
-            Some(known) if known.public() == key.public() => return Ok(key),
-            Some(_) => {
+        if let Some(known) = self.known_importer()? {
+            let id = known.public().key_id();
+            if known.public() == key.public() {
+                return Ok(());
+            }
+            if signed == Some(id) {
                 return Err(Failure::new(Reason::KeyExists, path.display(), "the home has an importer key")
                     .hint("leave --importer-key away, and replace it later: `sealift trust importer --replace --importer-key FILE`"));
             }
-            None => {}
+            fs::publish(&path, &path.with_file_name(format!("importer-{id}.pem")))?;
         }
-        write_importer(self.store.home(), &path, &key)?;
-        Ok(key)
+        write_importer(self.store.home(), &path, key)
     }
 }
 

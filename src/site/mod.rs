@@ -1,6 +1,7 @@
 //! A site: what a home believes and remembers, and every change of that.
 //!
-//! - [`pin`](mod@pin) gives a home its name and its root of trust, also after its state was lost;
+//! - [`pin`](mod@pin) gives a home its name and its root of trust, also after its state was lost: told.rs reads
+//!   what its receipts tell;
 //! - [`judge`](mod@judge) says whether a bundle may be imported; [`Site::admit`] asks again in the transaction
 //!   that publishes it, and moves the channel there and nowhere else (admit.rs);
 //! - [`Site::refuse`] keeps what was refused (refuse.rs), [`Site::accept`] takes newer trust documents, beacons
@@ -22,6 +23,7 @@ mod receipt;
 mod refuse;
 mod settings;
 pub mod status;
+mod told;
 
 pub use admit::{Admission, Admitted};
 pub use custody::evidence;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Site, receipt::signed};
+use super::{Site, importer::still_counts, receipt::signed, told::Told};
 use crate::{
     base::{
         clock::Clocks,
@@ -13,7 +13,7 @@ use crate::{
     ledger::{Event, TrustAction},
     report::Receipt,
     store::Change,
-    trust::{Chain, PrivateKey, PublicKey, Rule, sequence::Position},
+    trust::{Algorithm, Chain, PrivateKey, PublicKey, sequence::Position},
 };
 
 /// What a site begins with.
@@ -44,14 +44,6 @@ pub struct Pinned {
     pub receipt: Option<Digest>,
 }
 
-/// What receipts of before tell.
-struct Told {
-    /// Oldest first, by the ledger of before.
-    receipts: Vec<Receipt>,
-    positions: BTreeMap<String, Position>,
-    frozen: BTreeMap<String, (Digest, Digest)>,
-}
-
 impl Site {
     /// Names a home and pins its root of trust, once. What was lost comes back from receipts that this site
     /// signed: where each channel stood, the chain of receipts, the head of the ledger, which a new ledger goes
@@ -61,7 +53,8 @@ impl Site {
     /// [`Reason::TrustPinned`] where a document is pinned; [`Reason::BadArgument`] for a name that no site can
     /// have; [`Reason::WrongSite`] for receipts of another; those of signatures;
     /// [`Reason::TrustTooOld`] and [`Reason::TrustFork`] where a receipt knows more of the trust documents;
-    /// [`Reason::ChannelUnknown`]; [`Reason::KeyExists`].
+    /// [`Reason::ChannelUnknown`]; [`Reason::KeyRevoked`] for a key that the trust document has revoked;
+    /// [`Reason::KeyExists`] for a given one where the home's own has signed its ledger.
     pub fn pin(&self, pin: &Pin<'_>) -> Result<Pinned> {
         if !is_media_name(pin.name) {
             let message = format!("`{}` is no name of a site: 1 to 64 of a-z 0-9 . _ -", pin.name);
@@ -80,24 +73,32 @@ impl Site {
             return Err(Failure::new(Reason::TrustPinned, "site", message)
                 .hint("give newer trust documents with `sealift trust accept`; a site is pinned once"));
         }
-        let own = match &pin.importer {
-            Some(key) => Some(self.keep_importer(key.clone())?),
-            None => self.known_importer()?,
-        };
-        let told = told(pin, own.as_ref())?;
-        self.change(|change, importer| {
+        self.store.change(|change| {
+            let known = self.known_importer()?;
+            let own: Vec<&PublicKey> = known.iter().chain(&pin.importer).map(PrivateKey::public).collect();
+            let importer = match pin.importer.as_ref().or(known.as_ref()) {
+                Some(key) => key.clone(),
+                None => PrivateKey::generate(Algorithm::Ed25519)?,
+            };
+            still_counts(&pin.chain, importer.public())?;
+            let told = Told::by(pin, &own)?;
+            let before = change.site()?.importer;
+            self.name_importer(change, &importer)?;
             change.name_site(pin.name)?;
             self.begin(change, pin, &told)?;
             let heard = self.clocks(&change.site()?).best();
             for (channel, position) in &told.positions {
                 change.place(channel, position, heard)?;
             }
-            for (channel, (one, other)) in &told.frozen {
+            for (channel, [one, other]) in &told.frozen {
                 change.freeze(channel, (one, other), heard)?;
             }
             for (channel, epoch, sequence) in &pin.at_least {
                 change.at_least(channel, (*epoch, *sequence), heard)?;
             }
+            change.checkpoint(self.now, &importer)?;
+            // Last, so that what is refused leaves no key behind.
+            self.put_importer(&importer, before.as_deref())?;
             let importer = importer.public().clone();
             let receipt = told.receipts.last().map(Receipt::digest);
             Ok(Pinned { importer, positions: told.positions, receipt })
@@ -124,60 +125,4 @@ impl Site {
         }
         Ok(())
     }
-}
-
-/// Reads the receipts, each signed by whoever signs for this site.
-fn told(pin: &Pin<'_>, own: Option<&PrivateKey>) -> Result<Told> {
-    let mut rule = pin.chain.latest().importer_rule();
-    let given = pin.receipt_keys.iter().chain(own.map(PrivateKey::public));
-    rule.keys.extend(given.map(|key| (key, "this site")));
-    let mut receipts =
-        pin.receipts.iter().map(|bytes| open(pin, bytes, &rule)).collect::<Result<Vec<_>>>()?;
-    receipts.sort_by_key(|receipt| receipt.facts().ledger.number);
-    receipts.dedup();
-    let mut told = Told { receipts, positions: BTreeMap::new(), frozen: BTreeMap::new() };
-    for receipt in &told.receipts {
-        let facts = receipt.facts();
-        let Some(channel) = &facts.channel else { continue };
-        if facts.reason.as_deref() == Some(Reason::Equivocation.text()) {
-            let known = facts.prior.as_ref().map_or_else(|| receipt.bundle(), |prior| &prior.bundle);
-            told.frozen.insert(channel.clone(), (known.clone(), receipt.bundle().clone()));
-        } else if facts.reason.is_none() {
-            told.frozen.remove(channel);
-        }
-        // The highest, not the last: whoever went back by an override needs another to do it once more.
-        let place = |position: &Position| (position.epoch, position.sequence);
-        let newer = |position: &&Position| {
-            told.positions.get(channel).is_none_or(|known| place(known) <= place(position))
-        };
-        if let Some(position) = receipt.position().as_ref().filter(newer) {
-            told.positions.insert(channel.clone(), position.clone());
-        }
-    }
-    Ok(told)
-}
-
-fn open(pin: &Pin<'_>, bytes: &[u8], rule: &Rule<'_>) -> Result<Receipt> {
-    let receipt = Receipt::open(bytes, rule)?;
-    let wrong = |reason: Reason, message: String, hint: &str| {
-        Err(Failure::new(reason, format!("receipt {}", receipt.digest()), message).hint(hint))
-    };
-    let facts = receipt.facts();
-    if facts.site.as_deref() != Some(pin.name) {
-        let of = facts.site.as_deref().unwrap_or("a home without a name");
-        let message = format!("it is of {of}, this is to be {}", pin.name);
-        return wrong(Reason::WrongSite, message, "give receipts that this site signed, and its own name");
-    }
-    let Some(trust) = &facts.trust else { return Ok(receipt) };
-    if trust.version > pin.chain.version() {
-        let message =
-            format!("it knows trust version {}, the one given is {}", trust.version, pin.chain.version());
-        return wrong(Reason::TrustTooOld, message, "pin the newest trust document that the site had");
-    }
-    let same = pin.chain.notes().find(|(version, _)| *version == trust.version);
-    if same.is_some_and(|(_, note)| note.fingerprint() != trust.digest) {
-        let message = format!("it knows trust version {} as another document", trust.version);
-        return wrong(Reason::TrustFork, message, "ask the root holders by another way which one is right");
-    }
-    Ok(receipt)
 }

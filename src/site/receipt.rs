@@ -1,6 +1,6 @@
 //! What a site signs about an import, or about its refusal.
 
-use super::{Admission, Refused, Site, Verdict, chain};
+use super::{Admission, Site, Verdict, chain};
 use crate::{
     base::{
         digest::Digest,
@@ -11,7 +11,7 @@ use crate::{
         receipt::{Facts, Outcome, Place, TrustState},
     },
     store::{Change, SignedReceipt, State},
-    trust::{Chain, PrivateKey},
+    trust::{Chain, PrivateKey, sequence::Position},
 };
 
 impl Site {
@@ -43,27 +43,26 @@ impl Site {
         signed(&Receipt::sign(arrival.sums, facts, importer)?)
     }
 
-    /// The receipt of a refusal. None where not even `SHA256SUMS` could be read: there is nothing to speak of.
+    /// The receipt of a refusal; `place` is the channel of the bundle and where it stands there, as far as that
+    /// can be believed.
     pub(super) fn failed_receipt(
         &self,
         change: &Change<'_>,
-        refused: &Refused<'_>,
-        worst: &Failure,
+        (bundle, place): (&Digest, Option<(&str, &Position)>),
+        why: &Failure,
         importer: &PrivateKey,
-    ) -> Result<Option<SignedReceipt>> {
-        let Some(sums) = refused.sums else { return Ok(None) };
-        let header = refused.arrival.map(|arrival| arrival.header);
-        let last =
-            header.map(|header| change.memory(&header.channel)).transpose()?.and_then(|memory| memory.last);
+    ) -> Result<SignedReceipt> {
+        let memory = place.map(|(channel, _)| change.memory(channel)).transpose()?.unwrap_or_default();
         let facts = Facts {
-            channel: header.map(|header| header.channel.clone()),
-            bundle: header.map(|header| Place { epoch: header.epoch, sequence: header.sequence }),
-            prior: last,
+            channel: place.map(|(channel, _)| channel.to_owned()),
+            bundle: place.map(|(_, here)| Place { epoch: here.epoch, sequence: here.sequence }),
+            prior: memory.last,
+            frozen: memory.frozen.map(|(one, other)| [one, other]),
             trust: chain(change)?.as_ref().and_then(trust_state),
-            reason: Some(worst.reason.text().to_owned()),
+            reason: Some(why.reason.text().to_owned()),
             ..self.facts(change, Outcome::Refused)?
         };
-        signed(&Receipt::sign(sums, facts, importer)?).map(Some)
+        signed(&Receipt::sign(bundle, facts, importer)?)
     }
 
     /// What every receipt says.
@@ -76,6 +75,7 @@ impl Site {
             channel: None,
             bundle: None,
             prior: None,
+            frozen: None,
             trust: None,
             result,
             reason: None,

@@ -4,11 +4,11 @@ use super::{Arrival, Site};
 use crate::{
     base::{
         digest::Digest,
-        failure::{Class, Failures, Reason, Result},
+        failure::{Class, Failure, Failures, Reason, Result},
     },
     ledger::{Event, Text},
     store::{Change, HeldOverride, SignedReceipt},
-    trust::{Effect, sequence::Position},
+    trust::{Effect, PrivateKey, sequence::Position},
 };
 
 /// Something that is refused.
@@ -22,6 +22,17 @@ pub struct Refused<'a> {
     pub arrival: Option<Arrival<'a>>,
     /// Why.
     pub failures: &'a Failures,
+}
+
+/// What became of a channel that should freeze.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Freeze {
+    /// It was frozen already.
+    Before,
+    /// It froze.
+    Now,
+    /// An override has said which of the two bundles is right.
+    Settled,
 }
 
 impl Site {
@@ -42,45 +53,77 @@ impl Site {
                     self.freeze(change, channel, known, &here)?;
                 }
             }
-            let receipt = self.failed_receipt(change, refused, worst, importer)?;
-            receipt.as_ref().map_or(Ok(()), |receipt| change.add_receipt(receipt))?;
-            let event = Event::Refusal {
-                action: refused.action.into(),
-                bundle: refused.sums.cloned(),
-                reason: worst.reason.text().into(),
-                code: refused.failures.code(),
-                object: Text::new(&worst.object),
-                message: Text::new(&worst.message),
-                receipt: receipt.as_ref().map(|receipt| receipt.digest.clone()),
-            };
-            change.append(self.now, &event)?;
-            Ok(receipt)
+            let place = refused.arrival.map(|arrival| (arrival.header.channel.as_str(), arrival.position()));
+            let place = place.as_ref().map(|(channel, here)| (*channel, here));
+            self.keep(change, importer, refused.action, (refused.sums, place), worst)
         })
     }
 
-    /// Freezes a channel for two bundles of one place, and says whether it is frozen now.
-    pub(super) fn freeze(
+    /// Keeps that a beacon contradicts what is known, and freezes its channel: with a receipt about the bundle
+    /// that it names, for a site that loses its state must stay frozen by this too.
+    /// Says whether the channel is frozen now.
+    pub(super) fn refuse_beacon(
+        &self,
+        channel: &str,
+        (known, told): (&Position, &Position),
+        why: &Failure,
+    ) -> Result<bool> {
+        self.change(|change, importer| {
+            let freeze = self.freeze(change, channel, known, told)?;
+            if freeze == Freeze::Now {
+                self.keep(change, importer, "accept", (Some(&told.bundle), Some((channel, told))), why)?;
+            }
+            Ok(freeze != Freeze::Settled)
+        })
+    }
+
+    /// The record of a refusal, and its receipt where it is known which bundle it is about.
+    fn keep(
+        &self,
+        change: &Change<'_>,
+        importer: &PrivateKey,
+        action: &str,
+        (bundle, place): (Option<&Digest>, Option<(&str, &Position)>),
+        why: &Failure,
+    ) -> Result<Option<SignedReceipt>> {
+        let receipt =
+            bundle.map(|bundle| self.failed_receipt(change, (bundle, place), why, importer)).transpose()?;
+        receipt.as_ref().map_or(Ok(()), |receipt| change.add_receipt(receipt))?;
+        let event = Event::Refusal {
+            action: action.into(),
+            bundle: bundle.cloned(),
+            reason: why.reason.text().into(),
+            code: why.reason.class().code(),
+            object: Text::new(&why.object),
+            message: Text::new(&why.message),
+            receipt: receipt.as_ref().map(|receipt| receipt.digest.clone()),
+        };
+        change.append(self.now, &event)?;
+        Ok(receipt)
+    }
+
+    /// Freezes a channel for two bundles of one place.
+    fn freeze(
         &self,
         change: &Change<'_>,
         channel: &str,
         known: &Position,
         here: &Position,
-    ) -> Result<bool> {
+    ) -> Result<Freeze> {
         if change.memory(channel)?.frozen.is_some() {
-            return Ok(true);
+            return Ok(Freeze::Before);
         }
         // Once it is settled which one is right, showing the other again stops nobody.
         let settles = |order: &HeldOverride| order.effect == Effect::Equivocation && order.used_by.is_some();
         if change.overrides(channel, &known.bundle)?.iter().any(settles) {
-            return Ok(false);
+            return Ok(Freeze::Settled);
         }
         let heard = self.clocks(&change.site()?).best();
         change.freeze(channel, (&known.bundle, &here.bundle), heard)?;
         let bundles = [known.bundle.clone(), here.bundle.clone()];
         let (epoch, sequence) = (here.epoch, here.sequence);
         let channel = channel.into();
-        change.append(self.now, &Event::Frozen { channel, epoch, sequence, bundles })?;
-        Ok(true)
+        change.append(self.now, &Event::Frozen { channel, epoch, sequence, bundles }).map(|_head| Freeze::Now)
     }
 }
 

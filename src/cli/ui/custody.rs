@@ -66,6 +66,10 @@ impl Human for ReceiptReport {
         let at = |at: Option<&_>| at.map_or_else(|| "nothing imported".to_owned(), position);
         page.line(format!("  before     {}", at(facts.prior.as_ref())));
         page.line(format!("  after      {}", at(self.position.as_ref())));
+        if let Some([one, other]) = &facts.frozen {
+            page.line(format!("  frozen by  {one}"));
+            page.line(format!("             {other}"));
+        }
         if let Some(trust) = &facts.trust {
             page.line(format!(
                 "  trust      version {}, {}",

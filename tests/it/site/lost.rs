@@ -12,7 +12,7 @@ fn receipts(site: &Site) -> Vec<Vec<u8>> {
 /// A new home of the same site: the database is gone, the key is there or not.
 fn wiped(site: &Site, keep_key: bool) -> Site {
     let home = site.store().home().to_owned();
-    let fresh = home.with_extension("fresh");
+    let fresh = PathBuf::from(format!("{}-fresh", home.display()));
     if keep_key {
         fs::create_dir_all(fresh.join("keys")).unwrap();
         fs::copy(home.join("keys/importer.pem"), fresh.join("keys/importer.pem")).unwrap();
@@ -114,19 +114,143 @@ fn a_receipt_keeps_trust_from_going_back() {
     takes(&fresh, &world.good(2));
 }
 
-/// T14: a channel that was frozen when the state was lost is frozen when it comes back.
+/// The home after its database was lost, with the receipts that somebody kept.
+fn back(world: &World, site: &Site, receipts: &[&Vec<u8>]) -> (Site, Option<Digest>) {
+    let fresh = wiped(site, true);
+    let chain = Chain::begin(&world.chain[0]).unwrap();
+    let receipts = receipts.iter().map(|&receipt| receipt.clone()).collect();
+    let pinned = fresh.pin(&Pin { receipts, ..pin("berlin", chain) }).unwrap();
+    (fresh, pinned.receipt)
+}
+
+/// The two bundles that froze the channel.
+fn frozen(site: &Site) -> Option<(Digest, Digest)> {
+    site.store().state(|state| state.memory("prod")).unwrap().frozen
+}
+
+/// T14: a channel that was frozen when the state was lost is frozen when it comes back, by the same two bundles,
+/// from any receipt since.
 #[test]
 fn a_frozen_channel_stays_frozen() {
     let mut world = World::new();
     let site = world.site();
-    let one = world.good(1);
-    let twin = world.bundle(&Spec { content: "other", ..spec(1) });
-    takes(&site, &one);
+    let (three, four, five) = (world.good(3), world.good(4), world.good(5));
+    let twin = world.bundle(&Spec { content: "other", ..spec(3) });
+    takes(&site, &three);
+    takes(&site, &four);
     refuses(&site, &twin, Reason::Equivocation);
+    refuses(&site, &five, Reason::ChannelFrozen);
+    refuses(&site, &twin, Reason::ChannelFrozen);
+    let pair = Some((identity(&three), identity(&twin)));
+    assert_eq!(frozen(&site), pair);
+    let old = receipts(&site);
+    let all: Vec<_> = old.iter().collect();
+    for kept in [&all[..], &[&old[2]], &[&old[3]], &[&old[4]], &[&old[4], &old[0], &old[4]]] {
+        let (fresh, _) = back(&world, &site, kept);
+        assert_eq!(frozen(&fresh), pair);
+        refuses(&fresh, &five, Reason::ChannelFrozen);
+        fs::remove_dir_all(fresh.store().home()).unwrap();
+    }
+    // Where the order shows that it was settled, it is.
+    let order = world.override_for("berlin", &five, Effect::Equivocation, &["carol", "dave"]);
+    site.accept(&[order]).unwrap();
+    takes(&site, &five);
+    takes(&site, &world.good(6));
+    let old = receipts(&site);
+    let all: Vec<_> = old.iter().rev().collect();
+    let seven = world.good(7);
+    for (kept, pair) in [(&all[..], None), (&[&old[6]], None), (&[&old[6], &old[2]], pair)] {
+        let (fresh, _) = back(&world, &site, kept);
+        assert_eq!(frozen(&fresh), pair);
+        assert_eq!(last(&fresh).unwrap().sequence, 6);
+        assert_eq!(import(&fresh, &seven).is_ok(), pair.is_none());
+        fs::remove_dir_all(fresh.store().home()).unwrap();
+    }
+}
+
+/// T14: what a beacon froze is on a receipt too, which the ledger names.
+#[test]
+fn what_a_beacon_froze_stays_frozen() {
+    let mut world = World::new();
+    let site = world.site();
+    let (one, two) = (world.good(1), world.good(2));
+    let other = world.bundle(&Spec { content: "other", ..spec(1) });
+    takes(&site, &one);
+    let lie = world.beacon(1, identity(&other), NOW, 1);
+    for _again in 0..2 {
+        assert_eq!(site.accept(std::slice::from_ref(&lie)).unwrap_err().reason, Reason::Equivocation);
+    }
+    let old = receipts(&site);
+    assert_eq!(old.len(), 2);
+    let told = events(&site).into_iter().find_map(|event| match event {
+        Event::Refusal { bundle, reason, receipt, .. } => Some((bundle, reason, receipt)),
+        _ => None,
+    });
+    let (bundle, reason, receipt) = told.unwrap();
+    assert_eq!(reason.get(), "equivocation");
+    assert_eq!((bundle, receipt), (Some(identity(&other)), Some(Digest::of(&old[1]))));
+    for kept in [&[&old[0], &old[1]][..], &[&old[1]]] {
+        let (fresh, _) = back(&world, &site, kept);
+        assert_eq!(frozen(&fresh), Some((identity(&one), identity(&other))));
+        refuses(&fresh, &two, Reason::ChannelFrozen);
+        fs::remove_dir_all(fresh.store().home()).unwrap();
+    }
+}
+
+/// C7: a ledger that began anew counts from 1 again; the order of receipts is what they say of one another.
+#[test]
+fn receipts_of_two_lives_keep_their_order() {
+    let mut world = World::new();
+    let site = world.site();
+    for sequence in 1..6 {
+        takes(&site, &world.good(sequence));
+    }
+    let old = receipts(&site);
+    let (fresh, from) = back(&world, &site, &[&old[4]]);
+    assert_eq!(from, Some(Digest::of(&old[4])));
+    let (five, six) = (world.good(5), world.good(6));
+    let twin = world.bundle(&Spec { content: "other", ..spec(5) });
+    refuses(&fresh, &twin, Reason::Equivocation);
+    let young = receipts(&fresh);
+    // However they are given, doubly too.
+    let mixed: Vec<_> = young.iter().chain(&old).collect();
+    let (again, from) = back(&world, &fresh, &mixed);
+    assert_eq!(from, Some(Digest::of(&young[1])));
+    assert_eq!(frozen(&again), Some((identity(&five), identity(&twin))));
+    refuses(&again, &six, Reason::ChannelFrozen);
+    let ordered: Vec<_> = old.iter().chain(&young[1..]).cloned().collect();
+    assert_eq!(receipts(&again)[..6], ordered);
+    let named = events(&again).into_iter().find_map(|event| match event {
+        Event::Reseeded { receipt, ledger } => Some((receipt, ledger.number)),
+        _ => None,
+    });
+    let (receipt, number) = named.unwrap();
+    assert_eq!(receipt, Digest::of(&young[1]));
+    assert!(number < site.store().ledger_head().unwrap().number);
+}
+
+/// C7: the receipt of a bundle that nobody could believe says nothing of any channel. A site does not begin anew
+/// on that alone.
+#[test]
+fn a_receipt_of_no_channel_brings_nothing_back() {
+    let mut world = World::new();
+    let site = world.site();
+    takes(&site, &world.good(1));
+    let junk = world.bundle(&Spec { signers: &["eve"], ..spec(9) });
+    refuses(&site, &junk, Reason::SignatureUntrusted);
+    let old = receipts(&site);
     let fresh = wiped(&site, true);
-    let chain = Chain::begin(&world.chain[0]).unwrap();
-    fresh.pin(&Pin { receipts: receipts(&site), ..pin("berlin", chain) }).unwrap();
-    refuses(&fresh, &world.good(2), Reason::ChannelFrozen);
+    let chain = || Chain::begin(&world.chain[0]).unwrap();
+    let refused = fresh.pin(&Pin { receipts: vec![old[1].clone()], ..pin("berlin", chain()) }).unwrap_err();
+    assert_eq!(refused.reason, Reason::BadArgument);
+    assert_eq!(fresh.chain().unwrap(), None);
+    fresh.pin(&Pin { receipts: old, ..pin("berlin", chain()) }).unwrap();
+    assert_eq!(last(&fresh).unwrap().sequence, 1);
+    // Where nothing was before it, nothing is missing.
+    let paris = world.site_with("paris", 1);
+    refuses(&paris, &junk, Reason::SignatureUntrusted);
+    let fresh = wiped(&paris, true);
+    fresh.pin(&Pin { receipts: receipts(&paris), ..pin("paris", chain()) }).unwrap();
 }
 
 /// C19: a database from last month knows less. A receipt or a beacon says so, and a ledger that went on does too.
@@ -168,38 +292,4 @@ fn a_backup_that_is_put_back_is_found_out() {
     let five = world.bundle(&Spec { previous: Some(identity(&four)), ..spec(5) });
     let done = takes(&restored, &five);
     assert_eq!(done.report.warnings, [sealift::trust::sequence::Warning::Gap { from: 1, to: 5 }]);
-}
-
-/// C22: a key that others can read signs nothing. A new one is told of.
-#[test]
-fn the_importer_key_is_private_and_named_by_the_ledger() {
-    use std::os::unix::fs::PermissionsExt as _;
-    let mut world = World::new();
-    let site = world.site();
-    let path = site.store().home().join("keys/importer.pem");
-    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
-    let good = world.good(1);
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-    let refusal = import(&site, &good).unwrap_err();
-    assert_eq!(refusal.failures.list()[0].reason, Reason::KeyPermissions);
-    assert_eq!(last(&site), None);
-    fs::remove_file(&path).unwrap();
-    takes(&site, &good);
-    let lines = site.store().ledger(1, usize::MAX).unwrap();
-    let replaced = lines.iter().map(|line| Record::parse(line).unwrap().event).any(|event| {
-        matches!(event, Event::Key { action: sealift::ledger::KeyAction::Replaced, replaces: Some(_), .. })
-    });
-    assert!(replaced);
-    // An own key, and none over another.
-    let own = PrivateKey::generate(Algorithm::EcdsaP256).unwrap();
-    let other = world.home("other");
-    let chain = || Chain::begin(&world.chain[0]).unwrap();
-    let pinned = other.pin(&Pin { importer: Some(own.clone()), ..pin("other", chain()) }).unwrap();
-    assert_eq!(&pinned.importer, own.public());
-    let third = world.home("third");
-    fs::create_dir_all(third.store().home().join("keys")).unwrap();
-    fs::copy(&path, third.store().home().join("keys/importer.pem")).unwrap();
-    let refused = third.pin(&Pin { importer: Some(own), ..pin("third", chain()) }).unwrap_err();
-    assert_eq!(refused.reason, Reason::KeyExists);
 }

@@ -6,6 +6,7 @@
 
 mod documents;
 mod handover;
+mod importer;
 mod lost;
 mod model;
 mod one_change;
