@@ -96,6 +96,7 @@ impl Site {
             for (channel, epoch, sequence) in &pin.at_least {
                 change.at_least(channel, (*epoch, *sequence), heard)?;
             }
+            self.listen(change)?;
             change.checkpoint(self.now, &importer)?;
             // Last, so that what is refused leaves no key behind.
             self.put_importer(&importer, before.as_deref())?;
