@@ -220,6 +220,8 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
 /// [`Reason::OutputExists`] where the name is taken.
 pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let temporary = path.with_file_name(temporary_name(path));
+    // Where the file system has no locks, there is a moment between the look and the name.
+    let _turn = File::open(holder(path)).and_then(|folder| folder.lock().map(|()| folder));
     write_to(&temporary, path, bytes, mode).and_then(|()| publish_new(&temporary, path)).inspect_err(
         |_failure| {
             let _already_failing = fs::remove_file(&temporary);
@@ -332,27 +334,20 @@ pub fn publish(from: &Path, to: &Path) -> Result<()> {
     sync_dir(holder(to))
 }
 
-/// The same for a name that nobody may have yet.
+/// The same for a name that nobody may have yet. The caller keeps other processes of ours away meanwhile.
 ///
 /// # Errors
 /// [`Reason::OutputExists`] where the name is taken; then `from` is still there.
 pub fn publish_new(from: &Path, to: &Path) -> Result<()> {
-    use rustix::{
-        fs::{CWD, RenameFlags, renameat_with},
-        io::Errno,
-    };
-    let taken = || {
-        Failure::new(Reason::OutputExists, to.display(), "there is something of this name already")
-            .hint("choose another name, or move it away")
-    };
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        Ok(()) => sync_dir(holder(to)),
-        Err(Errno::EXIST) => Err(taken()),
-        // A file system that cannot do it: then there is a moment between the two.
-        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) if fs::symlink_metadata(to).is_ok() => Err(taken()),
-        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => publish(from, to),
-        Err(error) => Err(failure(to, "rename to", &error.into())),
+    if fs::symlink_metadata(to).is_ok() {
+        return Err(Failure::new(
+            Reason::OutputExists,
+            to.display(),
+            "there is something of this name already",
+        )
+        .hint("choose another name, or move it away"));
     }
+    publish(from, to)
 }
 
 /// Makes the entries of a folder durable.

@@ -118,6 +118,24 @@ impl Event {
 
 impl OffHost {
     fn compare(&self, records: &[Record], head: &Head) -> Result<()> {
+        self.compare_here(records, head).map_err(|failure| {
+            // Not good: whoever has the key of the site can write such a record. But it is what to look at first.
+            let anew = records.iter().find_map(|record| match &record.event {
+                Event::Reseeded { ledger, .. } if ledger.number >= self.head.number => Some((record.number, ledger)),
+                _ => None,
+            });
+            match anew {
+                Some((number, ledger)) => failure.hint(format!(
+                    "record {number} says that the site lost its state, and that this ledger begins anew after record {} \
+                     of the one before: if the site did, compare with a copy of that one; if not, ask who had access",
+                    ledger.number
+                )),
+                None => failure,
+            }
+        })
+    }
+
+    fn compare_here(&self, records: &[Record], head: &Head) -> Result<()> {
         let Head { number, hash } = &self.head;
         let cut = |gone: u64| {
             let message = format!(

@@ -271,6 +271,22 @@ fn a_cut_tail_and_a_fork_need_a_head_from_elsewhere() {
     }
 }
 
+/// A head of before a loss is not found again; the record of the loss is named, and is no excuse.
+#[test]
+fn a_ledger_that_began_anew_says_so() {
+    let key = key();
+    let before = Ledger::of(20, 10, &key);
+    let mut anew = Ledger::new();
+    anew.add(&created(&key));
+    anew.add(&Event::Reseeded { receipt: Digest::of(b"receipt"), ledger: before.head.clone() });
+    anew.seal(&key);
+    let heads = [OffHost { from: "a file".to_owned(), head: before.head, receipt: None }];
+    let failures = audit(&anew.lines, &[key.public().clone()], &heads).unwrap_err();
+    let failure = &failures.list()[0];
+    assert_eq!(failure.reason, Reason::LedgerCut);
+    assert!(failure.hint.as_ref().unwrap().starts_with("record 2 says"), "{failure:?}");
+}
+
 /// A receipt says where the ledger stood before it: the record of the receipt itself must follow.
 #[test]
 fn the_record_of_a_receipt_is_missed() {

@@ -8,6 +8,7 @@ use crate::{
         clock::Clocks,
         digest::Digest,
         failure::{Failure, Reason, Result},
+        fs,
         path::is_media_name,
     },
     ledger::{Event, TrustAction},
@@ -82,6 +83,9 @@ impl Site {
             };
             still_counts(&pin.chain, importer.public())?;
             let told = Told::by(pin, &own)?;
+            if told.receipts.is_empty() && pin.at_least.is_empty() {
+                known.as_ref().map_or(Ok(()), |_| self.require_no_past(change))?;
+            }
             let before = change.site()?.importer;
             self.name_importer(change, &importer)?;
             change.name_site(pin.name)?;
@@ -104,6 +108,21 @@ impl Site {
             let receipt = told.receipts.last().map(Receipt::digest);
             Ok(Pinned { importer, positions: told.positions, receipt })
         })
+    }
+
+    /// Fails for a home that imported before, and whose database is gone: pinned as if it were new, it would take every
+    /// bundle that it had already (threats C19).
+    fn require_no_past(&self, change: &Change<'_>) -> Result<()> {
+        let home = self.store.home();
+        let contents = fs::list(&home.join("blobs").join("sha256"))?;
+        if contents.is_empty() || change.ledger_head()?.number > 0 {
+            return Ok(());
+        }
+        let message = "it has contents and an importer key, but no ledger: its database was lost, and with it the order of its bundles";
+        Err(Failure::new(Reason::LedgerCut, home.display(), message).hint(
+            "give the receipts that were kept (`--receipt`, the last of each channel at least), or the places that people \
+             remember (`--at-least CHANNEL=EPOCH.SEQUENCE`); for a site that is new, name an empty home",
+        ))
     }
 
     fn begin(&self, change: &Change<'_>, pin: &Pin<'_>, told: &Told) -> Result<()> {

@@ -70,7 +70,7 @@ tamper "a broken line is named" ledger-malformed "UPDATE ledger SET line = subst
 tamper "a record without a checkpoint is named" ledger-checkpoint \
   "DELETE FROM ledger WHERE number = (SELECT max(number) FROM ledger)"
 tamper "a cut tail is named, against the head" ledger-cut "DELETE FROM ledger WHERE number > 3" head.txt
-tamper "a cut import is named, against its receipt" ledger-cut "DELETE FROM ledger WHERE number > 1" last.intoto.jsonl
+tamper "a cut import is named, against its receipt" "ledger-checkpoint ledger-cut" "DELETE FROM ledger WHERE number > 1" last.intoto.jsonl
 
 # The file as a whole made anew, by somebody without the key: every hash fits, the checkpoint does not.
 python3 - ledger.jsonl forged.jsonl <<'END'

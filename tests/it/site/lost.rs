@@ -253,6 +253,29 @@ fn a_receipt_of_no_channel_brings_nothing_back() {
     fresh.pin(&Pin { receipts: receipts(&paris), ..pin("paris", chain()) }).unwrap();
 }
 
+/// C19: pinned without a word of what was, a home with a past would take every old bundle again.
+#[test]
+fn a_lost_database_is_not_forgotten_in_silence() {
+    let mut world = World::new();
+    let site = world.site();
+    takes(&site, &world.good(1));
+    takes(&site, &world.good(2));
+    let home = site.store().home().to_owned();
+    drop(site);
+    for name in ["sealift.db", "sealift.db-wal", "sealift.db-shm"] {
+        let _may_be_missing = fs::remove_file(home.join(name));
+    }
+    let fresh = Site::new(Store::open(&home).unwrap(), time(NOW));
+    let chain = || Chain::begin(&world.chain[0]).unwrap();
+    let refused = fresh.pin(&pin("berlin", chain())).unwrap_err();
+    assert_eq!(refused.reason, Reason::LedgerCut);
+    assert!(refused.hint.unwrap().contains("--receipt"));
+    assert_eq!(fresh.chain().unwrap(), None);
+    let at_least = vec![("prod".to_owned(), 1, 2)];
+    fresh.pin(&Pin { at_least, ..pin("berlin", chain()) }).unwrap();
+    refuses(&fresh, &world.good(1), Reason::Rollback);
+}
+
 /// C19: a database from last month knows less. A receipt or a beacon says so, and a ledger that went on does too.
 #[test]
 fn a_backup_that_is_put_back_is_found_out() {
