@@ -57,7 +57,7 @@ fn in_one(mut forge: Forge) -> Forge {
 fn large() -> Forge {
     let mut scene = Scene::empty();
     let (small, large) = (
-        scene.blob(media_type::LAYER_TAR, b"a layer"),
+        scene.blob(media_type::LAYER_TAR, &noise(6, 9000)),
         scene.blob(media_type::LAYER_TAR, &noise(5, 2 * CHUNK + 100_000)),
     );
     for (name, layer) in [("small", &small), ("large", &large)] {
