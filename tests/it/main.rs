@@ -15,6 +15,7 @@ mod connected;
 mod custody;
 mod docs;
 mod doctor;
+mod folder;
 mod forge;
 mod import;
 mod layout;
