@@ -248,6 +248,19 @@ fn only_what_cannot_fit_a_volume_is_split() {
     assert!(counts.len() == 7 && counts[6] >= 3, "{counts:?}");
 }
 
+/// Content larger than a frame, larger than a volume, and such that little input gives much output.
+#[test]
+fn content_of_many_frames_and_parts_is_read_back() {
+    let shop = layered(&[&vec![7; 17 << 20], &noise(1, 1_500_000)]);
+    for (name, limit) in [("whole", None), ("split", Some(1 << 20))] {
+        let bundle = open(&shop.write(name, limit, 2));
+        verify::check(&bundle, 2, &Silent).unwrap();
+        let members = &bundle.index().members;
+        assert_eq!(members.iter().any(|member| member.frames.len() == 2), limit.is_none());
+        assert_eq!(members.iter().any(|member| member.path.ends_with(".part-0002")), limit.is_some());
+    }
+}
+
 #[test]
 fn damage_is_told_with_the_artifacts_that_suffer() {
     let shop = workshop(12 << 20);

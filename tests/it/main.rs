@@ -16,6 +16,7 @@ mod connected;
 mod custody;
 mod docs;
 mod doctor;
+mod folder;
 mod forge;
 mod guidance;
 mod import;

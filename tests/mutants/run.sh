@@ -17,7 +17,7 @@ case $module in
   trust | ledger) floors="base oci $module trust" tests="" ;;
   verify | bundle)
     floors="base oci trust cosign ledger report store bundle verify"
-    tests="attacks bundle forge opened tampering trusted"
+    tests="attacks bundle folder forge opened tampering trusted"
     # What is read may be hostile, what is written is not: what only writes is left out.
     leave=(-e src/bundle/writer.rs -e src/bundle/pipeline.rs -E 'Compressor|zstd_failed|is_compressed|stream_that_fits|Filling|inventory_row')
     # Every byte of a bundle flipped and cut off; large bundles.
