@@ -414,8 +414,9 @@ mod tests {
             images.chunks(5000).map(|half| scene.index(&half.iter().collect::<Vec<_>>())).collect();
         let full = scene.index(&halves.iter().collect::<Vec<_>>());
         let over = scene.index(&[&full]);
-        let faults = scene.told(&[artifact(&full), artifact(&over)]).unwrap_err();
-        assert_eq!(faults, ["OciLimit: more than 10000 manifests belong to it"]);
+        let further = scene.index(&[&over]);
+        let faults = scene.told(&[artifact(&full), artifact(&over), artifact(&further)]).unwrap_err();
+        assert_eq!(faults, ["OciLimit: more than 10000 manifests belong to it"; 2]);
     }
 
     /// A referrer says by its `subject` what it is about, or by the tag it has where subjects are not known.
