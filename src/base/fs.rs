@@ -30,9 +30,10 @@ pub fn failure(path: &Path, doing: &str, error: &io::Error) -> Failure {
         io::ErrorKind::FileTooLarge => {
             (Reason::FileTooLarge, "the file system cannot hold it: use --volume-size, for instance fat32")
         }
-        io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists => {
-            (Reason::OutputExists, "another command put something there meanwhile: look at it, then run again")
-        }
+        io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists => (
+            Reason::OutputExists,
+            "another command put something there meanwhile: look at it, then run again",
+        ),
         io::ErrorKind::IsADirectory => (Reason::BadArgument, "name a file, not a folder"),
         io::ErrorKind::NotADirectory => (Reason::BadArgument, IN_THE_WAY),
         _ => (Reason::InputOutput, "check the disk or the media, then run the command again"),

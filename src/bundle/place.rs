@@ -105,6 +105,7 @@ impl BundleIndex {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oci::{Descriptor, media_type};
 
     #[test]
     fn every_file_name_gives_a_repository() {
@@ -124,5 +125,36 @@ mod tests {
             assert_eq!(file_place(wrong), None, "{wrong}");
         }
         assert!(!reference::is_repository(&file_place("files/+:1").unwrap().repository));
+    }
+
+    #[test]
+    fn images_have_full_names_of_their_own_digest() {
+        let (own, other) = (Digest::of(b"own"), Digest::of(b"other"));
+        let root = Descriptor::new(media_type::MANIFEST, own.clone(), 3);
+        let place = |name: &str| {
+            Artifact {
+                kind: ArtifactKind::Image,
+                name: name.into(),
+                root: root.clone(),
+                platforms: vec![],
+                absent: vec![],
+                referrers: vec![],
+                source: String::new(),
+            }
+            .place()
+            .map_err(|failure| failure.reason)
+        };
+        for name in
+            ["docker.io/library/x:1".to_owned(), format!("quay.io/x@{own}"), format!("quay.io/x:1@{own}")]
+        {
+            let found = place(&name).unwrap();
+            assert_eq!(found.tag.is_some(), name.contains(":1"), "{name}");
+        }
+        // Neither tag nor digest, and a name that is short for another.
+        for name in ["docker.io/library/x", "x:1"] {
+            assert_eq!(place(name).unwrap_err(), Reason::NameMalformed, "{name}");
+        }
+        let name = format!("quay.io/x@{other}");
+        assert_eq!(place(&name).unwrap_err(), Reason::BundleIndexMismatch);
     }
 }

@@ -111,7 +111,7 @@ impl BundleIndex {
             if volume.path != sums::volume_path(number) {
                 return Err(mismatch(format!("volume {number} is called `{}`", volume.path)));
             }
-            let (mut offset, mut content, mut count) = (0, header::END, 0);
+            let (mut offset, mut content, mut is_empty) = (0, header::END, true);
             while let Some(member) = members.next_if(|member| member.volume == number) {
                 wanted.check(&member.path, member.size)?;
                 if member.offset != offset {
@@ -122,9 +122,9 @@ impl BundleIndex {
                 }
                 offset = offset.saturating_add(check_frames(member)?);
                 content += header::stream_length(member.size);
-                count += 1;
+                is_empty = false;
             }
-            if count == 0 || volume.size <= offset || volume.content != content {
+            if is_empty || volume.size <= offset || volume.content != content {
                 let message = format!("members and size of {} do not fit together", volume.path);
                 return Err(mismatch(message));
             }
