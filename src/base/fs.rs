@@ -30,7 +30,7 @@ pub fn failure(path: &Path, doing: &str, error: &io::Error) -> Failure {
         io::ErrorKind::FileTooLarge => {
             (Reason::FileTooLarge, "the file system cannot hold it: use --volume-size, for instance fat32")
         }
-        io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists => (
+        io::ErrorKind::DirectoryNotEmpty => (
             Reason::OutputExists,
             "another command put something there meanwhile: look at it, then run again",
         ),

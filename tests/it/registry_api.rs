@@ -55,6 +55,15 @@ impl Site {
     }
 
     fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+        Answer::parse(&self.bytes(method, path, headers)).expect("a response head")
+    }
+
+    /// The answer as far as it came: the server may cut the connection before the first byte of it has left.
+    fn cut(&self, path: &str) -> Option<Answer> {
+        Answer::parse(&self.bytes("GET", path, &[]))
+    }
+
+    fn bytes(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
         let mut socket = TcpStream::connect(self.address).unwrap();
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n");
         for (name, value) in headers {
@@ -64,7 +73,7 @@ impl Site {
         let mut bytes = Vec::new();
         // A connection that is cut shows as missing bytes.
         let _count_or_cut = socket.read_to_end(&mut bytes);
-        Answer::parse(&bytes)
+        bytes
     }
 
     fn get(&self, path: &str) -> Answer {
@@ -91,8 +100,8 @@ struct Answer {
 }
 
 impl Answer {
-    fn parse(bytes: &[u8]) -> Self {
-        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a response head");
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
         let head = std::str::from_utf8(&bytes[..end]).unwrap();
         let mut lines = head.split("\r\n");
         let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
@@ -100,7 +109,7 @@ impl Answer {
             .map(|line| line.split_once(": ").unwrap())
             .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
             .collect();
-        Self { status, headers, body: bytes[end + 4..].to_vec() }
+        Some(Self { status, headers, body: bytes[end + 4..].to_vec() })
     }
 
     fn header(&self, name: &str) -> &str {
@@ -377,15 +386,14 @@ fn rot_on_disk_never_leaves_as_a_complete_answer() {
     let mut rotten = site.layer.clone();
     rotten[350_000] ^= 1;
     std::fs::write(site.store.blob_path(&layer), &rotten).unwrap();
-    let answer = site.get(&site.layer_path());
-    assert_eq!(answer.status, 200);
-    assert!(!answer.is_whole(), "wrong bytes were delivered whole");
+    let answer = site.cut(&site.layer_path());
+    assert!(answer.is_none_or(|answer| !answer.is_whole()), "wrong bytes were delivered whole");
     // The bad copy is gone, so that the next import brings it again; until then the disk is right (R07).
     assert_eq!(site.ask("HEAD", &site.layer_path(), &[]).status, 404);
     site.store.put(&Descriptor::of("x", &site.layer), &site.layer).unwrap();
     assert!(site.get(&site.layer_path()).is_whole());
     std::fs::write(site.store.blob_path(&layer), &site.layer[..9]).unwrap();
-    assert_eq!(site.get(&site.layer_path()).body.len(), 0);
+    assert!(site.cut(&site.layer_path()).is_none_or(|answer| answer.body.is_empty()));
 
     // As after a crash of a file system that lost the content (C01): empty is not whole either.
     std::fs::write(site.store.blob_path(&layer), b"").unwrap();
