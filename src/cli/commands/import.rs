@@ -46,7 +46,12 @@ pub(super) fn run(args: &args::Import, settings: &Settings, out: &Out) -> Result
     };
     match import::from_media(&args.bundle, &keys, &options, progress.as_ref()) {
         Ok(done) => {
-            let kept = keep(done.receipt.as_ref());
+            // The bundle is imported: whoever scripts this must not take it for undone. One document tells it.
+            keep(done.receipt.as_ref()).map_err(|failure| {
+                let message = format!("{}; the bundle is imported", failure.message);
+                let hint = "`sealift receipt export` gives the receipt too";
+                Failure { message, ..failure }.as_reason(Reason::InputOutput).hint(hint)
+            })?;
             for warning in &done.verdict.judgement.warnings {
                 out.note(&format!("note: {}", ui::warning(warning)));
             }
@@ -54,12 +59,7 @@ pub(super) fn run(args: &args::Import, settings: &Settings, out: &Out) -> Result
                 out.note(UNPINNED);
             }
             out.report(&done.report);
-            // The bundle is imported: whoever scripts this must not take it for undone.
-            kept.map_err(|failure| {
-                let message = format!("{}; the bundle is imported", failure.message);
-                let hint = "`sealift receipt export` gives the receipt too";
-                Failure { message, ..failure }.as_reason(Reason::InputOutput).hint(hint).into()
-            })
+            Ok(())
         }
         Err(refusal) => {
             // The refusal is what matters: a receipt that cannot be written is told after it.
