@@ -86,19 +86,12 @@ mod tests {
             encoding: Encoding::Raw,
         };
         BundleIndex {
-            schema: 1,
             name: "n".to_owned(),
             version: "v".to_owned(),
             channel: "c".to_owned(),
-            epoch: 1,
-            sequence: 1,
-            created: String::new(),
-            description: None,
-            tool: String::new(),
             artifacts: artifacts.iter().map(artifact).collect(),
             blobs: artifacts.iter().map(blob).collect(),
-            members: Vec::new(),
-            volumes: Vec::new(),
+            ..BundleIndex::empty()
         }
     }
 

@@ -40,6 +40,28 @@ pub struct BundleIndex {
     pub volumes: Vec<Volume>,
 }
 
+#[cfg(test)]
+impl BundleIndex {
+    /// One of nothing, for tests to fill.
+    pub(crate) fn empty() -> Self {
+        Self {
+            schema: 1,
+            name: String::new(),
+            version: String::new(),
+            channel: String::new(),
+            epoch: 1,
+            sequence: 1,
+            created: String::new(),
+            description: None,
+            tool: String::new(),
+            artifacts: Vec::new(),
+            blobs: Vec::new(),
+            members: Vec::new(),
+            volumes: Vec::new(),
+        }
+    }
+}
+
 /// Kinds of artifacts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

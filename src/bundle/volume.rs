@@ -488,21 +488,7 @@ mod tests {
             bytes.chunks(CHUNK).for_each(|chunk| hashes.extend(Digest::of(chunk).bytes()));
             volumes.push(Volume { path, size: bytes.len() as u64, content: 0 });
         }
-        let index = BundleIndex {
-            schema: 1,
-            name: String::new(),
-            version: String::new(),
-            channel: String::new(),
-            epoch: 1,
-            sequence: 1,
-            created: String::new(),
-            description: None,
-            tool: String::new(),
-            artifacts: Vec::new(),
-            blobs: Vec::new(),
-            members: Vec::new(),
-            volumes,
-        };
+        let index = BundleIndex { volumes, ..BundleIndex::empty() };
         (Reader::new(dir, index, hashes).unwrap(), bytes)
     }
 

@@ -362,19 +362,10 @@ mod tests {
         });
         let volumes = [1, 2].map(|number| Volume { path: number.to_string(), size: 0, content: 0 });
         let index = crate::bundle::BundleIndex {
-            schema: 1,
-            name: String::new(),
-            version: String::new(),
-            channel: String::new(),
-            epoch: 1,
-            sequence: 1,
-            created: String::new(),
-            description: None,
-            tool: String::new(),
-            artifacts: Vec::new(),
             members: members.collect(),
             volumes: volumes.into(),
             blobs,
+            ..crate::bundle::BundleIndex::empty()
         };
         Reader::new(Path::new(""), index, Vec::new()).unwrap()
     }
