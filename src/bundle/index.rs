@@ -40,9 +40,9 @@ pub struct BundleIndex {
     pub volumes: Vec<Volume>,
 }
 
-#[cfg(test)]
 impl BundleIndex {
     /// One of nothing, for tests to fill.
+    #[cfg(test)]
     pub(crate) fn empty() -> Self {
         Self {
             schema: 1,
