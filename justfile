@@ -10,13 +10,13 @@ ci:
 
 # install what the checks need
 install:
-    .ci/run install
+    .ci/run install tools
 
 # format the code
 fmt:
     cargo fmt --all
 
-# formatting, clippy, shell scripts, dependencies
+# formatting, clippy, shell scripts, dependencies; after `just install`
 lint:
     .ci/run fmt lint deny
 
@@ -24,7 +24,7 @@ lint:
 test *ARGS:
     cargo test {{ARGS}}
 
-# against distribution, skopeo, containerd, podman, helm, oras, crane, openssl
+# against distribution, skopeo, containerd, podman, helm, oras, crane, cosign, openssl; after `just install`
 interop *TESTS:
     cargo build --release
     tests/interop/run.sh {{TESTS}}

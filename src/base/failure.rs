@@ -363,7 +363,6 @@ impl Failures {
         Self(self.0.into_iter().map(change).collect())
     }
 
-    /// With one more at the end.
     /// With one more at the end, unless it says what is said already.
     #[must_use]
     pub fn and(mut self, failure: Failure) -> Self {

@@ -25,18 +25,18 @@ endorse() {
   for name; do "$SEALIFT" -q trust sign "$dir" --key "$name.key" --fingerprint "$print" >>talk.log; done
 }
 
-# bundle VERSION SEQUENCE [LINE...]: manifest of a bundle of channel prod, with further lines below [bundle]
+# manifest VERSION SEQUENCE [LINE]: that of a bundle of channel prod, with a further line below [bundle]
 manifest() {
-  local version=$1 sequence=$2
-  shift 2
-  sed "s/^version = .*/version = \"$version\"\nchannel = \"prod\"\nsequence = $sequence\ntrust = \"trust\"\n$*/" \
+  local version=$1 sequence=$2 line=${3:-}
+  sed "s/^version = .*/version = \"$version\"\nchannel = \"prod\"\nsequence = $sequence\ntrust = \"trust\"\n$line/" \
     plain.toml >sealift.toml
 }
-# bundle KEY VERSION SEQUENCE [BUILD-ARGUMENT...]: built and signed by KEY; the folder is out/demo-VERSION
+# bundle KEY VERSION SEQUENCE [BUILD-ARGUMENT...]: built and signed by KEY; the folder is out/demo-VERSION. The manifest
+# has the line LINE_BELOW.
 bundle() {
   local key=$1 version=$2 sequence=$3
   shift 3
-  manifest "$version" "$sequence" "${LINES_BELOW:-}"
+  manifest "$version" "$sequence" "${LINE_BELOW:-}"
   "$SEALIFT" -q build --key "$key.key" -o out "$@" >>talk.log
 }
 # approve NAME VERSION...: the approver looks at a bundle and signs it. Each time with a memory of its own: from one
@@ -103,7 +103,7 @@ bundle alice2 3 3 --previous out/demo-2
 bundle alice2 3-twin 3
 bundle alice2 4-fork 4 --previous out/demo-2
 bundle alice2 5000 5000
-LINES_BELOW='site = "plant-8"' bundle alice2 4-elsewhere 4
+LINE_BELOW='site = "plant-8"' bundle alice2 4-elsewhere 4
 sed 's/^version = .*/version = "3-test"\nchannel = "test"\nsequence = 4/' plain.toml >sealift.toml
 "$SEALIFT" -q build --key alice2.key -o out >>talk.log
 approve bob 3 3-twin 4-fork 5000 4-elsewhere 3-test

@@ -1,4 +1,5 @@
 //! What stands in the folder of a bundle: files and folders that are missing, too many, damaged or of another kind.
+
 use std::{fs, path::Path};
 
 use sealift::{base::failure::Reason, trust::Authority, verify};

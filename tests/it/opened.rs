@@ -1,4 +1,5 @@
 //! What an opened bundle tells: damage by bytes and by who suffers, what it carries, how far a check is.
+
 use std::{fs, path::Path, sync::Mutex};
 
 use sealift::{
