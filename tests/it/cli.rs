@@ -47,7 +47,7 @@ fn wrong_paths_are_named_with_what_to_do() {
             &["import", "media/demo-1.0", "--key", "release.pub", "--receipt", "none/x.json"],
             3,
             "not-found",
-            "none",
+            "none/x.json",
         ),
     ] {
         let ran = sandbox.run(&[&["--output", "json"], arguments].concat()).refused(code, reason);
@@ -95,7 +95,7 @@ fn output_that_does_not_come_out_is_a_failure() {
 fn a_place_that_takes_no_receipt_is_found_before_the_work() {
     let sandbox = sandbox();
     sandbox.write("folder/x", "");
-    for place in ["folder", "nowhere/receipt"] {
+    for place in ["folder", "nowhere/receipt", "receipt.jsonl/"] {
         let ran =
             sandbox.run(&["import", "media", "--key", "release.pub", "--receipt", place, "--output", "json"]);
         assert!(ran.code == 2 || ran.code == 3, "{place}: {}", ran.code);

@@ -1,6 +1,8 @@
 //! The door to the disk: no error without its path, no link followed where media are read, old or new but
 //! never between.
 
+mod output;
+
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
@@ -13,6 +15,8 @@ use super::{
     medium::Medium,
     text,
 };
+
+pub use output::{require_output, write_output};
 
 const IN_THE_WAY: &str = "a file stands where a folder is needed: choose another path, or move it away";
 
@@ -233,46 +237,7 @@ pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     )
 }
 
-/// The same for a file that the user named, and that may be there: a link is followed, and what is no plain file, a
-/// device or a pipe, is written to as it is.
-pub fn write_output(path: &Path, bytes: &[u8]) -> Result<()> {
-    match fs::metadata(path) {
-        Ok(there) if there.is_dir() => Err(a_folder(path)),
-        Ok(there) if there.is_file() => {
-            let path = fs::canonicalize(path).map_err(|error| failure(path, "open", &error))?;
-            write_atomic(&path, bytes, 0o644)
-        }
-        Ok(_device) => {
-            let mut device = OpenOptions::new().write(true).open(path);
-            let written = device.as_mut().map(|device| device.write_all(bytes));
-            written
-                .map_err(|error| failure(path, "open", error))?
-                .map_err(|error| failure(path, "write", &error))
-        }
-        Err(_missing) => write_atomic(path, bytes, 0o644),
-    }
-}
-
-/// Fails where [`write_output`] would: the folder is missing, or a folder stands there.
-pub fn require_output(path: &Path) -> Result<()> {
-    if path.is_dir() {
-        return Err(a_folder(path));
-    }
-    let folder = holder(path);
-    match fs::metadata(folder) {
-        Ok(there) if there.is_dir() => Ok(()),
-        Ok(_) => Err(Failure::new(Reason::BadArgument, folder.display(), "expected a folder, found a file")
-            .hint("choose another path")),
-        Err(error) => Err(failure(folder, "write into", &error)),
-    }
-}
-
-fn a_folder(path: &Path) -> Failure {
-    Failure::new(Reason::BadArgument, path.display(), "expected the name of a file, found a folder")
-        .hint("name a file in it")
-}
-
-/// The same for a file of a folder in which nothing else may stand, not even for a moment: what is under way
+/// [`write_atomic`] for a file of a folder in which nothing else may stand, not even for a moment: what is under way
 /// stands beside that folder, as long as that is the same file system and this user may write there.
 pub fn write_atomic_into(folder: &Path, below: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let (path, beside) = (folder.join(below), folder.join(".."));
@@ -460,38 +425,6 @@ mod tests {
             made.into_iter().filter_map(Result::err).all(|failure| failure.reason == Reason::OutputExists)
         );
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn output_goes_through_links_and_leaves_devices_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        let [file, link, fifo] = ["file", "link", "fifo"].map(|name| dir.path().join(name));
-        write_output(&file, b"1").unwrap();
-        std::os::unix::fs::symlink(&file, &link).unwrap();
-        write_output(&link, b"2").unwrap();
-        assert_eq!(read_limited(&file, 9, Reason::Internal).unwrap(), b"2");
-        assert!(link.symlink_metadata().unwrap().is_symlink());
-        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
-        let read = std::thread::spawn({
-            let fifo = fifo.clone();
-            move || read_user_text(&fifo).unwrap()
-        });
-        write_output(&fifo, b"3").unwrap();
-        assert_eq!(read.join().unwrap(), "3");
-        assert_eq!(write_output(dir.path(), b"4").unwrap_err().reason, Reason::BadArgument);
-        for (path, reason) in [
-            (dir.path().to_owned(), Some(Reason::BadArgument)),
-            (file.join("x"), Some(Reason::BadArgument)),
-            (dir.path().join("no/x"), Some(Reason::NotFound)),
-            (file, None),
-        ] {
-            assert_eq!(
-                require_output(&path).err().map(|failure| failure.reason),
-                reason,
-                "{}",
-                path.display()
-            );
-        }
     }
 
     #[test]
