@@ -76,13 +76,19 @@ fn keys_of_the_wrong_kind_are_called_so() {
 #[test]
 fn output_that_does_not_come_out_is_a_failure() {
     let sandbox = sandbox();
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sealift"));
-    sandbox.prepare(&mut command);
-    command.args(["key", "generate", "-o", "x.key", "--no-passphrase"]);
-    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
-    let ran = command.stdout(full).output().unwrap();
-    assert_eq!(ran.status.code(), Some(3), "{}", String::from_utf8_lossy(&ran.stderr));
-    assert!(String::from_utf8_lossy(&ran.stderr).contains("disk-full"));
+    for (words, code, reason) in [
+        (&["key", "generate", "-o", "x.key", "--no-passphrase"][..], 3, "disk-full"),
+        (&["key", "generate", "-o", "y.key", "--no-passphrase", "--output", "json"], 3, "disk-full"),
+        (&["key", "public", "none.key", "--output", "json"], 3, "not-found"),
+        (&["key", "publish", "--output", "json"], 2, "bad-argument"),
+    ] {
+        let ran = sandbox.run_unheard(words);
+        assert_eq!(ran.code, code, "{}", ran.stderr);
+        assert!(ran.stderr.contains(&format!("error[{reason}]")), "{words:?}: {}", ran.stderr);
+    }
+    // Where JSON comes out, it is not said twice.
+    let heard = sandbox.run(&["key", "public", "none.key", "--output", "json"]).refused(3, "not-found");
+    assert!(heard.stderr.is_empty(), "{}", heard.stderr);
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sealift"));
     sandbox.prepare(&mut command);
     let (reader, writer) = std::io::pipe().unwrap();

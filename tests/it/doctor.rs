@@ -67,6 +67,14 @@ fn an_edited_ledger_and_an_old_key_are_told() {
     assert!(reason.unwrap().starts_with("ledger-") && advice.is_some(), "{}", ran.stdout);
     assert_eq!((ran.code, state.as_str()), (4, "problem"), "{}", ran.stdout);
     assert_eq!(check(&ran, "key age").0, "warning", "{}", ran.stdout);
+    // A report that does not come out hides no problem, nor its code.
+    for form in ["human", "json"] {
+        let unheard = sandbox.run_unheard(&["doctor", "--output", form]);
+        assert_eq!(unheard.code, 4, "{form}: {}", unheard.stderr);
+        for reason in ["error[ledger-", "error[disk-full]"] {
+            assert!(unheard.stderr.contains(reason), "{form}: {}", unheard.stderr);
+        }
+    }
 }
 
 #[test]

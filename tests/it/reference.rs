@@ -47,9 +47,9 @@ fn exit_codes() {
         "# Exit codes and reasons\n\n\
          Every command ends with one of these codes. Each failure is one line with a stable, kebab-case reason;\n\
          `--output json` gives `{schema, code, failures: [{code, reason, object, message, hint}]}`: the code of the\n\
-         command, and each failure with its own. When several apply, the order is\n\
-         1, 7, 5, 6, 4, 8, 2, 3, 9, 10. Treat an unknown code as a failure. Codes without a list of reasons below are\n\
-         reserved: nothing ends with them yet.\n\n\
+         command, and each failure with its own; on standard error there are lines where standard output takes nothing.\n\
+         When several apply, the order is 1, 7, 5, 6, 4, 8, 2, 3, 9, 10. Treat an unknown code as a failure. Codes without\n\
+         a list of reasons below are reserved: nothing ends with them yet.\n\n\
          Written by a test from the table in `src/base/failure.rs`.\n\n\
          | code | meaning | the operator |\n|---|---|---|\n| 0 | done, or checked and good | |\n",
     );

@@ -10,16 +10,22 @@ use crate::{
     report::{CheckLine, DoctorReport},
 };
 
-/// Shows every check; the exit code is that of the gravest problem.
-pub(super) fn run(args: &args::Doctor, settings: &Settings, out: &Out) -> u8 {
+/// Shows every check; the exit code is that of the gravest problem. Problems are failures only where the report
+/// does not come out.
+pub(super) fn run(args: &args::Doctor, settings: &Settings, out: &Out) -> Result<u8, Failures> {
     let options = Options { home: &settings.home, media: args.media.as_deref(), now: Timestamp::now() };
     let checks = doctor::examine(&options);
     let lines: Vec<CheckLine> = checks.iter().map(line).collect();
     let state =
         ["problem", "warning"].into_iter().find(|state| lines.iter().any(|line| line.state == *state));
     out.report(&DoctorReport { schema: 1, state: state.unwrap_or("ok"), checks: lines });
-    let problems: Vec<Failure> = checks.into_iter().filter_map(problem).collect();
-    Failures::check(problems).map_or_else(|problems| problems.code(), |()| 0)
+    match Failures::check(checks.into_iter().filter_map(problem).collect()) {
+        Ok(()) => Ok(0),
+        Err(problems) => match out.delivered() {
+            Ok(()) => Ok(problems.code()),
+            Err(cut) => Err(problems.and(cut)),
+        },
+    }
 }
 
 fn problem(check: Check) -> Option<Failure> {

@@ -29,7 +29,7 @@ use crate::base::failure::{Failure, Failures};
 pub(super) fn run(command: Command, settings: &Settings, out: &Out) -> Result<u8, Failures> {
     match command {
         // A look around is no failure, whatever it finds.
-        Command::Doctor(args) => return Ok(doctor::run(&args, settings, out)),
+        Command::Doctor(args) => return doctor::run(&args, settings, out),
         Command::Init(args) => init::run(&args, out),
         Command::Lock(args) => lock::run(&args, settings, out),
         Command::Build(args) => build::run(&args, settings, out),

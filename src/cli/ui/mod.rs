@@ -28,6 +28,10 @@ use crate::base::{
     text,
 };
 
+/// What to do about output that was cut. Some commands refuse to do a thing twice, and some would do it again.
+const CUT: &str = "what the command did is done, only its output is cut: give it room, and let a command tell it that \
+    only shows, for instance `key public`, `trust importer` or `inspect`";
+
 /// Where output goes and in which form.
 #[derive(Debug)]
 pub(super) struct Out {
@@ -86,8 +90,7 @@ impl Out {
         match self.undelivered.get() {
             Some(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
                 let failure = fs::failure(Path::new("standard output"), "write", error);
-                Err(failure
-                    .hint("what the command did is done, only its output is cut; give it room and ask again"))
+                Err(failure.hint(CUT))
             }
             _ => Ok(()),
         }
@@ -105,12 +108,15 @@ impl Out {
         let _broken_pipe = writeln!(std::io::stderr().lock(), "{line}");
     }
 
-    /// Every failure: a line each with its hint, or one JSON document on standard output.
+    /// Every failure: a line each with its hint, or one JSON document on standard output. Where that does not come
+    /// out, lines.
     pub(super) fn failures(&self, failures: &Failures) {
         if self.is_json() {
             let list: Vec<FailureJson<'_>> = failures.list().iter().map(FailureJson::new).collect();
             self.json(&FailuresJson { schema: 1, code: failures.code(), failures: list });
-            return;
+            if self.delivered().is_ok() {
+                return;
+            }
         }
         for failure in failures.list() {
             self.talk(&format!("error[{}]: {failure}", failure.reason.text()));

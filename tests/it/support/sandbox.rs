@@ -74,6 +74,15 @@ impl Sandbox {
         command.args(arguments).envs(environment.iter().copied());
         Ran::from(command.output().unwrap())
     }
+
+    /// With a standard output that takes nothing: the disk below it is full.
+    #[must_use = "a run that nobody looks at tests nothing"]
+    pub(crate) fn run_unheard(&self, arguments: &[&str]) -> Ran {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sealift"));
+        self.prepare(&mut command);
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        Ran::from(command.args(arguments).stdout(full).output().unwrap())
+    }
 }
 
 impl Ran {
