@@ -46,18 +46,18 @@ pub(super) fn run(args: &args::Import, settings: &Settings, out: &Out) -> Result
     };
     match import::from_media(&args.bundle, &keys, &options, progress.as_ref()) {
         Ok(done) => {
-            // The bundle is imported: whoever scripts this must not take it for undone. One document tells it.
-            keep(done.receipt.as_ref()).map_err(|failure| {
-                let message = format!("{}; the bundle is imported", failure.message);
-                let hint = "`sealift receipt export` gives the receipt too";
-                Failure { message, ..failure }.as_reason(Reason::InputOutput).hint(hint)
-            })?;
             for warning in &done.verdict.judgement.warnings {
                 out.note(&format!("note: {}", ui::warning(warning)));
             }
             if done.verdict.site.is_none() {
                 out.note(UNPINNED);
             }
+            // The bundle is imported: whoever scripts this must not take it for undone. One document tells it.
+            keep(done.receipt.as_ref()).map_err(|failure| {
+                let message = format!("{}; the bundle is imported", failure.message);
+                let hint = "`sealift receipt export` gives the receipt too";
+                Failure { message, ..failure }.as_reason(Reason::InputOutput).hint(hint)
+            })?;
             out.report(&done.report);
             Ok(())
         }

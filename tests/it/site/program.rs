@@ -116,6 +116,27 @@ fn a_site_goes_by_the_clock() {
     assert!(channels.iter().all(|channel| channel.heard <= Timestamp::now()), "{channels:?}");
 }
 
+/// Whoever scripts an import must not take it for undone, nor miss what it warned of.
+#[test]
+fn an_import_whose_receipt_cannot_be_written_is_told_as_done() {
+    let (sandbox, mut world) = stage();
+    run(&sandbox, &["trust", "init", "--site", "berlin", "--root", "root.trust"]).ok();
+    run(&sandbox, &["import", &text(&world.good(1))]).ok();
+    let after_gap = ["import", &text(&world.good(3)), "--receipt", "/dev/full"];
+    let ran = run(&sandbox, &after_gap).refused(3, "input-output");
+    assert_eq!(ran.json()["failures"].as_array().unwrap().len(), 1, "{}", ran.stdout);
+    assert!(ran.stderr.contains("the last bundle here is sequence 1"), "{}", ran.stderr);
+    sandbox.write("alice.pub", world.keys["alice"].public().to_pem().unwrap());
+    let unpinned = [&after_gap[..], &["--key", "alice.pub", "--home", "unpinned"]].concat();
+    let ran = run(&sandbox, &unpinned).refused(3, "input-output");
+    assert!(ran.stderr.contains("no trust document is pinned"), "{}", ran.stderr);
+    let status = run(&sandbox, &["trust", "status"]).ok().json();
+    let imported = &status["channels"][1]["last"];
+    assert_eq!(imported["sequence"], 3, "{status}");
+    let receipt = run(&sandbox, &["receipt", "show"]).ok().json();
+    assert_eq!((&receipt["imported"], &receipt["position"]), (&true.into(), imported));
+}
+
 /// T33: nothing on the media vouches for itself.
 #[test]
 fn a_root_from_the_media_takes_a_fingerprint() {
