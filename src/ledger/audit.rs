@@ -205,12 +205,8 @@ impl Seals {
 
     fn see(&mut self, record: &Record) -> Result<()> {
         match &record.event {
-            Event::Key { key_id, action, public_key: Some(pem), replaces, .. } => {
-                let key = PublicKey::from_pem(pem).ok().filter(|key| key_id.is(key.key_id()));
-                let Some(key) = key else {
-                    let message = format!("key {} is not the public key beside it", key_id.get());
-                    return Err(broken(record.number, message));
-                };
+            Event::Key { action, replaces, .. } => {
+                let Some(key) = record.named_key()? else { return Ok(()) };
                 if let (KeyAction::Replaced, Some(old)) = (action, replaces) {
                     self.successors.push((old.get().to_owned(), key.clone()));
                 }
@@ -303,7 +299,8 @@ impl Seals {
     }
 }
 
-fn broken(number: u64, message: String) -> Failure {
+/// The failure for what a signed ledger cannot hold.
+pub(super) fn broken(number: u64, message: String) -> Failure {
     Failure::new(Reason::LedgerCheckpoint, format!("record {number}"), message)
         .hint("compare the records before it with a copy of the ledger, and ask who had access to the site's database")
 }

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
+use super::audit::broken;
 use crate::{
     base::{
         clock::Timestamp,
@@ -12,7 +13,7 @@ use crate::{
         limits,
         text::is_plain,
     },
-    trust::{Effect, SignedBy, sequence::Warning},
+    trust::{Effect, PublicKey, SignedBy, sequence::Warning},
 };
 
 /// Where a ledger ends: number and hash of its last record. Written `NUMBER HASH`.
@@ -325,6 +326,19 @@ impl Record {
             return Err(wrong("it is not in the one form that sealift prints".to_owned()));
         }
         Ok(record)
+    }
+
+    /// The key that it names with its public half.
+    ///
+    /// # Errors
+    /// [`Reason::LedgerCheckpoint`] where that is not the key whose id stands beside it.
+    pub fn named_key(&self) -> Result<Option<PublicKey>> {
+        let Event::Key { key_id, public_key: Some(pem), .. } = &self.event else { return Ok(None) };
+        let key = PublicKey::from_pem(pem).ok().filter(|key| key_id.is(key.key_id()));
+        key.map(Some).ok_or_else(|| {
+            let message = format!("key {} is not the public key beside it", key_id.get());
+            broken(self.number, message)
+        })
     }
 
     /// The record as a line, without a line feed: only letters that are shown as themselves, the others as

@@ -9,7 +9,7 @@ use crate::{
         failure::{Failure, Reason, Result},
         fs,
     },
-    ledger::{Event, Record},
+    ledger::Record,
     store::{Change, State, Store},
     trust::PublicKey,
 };
@@ -103,11 +103,5 @@ impl Site {
 /// Every key that a ledger names with its public half.
 fn named_keys(state: &State<'_>) -> Result<Vec<PublicKey>> {
     let lines = state.ledger(1, usize::MAX)?;
-    let keys = lines.iter().filter_map(|line| match Record::parse(line).ok()?.event {
-        Event::Key { key_id, public_key: Some(pem), .. } => {
-            PublicKey::from_pem(&pem).ok().filter(|key| key_id.get() == key.key_id())
-        }
-        _ => None,
-    });
-    Ok(keys.collect())
+    lines.iter().filter_map(|line| Record::parse(line).ok()?.named_key().transpose()).collect()
 }

@@ -51,12 +51,12 @@ pub fn importer(home: &Path, state: &State<'_>) -> Result<Importer> {
     };
     let key = key.public().clone();
     for line in state.ledger(1, usize::MAX)?.iter().rev() {
-        let Record { time, event, .. } = Record::parse(line)?;
-        if let Event::Key { key_id, public_key: Some(_), replaces, .. } = event
-            && key_id.get() == key.key_id()
+        let record = Record::parse(line)?;
+        if record.named_key()?.as_ref() == Some(&key)
+            && let Event::Key { replaces, .. } = record.event
         {
             let replaces = replaces.map(|old| old.get().to_owned());
-            return Ok(Importer { key, since: Some(time), replaces });
+            return Ok(Importer { key, since: Some(record.time), replaces });
         }
     }
     Ok(Importer { key, since: None, replaces: None })
