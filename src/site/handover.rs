@@ -78,7 +78,7 @@ impl Site {
         let new = new.map_or_else(|| PrivateKey::generate(Algorithm::Ed25519), Ok)?;
         let home = self.store.home();
         self.store.change(|change| {
-            self.settle_importer(change)?;
+            self.require_own_ledger(change)?;
             let old = self.known_importer()?.ok_or_else(|| missing(home))?;
             if old.public() == new.public() {
                 let message = "it is the importer key already";
@@ -87,7 +87,6 @@ impl Site {
             }
             // A revoked key signs no more than this, and then only that it goes.
             chain(change)?.map_or(Ok(()), |chain| still_counts(&chain, new.public()))?;
-            self.require_sealed(change)?;
             self.name_importer(change, &old)?;
             write_importer(home, &next_path(home), &new)?;
             self.name_importer(change, &new)?;
@@ -100,11 +99,10 @@ impl Site {
         })
     }
 
-    /// The key that signs the next change, after a ledger that this site left so.
-    pub(super) fn importer_to_go_on(&self, change: &Change<'_>) -> Result<PrivateKey> {
+    /// What every change begins with: a replacement that was killed is ended, and the ledger is as this site left it.
+    pub(super) fn require_own_ledger(&self, change: &Change<'_>) -> Result<()> {
         self.settle_importer(change)?;
-        self.require_sealed(change)?;
-        self.importer(change)
+        self.require_sealed(change)
     }
 
     /// Ends what a killed replacement left. In a change nobody else is at it.

@@ -94,7 +94,8 @@ impl Site {
     /// Changes the state and signs the ledger with the importer key, all or nothing.
     fn change<T>(&self, work: impl FnOnce(&Change<'_>, &PrivateKey) -> Result<T>) -> Result<T> {
         self.store.change(|change| {
-            let importer = self.importer_to_go_on(change)?;
+            self.require_own_ledger(change)?;
+            let importer = self.importer(change)?;
             let done = work(change, &importer)?;
             self.listen(change)?;
             change.checkpoint(self.now, &importer)?;

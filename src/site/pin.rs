@@ -55,7 +55,8 @@ impl Site {
     /// have; [`Reason::WrongSite`] for receipts of another; those of signatures;
     /// [`Reason::TrustTooOld`] and [`Reason::TrustFork`] where a receipt knows more of the trust documents;
     /// [`Reason::ChannelUnknown`]; [`Reason::KeyRevoked`] for a key that the trust document has revoked;
-    /// [`Reason::KeyExists`] for a given one where the home's own has signed its ledger.
+    /// [`Reason::KeyExists`] for a given one where the home's own has signed its ledger;
+    /// [`Reason::LedgerCheckpoint`] and [`Reason::LedgerCut`] for a home whose ledger is not as it left it.
     pub fn pin(&self, pin: &Pin<'_>) -> Result<Pinned> {
         if !is_media_name(pin.name) {
             let message = format!("`{}` is no name of a site: 1 to 64 of a-z 0-9 . _ -", pin.name);
@@ -75,6 +76,7 @@ impl Site {
                 .hint("give newer trust documents with `sealift trust accept`; a site is pinned once"));
         }
         self.store.change(|change| {
+            self.require_own_ledger(change)?;
             let known = self.known_importer()?;
             let own: Vec<&PublicKey> = known.iter().chain(&pin.importer).map(PrivateKey::public).collect();
             let importer = match pin.importer.as_ref().or(known.as_ref()) {

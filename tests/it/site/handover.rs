@@ -111,34 +111,60 @@ fn a_key_is_replaced_by_another_one_and_nothing_by_any() {
     assert_eq!(new.store().ledger_head().unwrap().number, 0);
 }
 
-/// Killed before the change is true, and after it, before the file has its place.
+/// A replacement that was killed: before the change is true, or after it and before the file has its place. Gives the
+/// key that goes on.
+pub(super) fn killed_replacement(site: &Site, is_true: bool) -> PublicKey {
+    let (now, next) = (file(site, "importer.pem"), file(site, "importer.next.pem"));
+    let (old, pem) = (own(site), fs::read(&now).unwrap());
+    if is_true {
+        site.replace_importer(None).unwrap();
+        fs::rename(&now, &next).unwrap();
+        fs::write(&now, pem).unwrap();
+    } else {
+        let new = PrivateKey::generate(Algorithm::Ed25519).unwrap();
+        fs::write(&next, new.to_pem(None).unwrap().reveal()).unwrap();
+    }
+    for path in [&now, &next] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    if is_true { key_at(&next).public().clone() } else { old }
+}
+
+/// A home without a name that imported its first bundle by a single key.
+fn nameless(world: &mut World, name: &str) -> Site {
+    let site = world.home(name);
+    let keys = [world.keys["alice"].public().clone()];
+    import::from_media(&world.good(1), &keys, &options(&site), &Silent).unwrap();
+    site
+}
+
+/// Whatever comes next ends it: an import, or the day on which the home gets its name.
 #[test]
 fn a_replacement_that_was_killed_is_done_or_never_was() {
     let mut world = World::new();
-    for is_true in [false, true] {
-        let site = world.site_with(if is_true { "true" } else { "untrue" }, 1);
-        let (now, next) = (file(&site, "importer.pem"), file(&site, "importer.next.pem"));
-        let (old, pem) = (own(&site), fs::read(&now).unwrap());
-        if is_true {
-            site.replace_importer(None).unwrap();
-            fs::rename(&now, &next).unwrap();
-            fs::write(&now, pem).unwrap();
-        } else {
-            let new = PrivateKey::generate(Algorithm::Ed25519).unwrap();
-            fs::write(&next, new.to_pem(None).unwrap().reveal()).unwrap();
-        }
-        for path in [&now, &next] {
-            fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
-        }
-        let goes_on = if is_true { key_at(&next).public().clone() } else { old.clone() };
+    for (name, is_true, is_named) in [
+        ("untrue", false, true),
+        ("true", true, true),
+        ("untrue-nameless", false, false),
+        ("true-nameless", true, false),
+    ] {
+        let site = if is_named { world.site_with(name, 1) } else { nameless(&mut world, name) };
+        let old = own(&site);
+        let goes_on = killed_replacement(&site, is_true);
         assert_eq!(shown(&site), goes_on.key_id());
         assert!(audit(&site, &old).is_ok() && audit(&site, &goes_on).is_ok());
         let home = site.store().home();
         let keys = evidence(home, |state| sealift::site::importer_keys(home, state)).unwrap();
         let lines = site.store().ledger(1, usize::MAX).unwrap();
         ledger::audit(&lines, &keys, &[]).unwrap();
-        takes(&site, &world.good(1));
-        assert_eq!((own(&site), next.exists()), (goes_on.clone(), false));
+        if is_named {
+            takes(&site, &world.good(1));
+        } else {
+            let chain = Chain::begin(&world.chain[0]).unwrap();
+            assert_eq!(site.pin(&pin(name, chain)).unwrap().importer, goes_on);
+            takes(&site, &world.good(2));
+        }
+        assert_eq!((own(&site), file(&site, "importer.next.pem").exists()), (goes_on.clone(), false));
         let newest = site.replace_importer(None).unwrap().key;
         for key in [&old, &goes_on, &newest] {
             assert!(audit(&site, key).is_ok());
@@ -159,8 +185,14 @@ fn nothing_is_added_to_what_others_added() {
         public_key: Some(stranger.public().to_pem().unwrap()),
         replaces: Some(replaces.key_id().into()),
     };
-    for what in ["record", "checkpoint", "key", "unsealed", "copy", "garbage", "all", "renamed"] {
-        let site = world.site_with(what, 1);
+    let whats = ["record", "checkpoint", "key", "unsealed", "copy", "garbage", "all", "renamed"];
+    for (what, is_named) in whats.into_iter().flat_map(|what| [(what, true), (what, false)]) {
+        let alice = world.keys["alice"].public().clone();
+        let (site, keys) = if is_named {
+            (world.site_with(what, 1), vec![])
+        } else {
+            (nameless(&mut world, &format!("{what}-nameless")), vec![alice])
+        };
         let database = rusqlite::Connection::open(site.store().home().join("sealift.db")).unwrap();
         let add = |event: &Event| {
             let head = site.store().ledger_head().unwrap();
@@ -197,18 +229,18 @@ fn nothing_is_added_to_what_others_added() {
             _ => change("UPDATE site SET importer = NULL"),
         }
         let (before, head) = (visible(&site), site.store().ledger_head().unwrap());
-        let refusal = import(&site, &world.good(1)).unwrap_err();
+        let refusal = import::from_media(&world.good(1), &keys, &options(&site), &Silent).unwrap_err();
         let reasons: Vec<Reason> = refusal.failures.list().iter().map(|failure| failure.reason).collect();
         assert_eq!(reasons, [expected], "{what}");
-        assert!(visible(&site) == before, "{what}");
         assert_eq!(site.replace_importer(None).unwrap_err().reason, expected, "{what}");
+        let pinned = site.pin(&pin(what, Chain::begin(&world.chain[0]).unwrap()));
+        let expected = if is_named { Reason::TrustPinned } else { expected };
+        assert_eq!(pinned.unwrap_err().reason, expected, "{what}");
+        assert!(visible(&site) == before, "{what}");
         assert_eq!(site.store().ledger_head().unwrap(), head, "{what}");
     }
-    // A home without a name is no different; and an old key that is put back says so.
-    let nameless = world.home("nameless");
-    let keys = [world.keys["alice"].public().clone()];
-    import::from_media(&world.good(1), &keys, &options(&nameless), &Silent).unwrap();
-    for site in [nameless, world.site_with("named", 1)] {
+    // An old key that is put back says so.
+    for site in [nameless(&mut world, "nameless"), world.site_with("named", 1)] {
         let old = fs::read(file(&site, "importer.pem")).unwrap();
         site.replace_importer(None).unwrap();
         let new = fs::read(file(&site, "importer.pem")).unwrap();
