@@ -1,6 +1,11 @@
 //! The one transaction of an import: judged again, published, and the channel moved.
 
-use super::{Arrival, Site, Verdict, accept::learn, importer::still_counts, judge};
+use super::{
+    Arrival, Site, Verdict,
+    accept::learn,
+    importer::{current_importer, still_counts},
+    judge,
+};
 use crate::{
     base::{clock::Clocks, digest::Digest, failure::Result},
     ledger::{Event, KeyAction, OverrideAction, Text},
@@ -38,11 +43,13 @@ impl Site {
     /// Those of [`judge()`]; `key-revoked` where a trust document that the site knows, or that the bundle brings,
     /// has revoked the site's own key.
     pub fn judge(&self, arrival: &Arrival<'_>) -> Result<Verdict> {
-        let verdict = self.store.state(|state| judge(state, arrival, Some(self.system)))?;
-        if let Some((chain, importer)) = arrival.chain.zip(self.known_importer()?) {
-            still_counts(chain, importer.public())?;
-        }
-        Ok(verdict)
+        self.store.state(|state| {
+            let verdict = judge(state, arrival, Some(self.system))?;
+            if let Some((chain, importer)) = arrival.chain.zip(current_importer(self.store.home(), state)?) {
+                still_counts(chain, importer.public())?;
+            }
+            Ok(verdict)
+        })
     }
 
     /// Makes an import true: everything visible, the place in the channel, what the media taught about trust,

@@ -4,11 +4,11 @@
 //! old one before the database names it, and takes its place after that: whichever of the two the database names,
 //! it is there.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::{
     Site, chain,
-    importer::{importer_path, known_importer, still_counts, write_importer},
+    importer::{current_importer, importer_path, known_importer, next_path, still_counts, write_importer},
 };
 use crate::{
     base::{
@@ -32,24 +32,12 @@ pub struct Importer {
     pub replaces: Option<String>,
 }
 
-/// The new key until it takes the place of the old one.
-fn next_path(home: &Path) -> PathBuf {
-    home.join("keys").join("importer.next.pem")
-}
-
 /// The importer key of `home`, and what the ledger says of it.
 ///
 /// # Errors
 /// [`Reason::NotFound`] where there is none; those of the key file and the database.
 pub fn importer(home: &Path, state: &State<'_>) -> Result<Importer> {
-    let current = state.site()?.importer;
-    let is_current = |key: &PrivateKey| current.as_deref() == Some(key.public().key_id());
-    let next = known_importer(&next_path(home))?.filter(is_current);
-    let key = match next {
-        Some(next) => next,
-        None => known_importer(&importer_path(home))?.ok_or_else(|| missing(home))?,
-    };
-    let key = key.public().clone();
+    let key = current_importer(home, state)?.ok_or_else(|| missing(home))?.public().clone();
     for line in state.ledger(1, usize::MAX)?.iter().rev() {
         let record = Record::parse(line)?;
         if record.named_key()?.as_ref() == Some(&key)

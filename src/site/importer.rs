@@ -18,6 +18,25 @@ pub fn importer_path(home: &Path) -> PathBuf {
     home.join("keys").join("importer.pem")
 }
 
+/// The new key until it takes the place of the old one (handover.rs).
+pub(super) fn next_path(home: &Path) -> PathBuf {
+    home.join("keys").join("importer.next.pem")
+}
+
+/// The key of `home` that signs the next change: where a replacement was killed, the one that the database names.
+/// `None` before the first.
+///
+/// # Errors
+/// [`Reason::KeyPermissions`] where others can read it, and those of the key files and the database.
+pub(super) fn current_importer(home: &Path, state: &State<'_>) -> Result<Option<PrivateKey>> {
+    let current = state.site()?.importer;
+    let is_current = |key: &PrivateKey| current.as_deref() == Some(key.public().key_id());
+    match known_importer(&next_path(home))?.filter(is_current) {
+        Some(next) => Ok(Some(next)),
+        None => known_importer(&importer_path(home)),
+    }
+}
+
 /// Whose signatures below ledger and receipts of `home` can be believed: its own key, and those that the trust
 /// document names for it.
 ///
@@ -25,7 +44,7 @@ pub fn importer_path(home: &Path) -> PathBuf {
 /// [`Reason::KeyPermissions`]; [`Reason::KeyRevoked`] where the trust document has revoked the home's own key;
 /// those of the key file and the database.
 pub fn importer_keys(home: &Path, state: &State<'_>) -> Result<Vec<PublicKey>> {
-    let own = known_importer(&importer_path(home))?;
+    let own = current_importer(home, state)?;
     let mut keys: Vec<PublicKey> = own.iter().map(|key| key.public().clone()).collect();
     if let Some(chain) = chain(state)? {
         keys.iter().try_for_each(|key| still_counts(&chain, key))?;

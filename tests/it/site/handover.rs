@@ -155,6 +155,7 @@ fn a_replacement_that_was_killed_is_done_or_never_was() {
         assert!(audit(&site, &old).is_ok() && audit(&site, &goes_on).is_ok());
         let home = site.store().home();
         let keys = evidence(home, |state| sealift::site::importer_keys(home, state)).unwrap();
+        assert!(keys.contains(&goes_on), "{name}");
         let lines = site.store().ledger(1, usize::MAX).unwrap();
         ledger::audit(&lines, &keys, &[]).unwrap();
         if is_named {

@@ -160,6 +160,26 @@ fn a_revoked_importer_key_signs_no_more() {
     assert!(replaced);
 }
 
+/// T19: a new key that a killed replacement left beside the revoked one counts already: for who looks, also on a
+/// disk that cannot be written, and for the next import.
+#[test]
+fn a_killed_replacement_of_a_revoked_key_is_known() {
+    let mut world = World::new();
+    let site = with_robot(&mut world);
+    takes(&site, &world.good(1));
+    world.revoke("robot", None);
+    let third = world.publish_trust(|_| {});
+    site.accept(&[third]).unwrap();
+    let new = super::handover::killed_replacement(&site, true);
+    assert_eq!(importer_keys(&site).unwrap(), std::slice::from_ref(&new));
+    let checks = doctor::examine(&doctor::Options { home: site.store().home(), media: None, now: time(NOW) });
+    assert!(!checks.iter().any(|check| matches!(check.finding, doctor::Finding::Problem(_))), "{checks:?}");
+    let records = site.store().ledger_head().unwrap().number;
+    takes(&site, &world.good(2));
+    assert_eq!(site.store().ledger_head().unwrap().number, records + 2);
+    events(&site);
+}
+
 /// T19: a bundle that brings the revocation gets no receipt by the key that it revokes.
 #[test]
 fn a_revocation_on_the_media_counts_for_the_own_key() {
