@@ -34,12 +34,16 @@ impl Told {
         rule.keys.extend(pin.receipt_keys.iter().chain(own).map(|key| (key, "this site")));
         let receipts = pin.receipts.iter().map(|bytes| open(pin, bytes, &rule)).collect::<Result<_>>()?;
         let receipts = in_order(receipts);
+        let given: HashSet<Digest> = receipts.iter().map(Receipt::digest).collect();
+        let is_missing = |digest: &Digest| !given.contains(digest);
         if receipts.iter().all(|receipt| receipt.facts().channel.is_none())
-            && receipts.first().is_some_and(|first| first.facts().previous.is_some())
+            && receipts.iter().any(|receipt| receipt.facts().previous.as_ref().is_some_and(is_missing))
         {
             let message = "they tell of bundles that were refused before their channel could be believed, and of no channel";
-            return Err(Failure::new(Reason::BadArgument, "--receipt", message)
-                .hint("give the receipts before them too, best all that are kept"));
+            return Err(Failure::new(Reason::BadArgument, "--receipt", message).hint(
+                "give the receipts before and between them too, best all that are kept; or none of them, and the places \
+                 that people remember (`--at-least CHANNEL=EPOCH.SEQUENCE`)",
+            ));
         }
         Ok(Self { positions: positions(&receipts), frozen: frozen(&receipts), receipts })
     }

@@ -235,7 +235,8 @@ fn receipts_of_two_lives_keep_their_order() {
 fn a_receipt_of_no_channel_brings_nothing_back() {
     let mut world = World::new();
     let site = world.site();
-    takes(&site, &world.good(1));
+    let one = world.good(1);
+    takes(&site, &one);
     let junk = world.bundle(&Spec { signers: &["eve"], ..spec(9) });
     refuses(&site, &junk, Reason::SignatureUntrusted);
     let old = receipts(&site);
@@ -245,6 +246,19 @@ fn a_receipt_of_no_channel_brings_nothing_back() {
     assert_eq!(refused.reason, Reason::BadArgument);
     assert_eq!(fresh.chain().unwrap(), None);
     fresh.pin(&Pin { receipts: old, ..pin("berlin", chain()) }).unwrap();
+    assert_eq!(last(&fresh).unwrap().sequence, 1);
+    // Nor where the first receipt is there, and what comes between them is not.
+    let rome = world.site_with("rome", 1);
+    refuses(&rome, &junk, Reason::SignatureUntrusted);
+    takes(&rome, &one);
+    refuses(&rome, &junk, Reason::SignatureUntrusted);
+    let old = receipts(&rome);
+    let fresh = wiped(&rome, true);
+    let around = vec![old[0].clone(), old[2].clone()];
+    let refused = fresh.pin(&Pin { receipts: around, ..pin("rome", chain()) }).unwrap_err();
+    assert_eq!(refused.reason, Reason::BadArgument);
+    assert_eq!(fresh.chain().unwrap(), None);
+    fresh.pin(&Pin { receipts: old, ..pin("rome", chain()) }).unwrap();
     assert_eq!(last(&fresh).unwrap().sequence, 1);
     // Where nothing was before it, nothing is missing.
     let paris = world.site_with("paris", 1);
