@@ -226,13 +226,13 @@ pub enum Event {
         /// Name and new value of those that did.
         changed: BTreeMap<Text, Text>,
     },
-    /// A key of the site was made, used for something else than this ledger and its receipts, or replaced.
+    /// A key of the site was made or found, used for something else than this ledger and its receipts, or replaced.
     Key {
         /// Its id; of the new one, where one is replaced.
         key_id: Text,
         /// `importer`, `image-signing`.
         purpose: Text,
-        /// Which of the three.
+        /// Which of these.
         action: KeyAction,
         /// The public key in PEM, where it is new.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -285,6 +285,8 @@ pub enum OverrideAction {
 pub enum KeyAction {
     /// Made, or given, and used from now on.
     Created,
+    /// Used from now on, in a home where contents and a key lay before there was a ledger: that of before is lost.
+    Found,
     /// It signed something.
     Used,
     /// It takes the place of another from the next checkpoint on.

@@ -9,7 +9,7 @@ use crate::{
         failure::{Failure, Reason, Result},
         fs,
     },
-    ledger::Record,
+    ledger::{Event, KeyAction, Record},
     store::{Change, State, Store},
     trust::PublicKey,
 };
@@ -41,12 +41,14 @@ pub fn require_ledger(home: &Path, state: Option<&State<'_>>) -> Result<()> {
         _ if importer_path(home).exists() => "the key that signs it is here",
         Some(state) if state.site()?.importer.is_some() => "the database names the key that signs it",
         Some(state) if state.last_receipt()?.is_some() => "there are receipts",
-        None if !Store::is_at(home) && !fs::list(&home.join("blobs").join("sha256"))?.is_empty() => {
-            "contents are here and the database is gone"
-        }
+        None if !Store::is_at(home) && has_contents(home)? => "contents are here and the database is gone",
         _ => return Ok(()),
     };
     Err(cut(&home.display().to_string(), left))
+}
+
+fn has_contents(home: &Path) -> Result<bool> {
+    fs::list(&home.join("blobs").join("sha256")).map(|names| !names.is_empty())
 }
 
 fn cut(object: &str, left: &str) -> Failure {
@@ -58,6 +60,15 @@ fn cut(object: &str, left: &str) -> Failure {
 const ASK: &str = "keep this state, and ask who had access to the home; then move sealift.db away: a site begins again from its receipts, `sealift trust init --site NAME --receipt FILE`";
 
 impl Site {
+    /// Whether the home imported before its ledger began: the ledger says so, or, before its first record, what lies
+    /// in the home does.
+    pub(super) fn has_lost_past(&self, change: &Change<'_>) -> Result<bool> {
+        let Some(first) = change.ledger(1, 1)?.pop() else {
+            return Ok(self.known_importer()?.is_some() && has_contents(self.store.home())?);
+        };
+        Ok(matches!(Record::parse(&first)?.event, Event::Key { action: KeyAction::Found, .. }))
+    }
+
     /// Fails unless the ledger ends with a checkpoint by the site's key, as each change leaves it: what others put
     /// after it must never come under the next one (R20).
     ///

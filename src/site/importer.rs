@@ -101,18 +101,13 @@ impl Site {
         known_importer(&self.importer_path())
     }
 
-    /// The importer key, made where there is none. In a change only one process makes one.
+    /// The importer key, a new one where there is none, which is not written yet: [`Self::put_importer`] does that
+    /// at the end of the change, so that what fails leaves no key behind.
     ///
     /// # Errors
     /// [`Reason::KeyRevoked`] where the site knows that it counts no more.
     pub(super) fn importer(&self, change: &Change<'_>) -> Result<PrivateKey> {
-        let key = if let Some(key) = self.known_importer()? {
-            key
-        } else {
-            let key = PrivateKey::generate(Algorithm::Ed25519)?;
-            write_importer(self.store.home(), &self.importer_path(), &key)?;
-            key
-        };
+        let key = self.known_importer()?.map_or_else(|| PrivateKey::generate(Algorithm::Ed25519), Ok)?;
         if let Some(chain) = chain(change)? {
             still_counts(&chain, key.public())?;
         }
@@ -127,11 +122,16 @@ impl Site {
         if before.as_deref() == Some(id) {
             return Ok(());
         }
+        let action = match before {
+            Some(_) => KeyAction::Replaced,
+            None if self.has_lost_past(change)? => KeyAction::Found,
+            None => KeyAction::Created,
+        };
         change.set_importer(id)?;
         let event = Event::Key {
             key_id: id.into(),
             purpose: "importer".into(),
-            action: if before.is_some() { KeyAction::Replaced } else { KeyAction::Created },
+            action,
             public_key: Some(key.public().to_pem()?),
             replaces: before.as_deref().map(Into::into),
         };

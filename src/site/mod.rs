@@ -99,6 +99,7 @@ impl Site {
             let done = work(change, &importer)?;
             self.listen(change)?;
             change.checkpoint(self.now, &importer)?;
+            self.put_importer(&importer, None)?;
             Ok(done)
         })
     }

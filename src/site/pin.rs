@@ -8,7 +8,6 @@ use crate::{
         clock::Clocks,
         digest::Digest,
         failure::{Failure, Reason, Result},
-        fs,
         path::is_media_name,
     },
     ledger::{Event, TrustAction},
@@ -86,7 +85,7 @@ impl Site {
             still_counts(&pin.chain, importer.public())?;
             let told = Told::by(pin, &own)?;
             if told.receipts.is_empty() && pin.at_least.is_empty() {
-                known.as_ref().map_or(Ok(()), |_| self.require_no_past(change))?;
+                self.require_no_past(change)?;
             }
             let before = change.site()?.importer;
             self.name_importer(change, &importer)?;
@@ -112,15 +111,14 @@ impl Site {
         })
     }
 
-    /// Fails for a home that imported before, and whose database is gone: pinned as if it were new, it would take every
-    /// bundle that it had already (threats C19).
+    /// Fails for a home that imported before, and whose database was lost: pinned as if it were new, it would take
+    /// every bundle that it had already (threats C19).
     fn require_no_past(&self, change: &Change<'_>) -> Result<()> {
-        let home = self.store.home();
-        let contents = fs::list(&home.join("blobs").join("sha256"))?;
-        if contents.is_empty() || change.ledger_head()?.number > 0 {
+        if !self.has_lost_past(change)? {
             return Ok(());
         }
-        let message = "it has contents and an importer key, but no ledger: its database was lost, and with it the order of its bundles";
+        let message = "it had contents and an importer key before its ledger began: its database was lost, and with it the order of its bundles";
+        let home = self.store.home();
         Err(Failure::new(Reason::LedgerCut, home.display(), message).hint(
             "give the receipts that were kept (`--receipt`, the last of each channel at least), or the places that people \
              remember (`--at-least CHANNEL=EPOCH.SEQUENCE`); for a site that is new, name an empty home",

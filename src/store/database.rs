@@ -108,7 +108,7 @@ pub(super) fn known(path: &Path, version: usize) -> Result<()> {
 /// The failure for a database that is none, or no longer.
 pub(super) fn damaged(path: &Path, found: impl std::fmt::Display) -> Failure {
     Failure::new(Reason::DatabaseDamaged, path.display(), format!("the database is damaged: {found}"))
-        .hint("move the file and those beside it away and import the bundles again; the contents are kept. A site with a name begins again from its receipts: `sealift trust init --site NAME --receipt FILE`")
+        .hint("move the file and those beside it away; the contents are kept. A site with a name begins again from its receipts, before anything else: `sealift trust init --site NAME --receipt FILE`. Then import the bundles again")
 }
 
 pub(super) fn failure(path: &Path, error: &rusqlite::Error) -> Failure {

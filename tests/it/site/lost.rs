@@ -267,27 +267,60 @@ fn a_receipt_of_no_channel_brings_nothing_back() {
     fresh.pin(&Pin { receipts: receipts(&paris), ..pin("paris", chain()) }).unwrap();
 }
 
-/// C19: pinned without a word of what was, a home with a past would take every old bundle again.
+/// C19: pinned without a word of what was, a home with a past would take every old bundle again. Whatever begins a
+/// new ledger meanwhile, the site keeps that it found a key and contents.
 #[test]
 fn a_lost_database_is_not_forgotten_in_silence() {
     let mut world = World::new();
-    let site = world.site();
-    takes(&site, &world.good(1));
-    takes(&site, &world.good(2));
-    let home = site.store().home().to_owned();
-    drop(site);
-    for name in ["sealift.db", "sealift.db-wal", "sealift.db-shm"] {
-        let _may_be_missing = fs::remove_file(home.join(name));
+    let keys = [world.keys["alice"].public().clone()];
+    for name in ["at-once", "imported", "refused", "replaced"] {
+        let site = world.site_with(name, 1);
+        let (one, two) = (world.good(1), world.good(2));
+        takes(&site, &one);
+        takes(&site, &two);
+        let home = site.store().home().to_owned();
+        drop(site);
+        for name in ["sealift.db", "sealift.db-wal", "sealift.db-shm"] {
+            let _may_be_missing = fs::remove_file(home.join(name));
+        }
+        let fresh = Site::new(Store::open(&home).unwrap(), time(NOW));
+        let by_key = |bundle: &Path| import::from_media(bundle, &keys, &options(&fresh), &Silent);
+        match name {
+            "imported" => drop(by_key(&one).unwrap()),
+            "refused" => {
+                let junk = world.bundle(&Spec { signers: &["eve"], ..spec(9) });
+                assert!(by_key(&junk).unwrap_err().receipt.is_some());
+            }
+            "replaced" => drop(fresh.replace_importer(None).unwrap()),
+            _ => {}
+        }
+        let chain = || Chain::begin(&world.chain[0]).unwrap();
+        let refused = fresh.pin(&pin(name, chain())).unwrap_err();
+        assert_eq!(refused.reason, Reason::LedgerCut, "{name}");
+        assert!(refused.hint.unwrap().contains("--receipt"));
+        assert_eq!(fresh.chain().unwrap(), None);
+        let at_least = vec![("prod".to_owned(), 1, 2)];
+        fresh.pin(&Pin { at_least, ..pin(name, chain()) }).unwrap();
+        refuses(&fresh, &one, Reason::Rollback);
     }
-    let fresh = Site::new(Store::open(&home).unwrap(), time(NOW));
-    let chain = || Chain::begin(&world.chain[0]).unwrap();
-    let refused = fresh.pin(&pin("berlin", chain())).unwrap_err();
-    assert_eq!(refused.reason, Reason::LedgerCut);
-    assert!(refused.hint.unwrap().contains("--receipt"));
-    assert_eq!(fresh.chain().unwrap(), None);
-    let at_least = vec![("prod".to_owned(), 1, 2)];
-    fresh.pin(&Pin { at_least, ..pin("berlin", chain()) }).unwrap();
-    refuses(&fresh, &world.good(1), Reason::Rollback);
+}
+
+/// C19: nor does a home without a name, whose first import came to no end, look like one with a past.
+#[test]
+fn a_first_import_that_failed_is_no_past() {
+    let mut world = World::new();
+    let site = world.home("berlin");
+    let keys = [world.keys["alice"].public().clone()];
+    let one = world.good(1);
+    let database = rusqlite::Connection::open(site.store().home().join("sealift.db")).unwrap();
+    let full = "CREATE TRIGGER full BEFORE INSERT ON ledger BEGIN SELECT raise(ABORT, 'no space'); END";
+    database.execute_batch(full).unwrap();
+    let by_key = || import::from_media(&one, &keys, &options(&site), &Silent);
+    assert_eq!(by_key().unwrap_err().failures.list()[0].reason, Reason::Database);
+    assert!(!site.store().home().join("keys/importer.pem").exists());
+    database.execute_batch("DROP TRIGGER full").unwrap();
+    by_key().unwrap();
+    site.pin(&pin("berlin", Chain::begin(&world.chain[0]).unwrap())).unwrap();
 }
 
 /// C19: a database from last month knows less. A receipt or a beacon says so, and a ledger that went on does too.
