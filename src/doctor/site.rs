@@ -35,7 +35,7 @@ pub(super) fn examine(home: &Path, now: Timestamp) -> Vec<Check> {
             Ok(keys) => custody::require_ledger(home, Some(state))
                 .map_err(Failures::from)
                 .and_then(|()| ledger::audit(&lines, &keys, &[])),
-            Err(revoked) if revoked.reason == Reason::KeyRevoked => Err(revoked.into()),
+            Err(revoked) if revoked.reason == Reason::ImporterRevoked => Err(revoked.into()),
             Err(failure) => return Err(failure),
         };
         Ok(Known { report, alarms, ledger })

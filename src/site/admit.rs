@@ -40,8 +40,8 @@ impl Site {
     /// Judges a bundle before anything is written for it, and whether there is a key for its receipt.
     ///
     /// # Errors
-    /// Those of [`judge()`]; `key-revoked` where a trust document that the site knows, or that the bundle brings,
-    /// has revoked the site's own key.
+    /// Those of [`judge()`]; `importer-revoked` where a trust document that the site knows, or that the bundle
+    /// brings, has revoked the site's own key: no fault of the bundle.
     pub fn judge(&self, arrival: &Arrival<'_>) -> Result<Verdict> {
         self.store.state(|state| {
             let verdict = judge(state, arrival, Some(self.system))?;

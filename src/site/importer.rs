@@ -41,7 +41,7 @@ pub(super) fn current_importer(home: &Path, state: &State<'_>) -> Result<Option<
 /// document names for it.
 ///
 /// # Errors
-/// [`Reason::KeyPermissions`]; [`Reason::KeyRevoked`] where the trust document has revoked the home's own key;
+/// [`Reason::KeyPermissions`]; [`Reason::ImporterRevoked`] where the trust document has revoked the home's own key;
 /// those of the key file and the database.
 pub fn importer_keys(home: &Path, state: &State<'_>) -> Result<Vec<PublicKey>> {
     let own = current_importer(home, state)?;
@@ -56,14 +56,14 @@ pub fn importer_keys(home: &Path, state: &State<'_>) -> Result<Vec<PublicKey>> {
 /// Whether a key may still sign for a site that believes `chain`, and is believed there.
 ///
 /// # Errors
-/// [`Reason::KeyRevoked`].
+/// [`Reason::ImporterRevoked`].
 pub(super) fn still_counts(chain: &Chain, key: &PublicKey) -> Result<()> {
     let latest = chain.latest();
     let Some(revoked) = latest.text().revoked.iter().find(|revoked| revoked.id == key.key_id()) else {
         return Ok(());
     };
     let message = format!("trust version {} has revoked it: {}", latest.version(), revoked.reason);
-    Err(Failure::new(Reason::KeyRevoked, format!("importer key {}", revoked.id), message).hint(
+    Err(Failure::new(Reason::ImporterRevoked, format!("importer key {}", revoked.id), message).hint(
         "give the site a new one: `sealift trust importer --replace`; for a site that is not pinned yet, \
          `sealift trust init --importer-key FILE`",
     ))
@@ -105,7 +105,7 @@ impl Site {
     /// at the end of the change, so that what fails leaves no key behind.
     ///
     /// # Errors
-    /// [`Reason::KeyRevoked`] where the site knows that it counts no more.
+    /// [`Reason::ImporterRevoked`] where the site knows that it counts no more.
     pub(super) fn importer(&self, change: &Change<'_>) -> Result<PrivateKey> {
         let key = self.known_importer()?.map_or_else(|| PrivateKey::generate(Algorithm::Ed25519), Ok)?;
         if let Some(chain) = chain(change)? {

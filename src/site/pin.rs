@@ -53,7 +53,8 @@ impl Site {
     /// [`Reason::TrustPinned`] where a document is pinned; [`Reason::BadArgument`] for a name that no site can
     /// have; [`Reason::WrongSite`] for receipts of another; those of signatures;
     /// [`Reason::TrustTooOld`] and [`Reason::TrustFork`] where a receipt knows more of the trust documents;
-    /// [`Reason::ChannelUnknown`]; [`Reason::KeyRevoked`] for a key that the trust document has revoked;
+    /// [`Reason::ChannelUnknown`]; [`Reason::ImporterRevoked`] and [`Reason::KeyRevoked`] for keys that the trust
+    /// document has revoked;
     /// [`Reason::KeyExists`] for a given one where the home's own has signed its ledger;
     /// [`Reason::LedgerCheckpoint`] and [`Reason::LedgerCut`] for a home whose ledger is not as it left it.
     pub fn pin(&self, pin: &Pin<'_>) -> Result<Pinned> {

@@ -29,7 +29,12 @@ impl Told {
     /// Reads the receipts, each signed by whoever signs for this site: `own` are keys of its home.
     pub(super) fn by(pin: &Pin<'_>, own: &[&PublicKey]) -> Result<Self> {
         let mut rule = pin.chain.latest().importer_rule();
-        pin.receipt_keys.iter().try_for_each(|key| still_counts(&pin.chain, key))?;
+        for key in &pin.receipt_keys {
+            still_counts(&pin.chain, key).map_err(|failure| {
+                let hint = "what it signed brings nothing back: give receipts that another key signed, or places (`--at-least CHANNEL=EPOCH.SEQUENCE`)";
+                failure.of(format!("--receipt-key {}", key.key_id())).as_reason(Reason::KeyRevoked).hint(hint)
+            })?;
+        }
         let own = own.iter().copied().filter(|key| still_counts(&pin.chain, key).is_ok());
         rule.keys.extend(pin.receipt_keys.iter().chain(own).map(|key| (key, "this site")));
         let receipts = pin.receipts.iter().map(|bytes| open(pin, bytes, &rule)).collect::<Result<_>>()?;
