@@ -60,12 +60,12 @@ impl Site {
     /// old key signs that, and then the new one: whoever knows the old one can follow.
     ///
     /// # Errors
-    /// [`Reason::NotFound`] where there is no old key, [`Reason::KeyExists`] where it is the same; those of the
-    /// database and the disk: then the old key stays.
+    /// [`Reason::NotFound`] where there is no old key, [`Reason::KeyExists`] where it is the same: then that one stays.
+    /// Those of the database and the disk: then [`importer()`] tells which of the two goes on.
     pub fn replace_importer(&self, new: Option<PrivateKey>) -> Result<Importer> {
         let new = new.map_or_else(|| PrivateKey::generate(Algorithm::Ed25519), Ok)?;
         let home = self.store.home();
-        self.store.change(|change| {
+        let replaced = self.store.change(|change| {
             self.require_own_ledger(change)?;
             let old = self.known_importer()?.ok_or_else(|| missing(home))?;
             if old.public() == new.public() {
@@ -79,12 +79,14 @@ impl Site {
             write_importer(home, &next_path(home), &new)?;
             self.name_importer(change, &new)?;
             change.checkpoint(self.now, &old)?;
-            change.checkpoint(self.now, &new).map(drop)
+            change.checkpoint(self.now, &new)?;
+            let replaces = Some(old.public().key_id().to_owned());
+            Ok(Importer { key: new.public().clone(), since: Some(self.now), replaces })
         })?;
-        self.store.change(|change| {
-            self.settle_importer(change)?;
-            importer(home, change)
-        })
+        // The new key signs from here on, wherever its file lies. If that cannot get its place now, the next change
+        // gives it; nobody must think that the old one stayed, and go without the new public half.
+        let _later = self.store.change(|change| self.settle_importer(change));
+        Ok(replaced)
     }
 
     /// What every change begins with: a replacement that was killed is ended, and the ledger is as this site left it.
