@@ -250,6 +250,8 @@ fn import(
     let plan = Plan::make(source, options)?;
     let source = &sign::WithMade { source, made: &plan.made };
     let files = options.files_to.as_deref().map(|folder| files::check(&plan, folder)).transpose()?;
+    // Where no image is selected, the key signed nothing.
+    let signed_by = options.sign_key.as_ref().filter(|_key| !plan.made.is_empty());
     let mut report = ImportReport {
         schema: 1,
         time: options.site.now().to_string(),
@@ -264,7 +266,7 @@ fn import(
         names: options.names.clone(),
         platforms: options.platforms.iter().map(ToString::to_string).collect(),
         mapping: options.mapping.entries().to_vec(),
-        sign_key: options.sign_key.as_ref().map(|key| key.public().key_id().to_owned()),
+        sign_key: signed_by.map(|key| key.public().key_id().to_owned()),
         artifacts: plan.entries.clone(),
         not_selected: plan.not_selected.clone(),
         files: files.unwrap_or_default(),

@@ -374,6 +374,9 @@ fn images_get_the_signatures_of_the_site_and_keep_upstreams() {
     let again = go(&bundle, &signing(&key)).unwrap();
     assert_eq!((again.artifacts, again.counts.blobs_written), (receipt.artifacts, 0));
     assert_eq!(store.manifest(repository, &tag).unwrap().unwrap().digest, list.digest);
+    // Where there is no image, nothing is signed, and nothing says so.
+    let chart = Options { names: vec!["*/web:*".into(), "files/*".into()], ..signing(&key) };
+    assert_eq!(go(&bundle, &chart).unwrap().sign_key, None);
     // A key that other tools cannot check is refused before anything is written.
     let (_other, empty) = home();
     let ed25519 = PrivateKey::generate(Algorithm::Ed25519).unwrap();
