@@ -291,7 +291,8 @@ fn import(
     let publication = Publication { manifests: plan.manifests.clone(), tags: plan.tags.clone() };
     let publication = push.is_none().then_some(&publication);
     // From the judgement to the last tag no other import may come between: an older one could end later.
-    let _turn = push.as_ref().map(|_push| options.site.store().registry_turn()).transpose()?;
+    let waiting = || progress.note("waiting for another import into a registry to end");
+    let _turn = push.as_ref().map(|_push| options.site.store().registry_turn(waiting)).transpose()?;
     let Admitted { report, receipt, verdict } =
         options.site.admit(&Admission { arrival: *arrival, publication, report })?;
     let tagged = push.map_or(Ok(()), |push| push.tag(&unattached));

@@ -27,6 +27,7 @@ mod signed;
 mod site;
 
 use std::{
+    fs::{File, TryLockError},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
@@ -65,11 +66,17 @@ impl Store {
     }
 
     /// Waits until no other process makes an import visible in a registry, and keeps others from it until the value
-    /// is dropped. At home one transaction does that.
-    pub fn registry_turn(&self) -> Result<std::fs::File> {
+    /// is dropped. At home one transaction does that. Calls `waiting` where it has to wait, however long that takes.
+    pub fn registry_turn(&self, waiting: impl FnOnce()) -> Result<File> {
         let folder = self.home().join("staging");
-        let turn = std::fs::File::open(&folder).map_err(|error| fs::failure(&folder, "open", &error))?;
-        turn.lock().map_err(|error| fs::failure(&folder, "lock", &error))?;
+        let turn = File::open(&folder).map_err(|error| fs::failure(&folder, "open", &error))?;
+        let cannot_lock = |error| fs::failure(&folder, "lock", &error);
+        match turn.try_lock() {
+            Ok(()) => return Ok(turn),
+            Err(TryLockError::WouldBlock) => waiting(),
+            Err(TryLockError::Error(error)) => return Err(cannot_lock(error)),
+        }
+        turn.lock().map_err(cannot_lock)?;
         Ok(turn)
     }
 
@@ -87,6 +94,22 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::Store;
+
+    #[test]
+    fn whoever_waits_for_a_turn_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("home")).unwrap();
+        let first = store.registry_turn(|| panic!("nobody else is at it")).unwrap();
+        std::thread::scope(|scope| {
+            let (tell, told) = std::sync::mpsc::channel();
+            let store = &store;
+            let second = scope.spawn(move || store.registry_turn(|| tell.send(()).unwrap()).unwrap());
+            told.recv_timeout(std::time::Duration::from_secs(20)).unwrap();
+            assert!(!second.is_finished());
+            drop(first);
+            second.join().unwrap();
+        });
+    }
 
     #[test]
     fn many_may_open_a_new_home_at_once() {
