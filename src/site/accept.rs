@@ -1,6 +1,11 @@
 //! Newer trust documents, beacons and overrides, handed to a site by another way than a bundle.
 
-use super::{Site, judge::believed_beacon, pinned};
+use super::{
+    Site,
+    judge::{believed_beacon, remembered},
+    pinned,
+    refuse::is_judgement,
+};
 use crate::{
     base::{
         clock::Timestamp,
@@ -19,35 +24,56 @@ use crate::{
 const FROZEN: &str = "somebody signed two bundles of one sequence, and the channel is frozen until an override says which is right: tell the sender by another way, with both digests";
 
 /// Two bundles of one place, both signed for. What of it was kept in the change is gone with the change.
-struct Contradiction {
-    channel: String,
-    known: Position,
-    told: Position,
+pub(super) struct Contradiction {
+    pub(super) channel: String,
+    pub(super) known: Position,
+    pub(super) told: Position,
+}
+
+/// Why documents were not taken.
+#[derive(Debug)]
+pub struct NotTaken {
+    /// Which of them was refused, counted from 0; `None` where none is to blame.
+    pub document: Option<usize>,
+    /// Why.
+    pub why: Failure,
+    /// Why the refusal could not be kept, where it could not.
+    pub unkept: Option<Failure>,
+}
+
+impl From<Failure> for NotTaken {
+    fn from(why: Failure) -> Self {
+        Self { document: None, why, unkept: None }
+    }
 }
 
 impl Site {
     /// Takes documents, in this order, all or none. What each is, its first line says; who must have signed it,
-    /// the trust documents that the site has by then.
+    /// the trust documents that the site has by then. A refusal is kept, and two bundles of one place freeze their
+    /// channel.
     ///
     /// # Errors
     /// [`Reason::TrustMissing`] where nothing is pinned; those of [`Chain::extend`], [`Beacon::open`],
     /// [`Override::open`]; [`Reason::WrongType`] for another kind; [`Reason::BeaconStale`];
     /// [`Reason::OverrideRefused`]; [`Reason::Equivocation`] for a beacon that names another bundle than the one
-    /// that is known or that another one of them names; that channel freezes.
-    pub fn accept(&self, documents: &[Vec<u8>]) -> Result<Vec<Accepted>> {
+    /// that is known or that another one of them names.
+    pub fn accept(&self, documents: &[Vec<u8>]) -> Result<Vec<Accepted>, NotTaken> {
         self.store.state(pinned)?;
-        let mut contradiction = None;
-        let accepted = self.change(|change, _| {
-            let one = |bytes: &Vec<u8>| self.accept_one(change, bytes, &mut contradiction);
-            documents.iter().map(one).collect()
+        let (mut at, mut contradiction) = (None, None);
+        let taken = self.change(|change, _| {
+            let one = |(number, bytes): (usize, &Vec<u8>)| {
+                self.accept_one(change, bytes, &mut contradiction).inspect_err(|_| at = Some(number))
+            };
+            documents.iter().enumerate().map(one).collect()
         });
-        match (contradiction, accepted) {
-            (Some(Contradiction { channel, known, told }), Err(why)) => {
-                let is_frozen = self.refuse_beacon(&channel, (&known, &told), &why)?;
-                Err(if is_frozen { why.hint(FROZEN) } else { why })
-            }
-            (_, accepted) => accepted,
-        }
+        taken.map_err(|why| match at.filter(|_| is_judgement(why.reason)) {
+            None => why.into(),
+            document => match self.refuse_document(contradiction.as_ref(), &why) {
+                Ok(true) => NotTaken { document, why: why.hint(FROZEN), unkept: None },
+                Ok(false) => NotTaken { document, why, unkept: None },
+                Err(failure) => NotTaken { document, why, unkept: Some(failure) },
+            },
+        })
     }
 
     fn accept_one(
@@ -98,7 +124,7 @@ impl Site {
         if newest.epoch != epoch {
             return stale(format!("expected epoch {epoch}, found {}", newest.epoch));
         }
-        let memory = change.memory(channel)?;
+        let memory = remembered(change, channel, chain)?;
         if let Some(known) = memory.contradiction(newest) {
             let message = format!(
                 "sequence {} is known here as {}, the beacon says {}",
@@ -110,18 +136,18 @@ impl Site {
                 Failure::new(Reason::Equivocation, format!("beacon of {channel}"), message).hint(TWO_BUNDLES)
             );
         }
-        let held = change.beacon(channel)?.map(|held| held.beacon);
-        if held.as_ref() == Some(&beacon) {
+        let known = believed_beacon(change, channel, chain)?;
+        if known.as_ref() == Some(&beacon) {
             return Ok(Accepted::Known { fingerprint: note.fingerprint().hex().to_owned() });
         }
-        let least = believed_beacon(change, channel, chain)?.map_or(0, |known| known.trust);
+        let least = known.as_ref().map_or(0, |known| known.trust);
         if beacon.trust < least {
             let found = beacon.trust;
             return stale(format!(
                 "it tells of trust version {found}, the site has one that tells of {least}"
             ));
         }
-        if let Some(known) = held.filter(|known| known.newest.epoch == epoch)
+        if let Some(known) = known.filter(|known| known.newest.epoch == epoch)
             && (known.newest.sequence, known.created) >= (newest.sequence, beacon.created)
         {
             let (found, made) = (newest.sequence, beacon.created);

@@ -71,11 +71,9 @@ pub fn judge(state: &State<'_>, arrival: &Arrival<'_>, system: Option<Timestamp>
         None if row.name.is_some() => return Err(only_the_chain()),
         None => None,
     };
-    let is_pinned = row.name.is_some();
-    let memory = if is_pinned { state.memory(channel)? } else { Memory::default() };
-    let held = match (&row.name, arrival.chain) {
-        (Some(site), Some(chain)) => held(state, arrival, site, chain)?,
-        _ => Vec::new(),
+    let (memory, held) = match (&row.name, arrival.chain) {
+        (Some(site), Some(chain)) => (remembered(state, channel, chain)?, held(state, arrival, site, chain)?),
+        _ => (Memory::default(), Vec::new()),
     };
     let candidate = Candidate {
         channel,
@@ -141,6 +139,12 @@ pub(super) fn trust_behind(state: &State<'_>, channel: &str, chain: &Chain) -> R
 pub(super) fn believed_beacon(state: &State<'_>, channel: &str, chain: &Chain) -> Result<Option<Beacon>> {
     let Some(held) = state.beacon(channel)? else { return Ok(None) };
     Ok(Beacon::open(&Note::parse(&held.note)?, chain).ok().map(|(beacon, _)| beacon))
+}
+
+/// What is remembered of a channel, and of its beacon only what is still believed.
+pub(super) fn remembered(state: &State<'_>, channel: &str, chain: &Chain) -> Result<Memory> {
+    let beacon = believed_beacon(state, channel, chain)?.map(|beacon| beacon.newest);
+    Ok(Memory { beacon, ..state.memory(channel)? })
 }
 
 /// Overrides that wait for this bundle, and that those signed who must by what is known today.

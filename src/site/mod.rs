@@ -25,6 +25,7 @@ mod settings;
 pub mod status;
 mod told;
 
+pub use accept::NotTaken;
 pub use admit::{Admission, Admitted};
 pub use custody::evidence;
 pub use handover::Importer;

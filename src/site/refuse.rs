@@ -1,6 +1,6 @@
 //! What was refused: kept in the ledger and as a receipt, so that nobody can try in silence.
 
-use super::{Arrival, Site};
+use super::{Arrival, Site, accept::Contradiction, judge::remembered};
 use crate::{
     base::{
         digest::Digest,
@@ -31,7 +31,7 @@ enum Freeze {
     Before,
     /// It froze.
     Now,
-    /// An override has said which of the two bundles is right.
+    /// It does not: an override has said which of two bundles is right, or there is one only.
     Settled,
 }
 
@@ -46,10 +46,11 @@ impl Site {
             return Ok(None);
         };
         self.change(|change, importer| {
-            if let Some(arrival) = refused.arrival.filter(|_| worst.reason == Reason::Equivocation) {
+            let arrival = refused.arrival.filter(|_| worst.reason == Reason::Equivocation);
+            if let Some((arrival, chain)) = arrival.and_then(|arrival| Some((arrival, arrival.chain?))) {
                 let (channel, here) = (&arrival.header.channel, arrival.position());
                 // Looks once more, in the change: what contradicts must still do so.
-                if let Some(known) = change.memory(channel)?.contradiction(&here) {
+                if let Some(known) = remembered(change, channel, chain)?.contradiction(&here) {
                     self.freeze(change, channel, known, &here)?;
                 }
             }
@@ -59,20 +60,26 @@ impl Site {
         })
     }
 
-    /// Keeps that a beacon contradicts what is known, and freezes its channel: with a receipt about the bundle
-    /// that it names, for a site that loses its state must stay frozen by this too.
-    /// Says whether the channel is frozen now.
-    pub(super) fn refuse_beacon(
+    /// Keeps that a document was refused. A beacon that contradicts what is known freezes its channel: with a
+    /// receipt about the bundle that it names, for a site that loses its state must stay frozen by this too.
+    /// Says whether that channel is frozen now.
+    pub(super) fn refuse_document(
         &self,
-        channel: &str,
-        (known, told): (&Position, &Position),
+        contradiction: Option<&Contradiction>,
         why: &Failure,
     ) -> Result<bool> {
         self.change(|change, importer| {
-            let freeze = self.freeze(change, channel, known, told)?;
-            if freeze == Freeze::Now {
-                self.keep(change, importer, "accept", (Some(&told.bundle), Some((channel, told))), why)?;
-            }
+            let freeze = match contradiction {
+                Some(Contradiction { channel, known, told }) => self.freeze(change, channel, known, told)?,
+                None => Freeze::Settled,
+            };
+            let about = match contradiction {
+                Some(Contradiction { channel, told, .. }) if freeze == Freeze::Now => {
+                    (Some(&told.bundle), Some((channel.as_str(), told)))
+                }
+                _ => (None, None),
+            };
+            self.keep(change, importer, "trust accept", about, why)?;
             Ok(freeze != Freeze::Settled)
         })
     }
@@ -128,7 +135,7 @@ impl Site {
 }
 
 /// Whether a reason is a judgement of what was brought, and not trouble of this machine or of a server.
-fn is_judgement(reason: Reason) -> bool {
+pub(super) fn is_judgement(reason: Reason) -> bool {
     matches!(
         reason.class(),
         Class::Damaged | Class::Untrusted | Class::Stale | Class::Refused | Class::Policy

@@ -1,6 +1,10 @@
 //! All that a site knows, and what of it somebody should look at.
 
-use super::{accept::in_doubt, chain, judge::trust_behind};
+use super::{
+    accept::in_doubt,
+    chain,
+    judge::{remembered, trust_behind},
+};
 use crate::{
     base::{
         clock::{Clocks, Timestamp},
@@ -20,15 +24,17 @@ pub fn status(state: &State<'_>, home: &str, system: Timestamp) -> Result<(SiteR
     let row = state.site()?;
     let chain = chain(state)?;
     let clocks = Clocks { system, floor: row.floor };
-    let channels = state.channels()?;
-    let mut alarms = Vec::new();
-    for channel in &channels {
-        alarms.extend(channel_alarms(channel, &row.settings, clocks));
-    }
-    let mut doubts = Vec::new();
+    let mut channels = state.channels()?;
+    let (mut alarms, mut doubts) = (Vec::new(), Vec::new());
     if let Some(chain) = &chain {
-        for channel in &channels {
-            alarms.extend(trust_behind(state, &channel.name, chain)?);
+        for channel in &mut channels {
+            channel.memory = remembered(state, &channel.name, chain)?;
+            alarms.extend(frozen(channel));
+            // Of a channel that the newest document leaves out, nothing more is to come.
+            if chain.latest().channel(&channel.name).is_ok() {
+                alarms.extend(missed(channel, &row.settings, clocks));
+                alarms.extend(trust_behind(state, &channel.name, chain)?);
+            }
         }
         doubts = in_doubt(&state.imported()?, chain.latest());
         alarms.extend(doubts.chunk_by(|a, b| a.key_id == b.key_id).filter_map(doubtful));
@@ -51,14 +57,17 @@ pub fn status(state: &State<'_>, home: &str, system: Timestamp) -> Result<(SiteR
     Ok((report, alarms))
 }
 
-fn channel_alarms(channel: &Channel, settings: &Settings, clocks: Clocks) -> Vec<Failure> {
+fn frozen(channel: &Channel) -> Option<Failure> {
+    let (one, other) = channel.memory.frozen.as_ref()?;
+    let message = format!("two bundles of one sequence were seen here: {one} and {other}");
+    let hint = "ask the sender by another way which one is right; two holders sign an override for it";
+    Some(alarm(Reason::ChannelFrozen, &channel.name, message, hint))
+}
+
+/// What should have come and did not.
+fn missed(channel: &Channel, settings: &Settings, clocks: Clocks) -> Vec<Failure> {
     let (name, memory) = (&channel.name, &channel.memory);
     let mut alarms = Vec::new();
-    if let Some((one, other)) = &memory.frozen {
-        let message = format!("two bundles of one sequence were seen here: {one} and {other}");
-        let hint = "ask the sender by another way which one is right; two holders sign an override for it";
-        alarms.push(alarm(Reason::ChannelFrozen, name, message, hint));
-    }
     if let Some(newest) = memory.beacon.as_ref().filter(|newest| memory.is_behind(newest)) {
         let here = memory.last.as_ref().map_or_else(|| "none".to_owned(), |last| last.sequence.to_string());
         let message = format!("a beacon tells of sequence {}, this site has {here}", newest.sequence);

@@ -49,11 +49,12 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Another bundle that is known at this very place: somebody signed two (T14).
+    /// Another bundle that is known at this very place: somebody signed two (T14). Where both came here, an override
+    /// said that the later one is right.
     pub fn contradiction(&self, here: &Position) -> Option<&Position> {
         let place = |other: &&Position| (other.epoch, other.sequence) == (here.epoch, here.sequence);
-        let known = self.last.iter().chain(&self.history).chain(&self.beacon);
-        known.filter(place).find(|other| other.bundle != here.bundle)
+        let mut known = self.last.iter().chain(&self.history).chain(&self.beacon);
+        known.find(place).filter(|other| other.bundle != here.bundle)
     }
 
     /// Whether `newest` is newer than everything that was imported.

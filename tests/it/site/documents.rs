@@ -1,5 +1,7 @@
 //! Trust documents, beacons and overrides, handed to a site.
 
+use std::collections::BTreeSet;
+
 use sealift::{report::site::Accepted, site::status, store::Settings};
 
 use super::*;
@@ -94,7 +96,7 @@ fn a_beacon_stops_what_an_older_document_would_take() {
     refuses(&site, &by_bob, Reason::TrustBehind);
     // A later beacon that knows less takes none of it back.
     let older = world.beacon(9, identity(&three), NOW, 1);
-    assert_eq!(site.accept(&[older]).unwrap_err().reason, Reason::BeaconStale);
+    assert_eq!(site.accept(&[older]).unwrap_err().why.reason, Reason::BeaconStale);
     refuses(&site, &by_bob, Reason::TrustBehind);
     // It is a matter of one channel.
     takes(&site, &dev);
@@ -129,6 +131,47 @@ fn a_beacon_of_a_revoked_key_stops_nothing() {
     let newest = Position { epoch: 1, sequence: 4, bundle: identity(&two) };
     let beacon = world.note(&Beacon::new("prod", newest, 3, time(NOW)), &["eve"]);
     assert!(matches!(site.accept(&[beacon]).unwrap()[..], [Accepted::Beacon { .. }]));
+}
+
+/// What it told stops nothing either: no bundle of its number, no honest beacon, and nothing seems to be missing.
+#[test]
+fn what_a_revoked_key_told_of_is_forgotten() {
+    let mut world = World::new();
+    let site = world.site();
+    takes(&site, &world.good(1));
+    site.accept(&[world.beacon(3, Digest::of(b"made up"), MADE, 1)]).unwrap();
+    assert_eq!(alarms(&site, NOW), [Reason::ChannelBehind]);
+    world.grant("eve", &[Role::Release], &["prod"]);
+    world.revoke("alice", None);
+    let second = world.publish_trust(|_| {});
+    site.accept(&[second]).unwrap();
+    assert_eq!(alarms(&site, NOW), []);
+    let three = world.bundle(&Spec { signers: &["eve", "bob"], trust: &[1, 2], ..spec(3) });
+    let honest = |sequence, bundle| {
+        let newest = Position { epoch: 1, sequence, bundle };
+        world.note(&Beacon::new("prod", newest, 2, time(MADE)), &["eve"])
+    };
+    let beacon = honest(2, Digest::of(b"two"));
+    assert!(matches!(site.accept(&[beacon]).unwrap()[..], [Accepted::Beacon { behind: true, .. }]));
+    let done = takes(&site, &three);
+    assert_eq!(done.report.warnings, [sealift::trust::sequence::Warning::Gap { from: 1, to: 3 }]);
+    assert!(matches!(site.accept(&[honest(3, identity(&three))]).unwrap()[..], [Accepted::Beacon { .. }]));
+    assert_eq!(alarms(&site, NOW), []);
+}
+
+/// Of a channel that the newest document leaves out nothing more is to come.
+#[test]
+fn a_closed_channel_is_not_missed() {
+    let mut world = World::new();
+    let site = world.site();
+    assert_eq!(alarms(&site, "2031-01-01T00:00:00Z"), [Reason::ChannelSilent; 2]);
+    world.text.channels.remove("dev");
+    let is_only_of_dev = |channels: &BTreeSet<String>| channels.iter().eq(["dev"]);
+    world.text.keys.retain(|key| !is_only_of_dev(&key.channels));
+    world.text.keys.iter_mut().for_each(|key| drop(key.channels.remove("dev")));
+    let second = world.publish_trust(|_| {});
+    site.accept(&[second]).unwrap();
+    assert_eq!(alarms(&site, "2031-01-01T00:00:00Z"), [Reason::ChannelSilent]);
 }
 
 /// Silence counts from the day on which the site learned of the channel, and no clock turns it off.
@@ -167,17 +210,18 @@ fn documents_are_taken_in_order_or_not_at_all() {
         (vec![second.clone(), b"nonsense".to_vec()], Reason::NoteMalformed),
     ] {
         let before = visible(&site);
-        assert_eq!(site.accept(&documents).unwrap_err().reason, reason);
+        assert_eq!(site.accept(&documents).unwrap_err().why.reason, reason);
         assert!(visible(&site) == before);
     }
     site.accept(&[second, third]).unwrap();
     assert_eq!(site.chain().unwrap().unwrap().version(), 3);
-    assert_eq!(names(&site), ["key", "trust", "trust", "trust"]);
+    let refused = ["refusal"; 3];
+    assert_eq!(names(&site), [&["key", "trust"][..], &refused, &["trust", "trust"]].concat());
     // T05: a document of another kind, signed by whom you like.
     let other = world.note(&Other { r#type: "sealift wish 1" }, &["root1", "root2"]);
-    assert_eq!(site.accept(&[other]).unwrap_err().reason, Reason::WrongType);
+    assert_eq!(site.accept(&[other]).unwrap_err().why.reason, Reason::WrongType);
     let nameless = world.home("nameless");
-    assert_eq!(nameless.accept(&[world.chain[0].clone()]).unwrap_err().reason, Reason::TrustMissing);
+    assert_eq!(nameless.accept(&[world.chain[0].clone()]).unwrap_err().why.reason, Reason::TrustMissing);
 }
 
 /// C4: host with old or new trust, bundle signed by old or new keys, chain on the media whole, with a missing
@@ -278,13 +322,13 @@ fn beacons_tell_of_what_does_not_come() {
         world.beacon(2, identity(&two), MADE, 1),
         world.beacon(3, identity(&three), "2026-11-24T00:00:00Z", 1),
     ] {
-        assert_eq!(site.accept(&[stale]).unwrap_err().reason, Reason::BeaconStale);
+        assert_eq!(site.accept(&[stale]).unwrap_err().why.reason, Reason::BeaconStale);
     }
     let mut epoch =
         Beacon::new("prod", Position { epoch: 2, sequence: 9, bundle: identity(&one) }, 1, time(MADE));
-    assert_eq!(site.accept(&[world.note(&epoch, &["alice"])]).unwrap_err().reason, Reason::BeaconStale);
+    assert_eq!(site.accept(&[world.note(&epoch, &["alice"])]).unwrap_err().why.reason, Reason::BeaconStale);
     epoch.newest = Position { epoch: 1, sequence: 9, bundle: identity(&one) };
-    assert_eq!(site.accept(&[world.note(&epoch, &["bob"])]).unwrap_err().reason, Reason::KeyRole);
+    assert_eq!(site.accept(&[world.note(&epoch, &["bob"])]).unwrap_err().why.reason, Reason::KeyRole);
     // Silence: a replay of what is here is nothing new.
     takes(&site, &three);
     assert_eq!(alarms(&site, "2027-03-01T00:00:00Z"), []);
@@ -294,7 +338,11 @@ fn beacons_tell_of_what_does_not_come() {
     assert_eq!(alarms(&site, "2037-03-03T00:00:00Z"), []);
     // T14: a beacon that names another bundle than the one that is here.
     let lie = world.beacon(3, identity(&other), NOW, 1);
-    assert_eq!(site.accept(&[lie]).unwrap_err().reason, Reason::Equivocation);
+    let refusals = |site: &Site| names(site).iter().filter(|name| **name == "refusal").count();
+    let before = refusals(&site);
+    let refused = site.accept(&[lie]).unwrap_err();
+    assert_eq!((refused.why.reason, refused.document), (Reason::Equivocation, Some(0)));
+    assert_eq!(refusals(&site), before + 1, "one attempt is one record");
 }
 
 /// T14: two signed bundles of one sequence, one of them only told of.
@@ -306,10 +354,26 @@ fn a_contradicting_beacon_freezes_the_channel() {
     let other = world.bundle(&Spec { content: "other", ..spec(1) });
     takes(&site, &one);
     let lie = world.beacon(1, identity(&other), NOW, 1);
-    assert_eq!(site.accept(&[lie]).unwrap_err().reason, Reason::Equivocation);
+    assert_eq!(site.accept(&[lie]).unwrap_err().why.reason, Reason::Equivocation);
     let frozen = site.store().state(|state| state.memory("prod")).unwrap().frozen;
     assert_eq!(frozen, Some((identity(&one), identity(&other))));
     refuses(&site, &world.good(2), Reason::ChannelFrozen);
+}
+
+/// T14: the beacon lied, and an override says that the bundle is right. Then the sender's next beacon is.
+#[test]
+fn a_beacon_that_lied_is_settled() {
+    let mut world = World::new();
+    let site = world.site();
+    let three = world.good(3);
+    site.accept(&[world.beacon(3, Digest::of(b"made up"), MADE, 1)]).unwrap();
+    refuses(&site, &three, Reason::Equivocation);
+    let order = world.override_for("berlin", &three, Effect::Equivocation, &["carol", "dave"]);
+    site.accept(&[order]).unwrap();
+    takes(&site, &three);
+    site.accept(&[world.beacon(3, identity(&three), NOW, 1)]).unwrap();
+    assert_eq!(alarms(&site, NOW), []);
+    takes(&site, &world.good(4));
 }
 
 /// T14: both are only told of, in one call of which nothing is kept but that.
@@ -320,7 +384,7 @@ fn two_contradicting_beacons_freeze_the_channel() {
     let three = world.good(3);
     let other = world.bundle(&Spec { content: "other", ..spec(3) });
     let beacons = [&three, &other].map(|bundle| world.beacon(3, identity(bundle), MADE, 1));
-    let refused = site.accept(&beacons).unwrap_err();
+    let refused = site.accept(&beacons).unwrap_err().why;
     assert_eq!(refused.reason, Reason::Equivocation);
     assert!(refused.hint.unwrap().contains("is frozen"));
     let memory = || site.store().state(|state| state.memory("prod")).unwrap();
@@ -334,8 +398,11 @@ fn two_contradicting_beacons_freeze_the_channel() {
     let order = world.override_for("berlin", &three, Effect::Equivocation, &["carol", "dave"]);
     site.accept(&[order]).unwrap();
     takes(&site, &three);
+    // The sender tells of the right one, which is nothing new.
+    let right = world.beacon(3, identity(&three), NOW, 1);
+    assert!(matches!(site.accept(&[right]).unwrap()[..], [Accepted::Beacon { .. }]));
     // Settled is settled: the wrong one freezes nothing any more, and nobody says that it does.
-    let refused = site.accept(&beacons[1..]).unwrap_err();
+    let refused = site.accept(&beacons[1..]).unwrap_err().why;
     assert_eq!((refused.reason, memory().frozen), (Reason::Equivocation, None));
     assert!(!refused.hint.unwrap().contains("is frozen"));
     takes(&site, &world.good(4));

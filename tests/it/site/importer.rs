@@ -129,7 +129,8 @@ fn a_revoked_importer_key_signs_no_more() {
     site.accept(&[third]).unwrap();
     let head = site.store().ledger_head().unwrap();
     let beacon = world.beacon(2, identity(&two), MADE, 3);
-    assert_eq!(site.accept(std::slice::from_ref(&beacon)).unwrap_err().reason, Reason::ImporterRevoked);
+    let refused = site.accept(std::slice::from_ref(&beacon)).unwrap_err();
+    assert_eq!((refused.why.reason, refused.document), (Reason::ImporterRevoked, None), "the beacon is good");
     let refusal = import(&site, &two).unwrap_err();
     assert_eq!(refusal.failures.list()[0].reason, Reason::ImporterRevoked);
     assert!(refusal.failures.list()[0].hint.as_ref().unwrap().contains("trust importer --replace"));

@@ -178,7 +178,7 @@ fn what_a_beacon_froze_stays_frozen() {
     takes(&site, &one);
     let lie = world.beacon(1, identity(&other), NOW, 1);
     for _again in 0..2 {
-        assert_eq!(site.accept(std::slice::from_ref(&lie)).unwrap_err().reason, Reason::Equivocation);
+        assert_eq!(site.accept(std::slice::from_ref(&lie)).unwrap_err().why.reason, Reason::Equivocation);
     }
     let old = receipts(&site);
     assert_eq!(old.len(), 2);

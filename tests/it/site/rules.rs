@@ -248,10 +248,10 @@ fn an_override_admits_one_bundle_once() {
         (&["eve"], Reason::SignatureUntrusted),
     ] {
         let order = world.override_for("berlin", &two, Effect::Rollback, signers);
-        assert_eq!(site.accept(&[order]).unwrap_err().reason, reason, "{signers:?}");
+        assert_eq!(site.accept(&[order]).unwrap_err().why.reason, reason, "{signers:?}");
     }
     let elsewhere = world.override_for("paris", &two, Effect::Rollback, &["carol", "dave"]);
-    assert_eq!(site.accept(&[elsewhere]).unwrap_err().reason, Reason::OverrideRefused);
+    assert_eq!(site.accept(&[elsewhere]).unwrap_err().why.reason, Reason::OverrideRefused);
     let other_rule = world.override_for("berlin", &two, Effect::SequenceJump, &["carol", "dave"]);
     let order = world.override_for("berlin", &two, Effect::Rollback, &["carol", "dave"]);
     site.accept(&[other_rule]).unwrap();
@@ -261,7 +261,7 @@ fn an_override_admits_one_bundle_once() {
     let done = takes(&site, &two);
     assert_eq!(done.verdict.judgement.lifted, [Effect::Rollback]);
     stands_at(&site, 2, &two);
-    assert_eq!(site.accept(&[order]).unwrap_err().reason, Reason::OverrideRefused);
+    assert_eq!(site.accept(&[order]).unwrap_err().why.reason, Reason::OverrideRefused);
     takes(&site, &three);
     refuses(&site, &two, Reason::Rollback);
     let used = events(&site);

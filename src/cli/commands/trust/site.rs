@@ -10,7 +10,7 @@ use crate::{
     base::{
         clock::Timestamp,
         digest::Digest,
-        failure::{Class, Failure, Failures, Reason, Result},
+        failure::{Failure, Failures, Reason, Result},
         fs, limits,
     },
     bundle::sums::SUMS,
@@ -21,11 +21,11 @@ use crate::{
     },
     report::site::{AcceptReport, Accepted, ChannelAt, PinReport, SettingsReport},
     site::{
-        self, Pin, Refused, Site,
+        self, NotTaken, Pin, Site,
         status::{settings_line, trust_line},
     },
     store::Store,
-    trust::{Beacon, Chain, Note, Override, order, typed_fingerprint},
+    trust::{Chain, Note, typed_fingerprint},
     verify,
 };
 
@@ -155,50 +155,19 @@ pub(super) fn accept(args: &TrustAccept, settings: &Settings, out: &Out) -> Resu
             newer.push(bytes);
         }
     }
-    let refused = |failure: Failure| {
-        let failures = Failures::from(match culprit(&failure, chain, &paths, &newer) {
-            Some(path) => failure.of(path.display()),
-            None => failure,
+    let named = |NotTaken { document, why, unkept }| {
+        let path = document.and_then(|at: usize| paths.get(at));
+        let failures = Failures::from(match path {
+            Some(path) => why.of(path.display()),
+            None => why,
         });
-        let refused = Refused { action: "trust accept", sums: None, arrival: None, failures: &failures };
-        match site.refuse(&refused) {
-            Ok(_) => failures,
-            Err(failure) => failures.and(failure),
-        }
+        unkept.into_iter().fold(failures, Failures::and)
     };
     if !newer.is_empty() {
-        accepted.extend(site.accept(&newer).map_err(refused)?);
+        accepted.extend(site.accept(&newer).map_err(named)?);
     }
     out.report(&AcceptReport { schema: 1, accepted });
     Ok(())
-}
-
-/// Of documents that the site refused together, the file with the one for which it did. `None` where none of them is
-/// to blame, or where several are good by themselves and something else is against one, which the failure names.
-fn culprit<'a>(
-    failure: &Failure,
-    chain: Option<Chain>,
-    paths: &[&'a Path],
-    documents: &[Vec<u8>],
-) -> Option<&'a Path> {
-    if !matches!(failure.reason.class(), Class::Untrusted | Class::Stale | Class::Refused) {
-        return None;
-    }
-    let mut chain = chain?;
-    if let [only] = paths {
-        return Some(only);
-    }
-    let mut is_good = |bytes: &[u8]| {
-        let note = Note::parse(bytes)?;
-        match note.kind() {
-            Some(order::BEACON) => Beacon::open(&note, &chain).map(drop),
-            Some(order::OVERRIDE) => Override::open(&note, &chain).map(drop),
-            _ if chain.notes().any(|(_, known)| known.fingerprint() == note.fingerprint()) => Ok(()),
-            _ => chain.extend(bytes),
-        }
-    };
-    let bad = documents.iter().position(|bytes| is_good(bytes).is_err())?;
-    paths.get(bad).copied()
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
