@@ -110,6 +110,23 @@ pub struct Staging {
     _lock: File,
 }
 
+impl Staging {
+    /// Where the bundle is made.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Gives the sealed bundle its name.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn publish(mut self) -> Result<(), Failure> {
+        fs::publish(&self.path, &self.target)?;
+        self.published = true;
+        Ok(())
+    }
+}
+
 impl Drop for Staging {
     fn drop(&mut self) {
         if !self.published {
@@ -166,9 +183,9 @@ pub fn require_keys(keys: &[Box<dyn Signer>]) -> Result<(), Failure> {
         .hint("make one with `sealift key generate -o release.key` and give it with --key release.key"))
 }
 
-/// Seals `contents`, all of which is in the store, and publishes the bundle.
+/// Seals `contents`, all of which is in the store. [`Staging::publish`] is left to do.
 pub fn seal(
-    mut staging: Staging,
+    staging: &Staging,
     contents: &Contents,
     store: &Store,
     options: &Options<'_>,
@@ -177,16 +194,13 @@ pub fn seal(
     require_keys(options.keys)?;
     let needed = bundle::plan(contents, options.volume_limit)?.bytes;
     fs::require_space(options.output, needed, "the bundle")?;
-    let Staging { path, target, .. } = &staging;
+    let Staging { path, target, .. } = staging;
     bundle::write(path, contents, store, options.volume_limit, options.workers, options.keys, progress)?;
     // What counts is what the medium gives back, not what was meant to be written (threats F32, C11).
     let public = Authority::Keys(options.keys.iter().map(|key| key.public().clone()).collect());
     let sealed = verify::open(path, &public)?;
     verify::check(&sealed, options.workers, progress)?;
-    let report = report(target, &sealed, false)?;
-    fs::publish(path, target)?;
-    staging.published = true;
-    Ok(report)
+    Ok(report(target, &sealed, false)?)
 }
 
 /// An empty folder that no other process uses. Leftovers of a killed run are removed.
@@ -267,6 +281,7 @@ fn report(target: &Path, bundle: &VerifiedBundle, unchanged: bool) -> Result<Bui
         bytes: index.volumes.iter().map(|volume| volume.size).sum(),
         signers: bundle.signers().iter().map(|by| by.key_id.clone()).collect(),
         unchanged,
+        alarms: Vec::new(),
         upstream_signatures: bundle.upstream_signatures()?.map_or_else(Vec::new, |evidence| evidence.images),
     })
 }

@@ -12,8 +12,8 @@ pub mod trust;
 pub use import::ImportReport;
 pub use receipt::Receipt;
 pub use results::{
-    ArtifactLine, BuildReport, Change, CheckLine, DiffReport, DoctorReport, Here, InitReport, InspectReport,
-    KeyReport, LastSigned, LockReport, PlanLine, PlanReport, SignKeyLine, SignReport, VerifyReport,
-    VolumeLine,
+    Alarm, ArtifactLine, BuildReport, Change, CheckLine, DiffReport, DoctorReport, Here, InitReport,
+    InspectReport, KeyReport, LastSigned, LockReport, PlanLine, PlanReport, SignKeyLine, SignReport,
+    VerifyReport, VolumeLine,
 };
 pub use trust::TrustReport;

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::{
+    base::failure::Failure,
     cosign::ImageEvidence,
     trust::{SignedBy, sequence::Warning},
 };
@@ -80,6 +81,31 @@ pub struct PlanLine {
     pub bytes: u64,
 }
 
+/// Something that somebody should look at.
+#[derive(Debug, Clone, Serialize)]
+pub struct Alarm {
+    /// Stable reason.
+    pub reason: &'static str,
+    /// What it is about.
+    pub object: String,
+    /// In words.
+    pub message: String,
+    /// What to do next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl From<&Failure> for Alarm {
+    fn from(failure: &Failure) -> Self {
+        Self {
+            reason: failure.reason.text(),
+            object: failure.object.clone(),
+            message: failure.message.clone(),
+            hint: failure.hint.clone(),
+        }
+    }
+}
+
 /// Result of `build`.
 #[derive(Debug, Clone, Serialize)]
 pub struct BuildReport {
@@ -105,6 +131,8 @@ pub struct BuildReport {
     pub signers: Vec<String>,
     /// The bundle stood there already, whole and with the same content.
     pub unchanged: bool,
+    /// What to mend before it travels.
+    pub alarms: Vec<Alarm>,
     /// What became of the upstream signatures of each image; empty where the bundle does not tell.
     pub upstream_signatures: Vec<ImageEvidence>,
 }
@@ -338,6 +366,8 @@ pub struct SignReport {
     pub signatures: Vec<String>,
     /// The keys that signed.
     pub keys: Vec<SignKeyLine>,
+    /// What to mend before it travels.
+    pub alarms: Vec<Alarm>,
     /// Where `--export` wrote `SHA256SUMS`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exported: Option<String>,

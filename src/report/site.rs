@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::results::Alarm;
 use crate::trust::sequence::Position;
 
 /// Result of `trust status`.
@@ -79,17 +80,6 @@ pub struct Place {
     pub epoch: u64,
     /// Sequence.
     pub sequence: u64,
-}
-
-/// Something that somebody should look at.
-#[derive(Debug, Clone, Serialize)]
-pub struct Alarm {
-    /// Stable reason.
-    pub reason: &'static str,
-    /// What it is about.
-    pub object: String,
-    /// In words.
-    pub message: String,
 }
 
 /// Result of `trust init --site`.

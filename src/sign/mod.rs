@@ -21,7 +21,7 @@ use crate::{
         progress::Progress,
     },
     bundle::{self, BundleIndex, Sums, sums::SIGNATURES},
-    report::{DiffReport, LastSigned, SignKeyLine, SignReport},
+    report::{Alarm, DiffReport, LastSigned, SignKeyLine, SignReport},
     store::{Signed, Store},
     trust::{self, Chain, PublicKey, Signature, Signer},
     verify::{self, Examined},
@@ -73,7 +73,7 @@ pub struct Statement {
 pub fn of_bundle(dir: &Path, workers: usize, progress: &dyn Progress) -> Result<Statement, Failures> {
     let lock = hold(dir)?;
     let examined = verify::examine(dir, workers, progress)?;
-    Statement::new(dir, &examined, lock)
+    Ok(Statement::new(dir, &examined, lock))
 }
 
 /// What an exported `SHA256SUMS` says. The bundle is elsewhere, and was checked there.
@@ -102,17 +102,17 @@ pub fn of_export(file: &Path) -> Result<Statement> {
 }
 
 impl Statement {
-    fn new(dir: &Path, examined: &Examined, lock: File) -> Result<Self, Failures> {
-        Ok(Self {
+    fn new(dir: &Path, examined: &Examined, lock: File) -> Self {
+        Self {
             path: dir.to_owned(),
             bytes: examined.sums().to_vec(),
             sums: examined.parsed().clone(),
             digest: Digest::of(examined.sums()),
             contents: Some(examined.index().clone()),
             signatures: examined.signatures().to_vec(),
-            chain: Chain::of_media(&verify::carried_trust(dir)?)?,
+            chain: examined.chain().cloned(),
             _lock: Some(lock),
-        })
+        }
     }
 
     /// Digest of `SHA256SUMS`: what people compare.
@@ -226,7 +226,25 @@ impl Statement {
             }
             line.path = Some(folder.join(file_name(&line.key_id)).display().to_string());
         }
+        if self.contents.is_some() {
+            report.alarms = lacking(&self.path)?;
+        }
         Ok(report)
+    }
+
+    /// Remembers it for a key that signed it, or tells what contradicts it.
+    fn remember(&self, store: &Store, key: &PublicKey) -> Result<Option<Failure>> {
+        let channel = &self.sums.header.channel;
+        loop {
+            let last = store.last_signed(key.key_id(), channel)?;
+            let contradiction = last.as_ref().and_then(|last| self.refusal(key, last));
+            // Where the key signed something else in this moment, that is compared too.
+            if contradiction.is_some()
+                || store.record_signed(&[(key.key_id(), last.as_ref())], channel, &self.signed())?
+            {
+                return Ok(contradiction);
+            }
+        }
     }
 
     /// What is remembered of it.
@@ -321,19 +339,8 @@ pub fn remember(dir: &Path, store: &Store, keys: &[Box<dyn Signer>]) -> Result<V
         chain: None,
         _lock: None,
     };
-    let channel = &statement.sums.header.channel;
-    let mut contradictions = Vec::new();
-    for key in keys.iter().map(|key| key.public()) {
-        let last = store.last_signed(key.key_id(), channel)?;
-        let contradiction = last.as_ref().and_then(|last| statement.refusal(key, last));
-        if contradiction.is_none() {
-            // Whoever is faster with this key in this moment remembers it too.
-            let _newest =
-                store.record_signed(&[(key.key_id(), last.as_ref())], channel, &statement.signed())?;
-        }
-        contradictions.extend(contradiction);
-    }
-    Ok(contradictions)
+    let contradictions = keys.iter().map(|key| statement.remember(store, key.public()));
+    Ok(contradictions.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
 /// Reads the whole bundle and writes its `SHA256SUMS` to `file`: all that another machine needs for a signature.
@@ -371,6 +378,8 @@ pub fn add(dir: &Path, file: &Path, key: &PublicKey) -> Result<SignReport> {
     let _lock = hold(dir)?;
     let glance = verify::glance(dir)?;
     let sums = Sums::parse(&glance.sums)?;
+    // Asked once before anything is written, for documents that cannot be read.
+    lacking(dir)?;
     let signature = fs::read_limited(file, limits::SIGNATURE_BYTES, Reason::SignatureLimit)?;
     if !key.verifies(&glance.sums, &signature) {
         let message = format!("it is no signature by {} over this bundle", key.key_id());
@@ -393,6 +402,7 @@ pub fn add(dir: &Path, file: &Path, key: &PublicKey) -> Result<SignReport> {
     fs::settle(&place)?;
     let mut report = blank(dir, &sums, &glance.sums_digest);
     report.signatures = glance.signatures;
+    report.alarms = lacking(dir)?;
     report.keys = vec![SignKeyLine {
         key_id: key.key_id().to_owned(),
         state: if holds { "already-signed" } else { "added" },
@@ -401,6 +411,11 @@ pub fn add(dir: &Path, file: &Path, key: &PublicKey) -> Result<SignReport> {
         path: Some(place.display().to_string()),
     }];
     Ok(report)
+}
+
+/// Whose signatures a site will still miss.
+fn lacking(dir: &Path) -> Result<Vec<Alarm>> {
+    Ok(verify::lacking(dir)?.iter().map(Alarm::from).collect())
 }
 
 fn file_name(key_id: &str) -> String {
@@ -462,6 +477,7 @@ fn blank(path: &Path, sums: &Sums, digest: &Digest) -> SignReport {
         files: sums.files.iter().map(|(path, _)| path.clone()).collect(),
         signatures: Vec::new(),
         keys: Vec::new(),
+        alarms: Vec::new(),
         exported: None,
     }
 }

@@ -11,7 +11,10 @@ use crate::{
         failure::{Failure, Reason, Result},
         text::count,
     },
-    report::site::{ChannelLine, InDoubt, Place, SettingsLine, SiteReport, TrustLine},
+    report::{
+        Alarm,
+        site::{ChannelLine, InDoubt, Place, SettingsLine, SiteReport, TrustLine},
+    },
     store::{Channel, Settings, State},
     trust::Chain,
 };
@@ -52,7 +55,7 @@ pub fn status(state: &State<'_>, home: &str, system: Timestamp) -> Result<(SiteR
         in_doubt: doubts,
         ledger_records: head.number,
         ledger_head: head.hash.hex().to_owned(),
-        alarms: alarms.iter().map(shown).collect(),
+        alarms: alarms.iter().map(Alarm::from).collect(),
     };
     Ok((report, alarms))
 }
@@ -100,14 +103,6 @@ fn doubtful(doubts: &[InDoubt]) -> Option<Failure> {
 
 fn alarm(reason: Reason, channel: &str, message: String, hint: &str) -> Failure {
     Failure::new(reason, format!("channel {channel}"), message).hint(hint)
-}
-
-fn shown(alarm: &Failure) -> crate::report::site::Alarm {
-    crate::report::site::Alarm {
-        reason: alarm.reason.text(),
-        object: alarm.object.clone(),
-        message: alarm.message.clone(),
-    }
 }
 
 /// The newest document of a chain, and where it began.

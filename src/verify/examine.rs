@@ -20,7 +20,7 @@ use crate::{
         progress::Progress,
     },
     bundle::{BundleIndex, Reader, Sums, sums::CHUNKS, sums::SUMS, volume::chunk_count},
-    trust::Signature,
+    trust::{Chain, Signature},
 };
 
 /// A bundle of which every byte is what its own `SHA256SUMS` says. Nobody vouches for `SHA256SUMS` itself, so
@@ -31,6 +31,7 @@ pub struct Examined {
     parsed: Sums,
     index: BundleIndex,
     signatures: Vec<Signature>,
+    chain: Option<Chain>,
 }
 
 impl Examined {
@@ -53,6 +54,11 @@ impl Examined {
     pub fn signatures(&self) -> &[Signature] {
         &self.signatures
     }
+
+    /// The trust documents that it carries, if any.
+    pub fn chain(&self) -> Option<&Chain> {
+        self.chain.as_ref()
+    }
 }
 
 /// Reads all of the bundle in `dir`, as strictly as [`super::open()`] and [`super::check()`] together, but with
@@ -65,10 +71,10 @@ pub fn examine(dir: &Path, workers: usize, progress: &dyn Progress) -> Result<Ex
     let sums = files::read_sums(dir)?;
     let signatures = files::read_signatures(dir)?;
     let parsed = Sums::parse(&sums)?;
-    let reader = open::open_documents(dir, &parsed)?;
+    let (reader, chain) = open::open_documents(dir, &parsed)?;
     check::check_reader(&reader, &parsed, workers, progress)?;
     check_volumes(&reader, &parsed, workers, progress)?;
-    Ok(Examined { sums, parsed, index: reader.index().clone(), signatures })
+    Ok(Examined { sums, parsed, index: reader.index().clone(), signatures, chain })
 }
 
 /// Compares every volume with its digest in `SHA256SUMS`, over the very bytes that its chunk hashes accept.

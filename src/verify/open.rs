@@ -48,7 +48,7 @@ pub fn open(dir: &Path, authority: &Authority) -> Result<VerifiedBundle, Failure
         new_enough(chain, &sums)?;
     }
     let quorum = authority.check_bundle(&bytes, &signatures, &sums.header.channel, sums.header.sequence)?;
-    let reader = open_documents(dir, &sums)?;
+    let (reader, _) = open_documents(dir, &sums)?;
     let Quorum { signers, ignored } = quorum;
     let chain = match authority {
         Authority::Keys(_) => None,
@@ -131,7 +131,11 @@ pub fn lacking(dir: &Path) -> Result<Option<Failure>> {
     let bytes = files::read_sums(dir)?;
     let header = Sums::parse(&bytes)?.header;
     let signatures = files::read_signatures(dir)?;
-    Ok(chain.check_bundle(&bytes, &signatures, &header.channel, header.sequence).err())
+    Ok(chain.check_bundle(&bytes, &signatures, &header.channel, header.sequence).err().map(|lacking| {
+        let message = format!("no site takes it yet: {}", lacking.message);
+        Failure::new(lacking.reason, dir.display(), message)
+            .hint("each of them signs with `sealift sign`; the bundle can travel when nothing lacks")
+    }))
 }
 
 /// A file of `evidence/` by name; absent where the bundle has none of this name.
@@ -148,8 +152,8 @@ pub(super) fn upstream_signatures(dir: &Path, sums: &Sums) -> Result<Option<Evid
     evidence(dir, sums, Evidence::NAME)?.map(|bytes| Evidence::parse(&bytes)).transpose()
 }
 
-/// Everything after the signature; what it gives is as authentic as `sums`.
-pub(super) fn open_documents(dir: &Path, sums: &Sums) -> Result<Reader, Failures> {
+/// Everything after the signature, and the trust documents that it carries; what it gives is as authentic as `sums`.
+pub(super) fn open_documents(dir: &Path, sums: &Sums) -> Result<(Reader, Option<Chain>), Failures> {
     files::check_list(dir, sums)?;
     let index = read_index(dir, sums);
     let chunks = read_listed(dir, sums, CHUNKS, limits::CHUNK_LIST_BYTES);
@@ -164,20 +168,19 @@ pub(super) fn open_documents(dir: &Path, sums: &Sums) -> Result<Reader, Failures
             Err(failure) => damaged.push(failure),
         }
     }
-    if damaged.is_empty() {
-        // Also where single keys were given, and for versions older than the pinned one: what `verify` accepts,
-        // no site refuses for its form.
-        damaged.extend(Chain::of_media(&trust).err());
-    }
+    // Also where single keys were given, and for versions older than the pinned one: what `verify` accepts,
+    // no site refuses for its form.
+    let chain = if damaged.is_empty() { Chain::of_media(&trust) } else { Ok(None) };
+    let chain = chain.map_err(|failure| damaged.push(failure)).ok();
     let index = index.map_err(|failure| damaged.push(failure)).ok();
     let chunks = chunks.map_err(|failure| damaged.push(failure)).ok();
     Failures::check(damaged)?;
-    let (Some(index), Some(chunks)) = (index, chunks) else {
+    let (Some(index), Some(chunks), Some(chain)) = (index, chunks, chain) else {
         return Err(Failure::internal("a failure got lost").into());
     };
     let reader = Reader::new(dir, index, chunks)?;
     Failures::check(super::damage::wrong_sizes(&reader)?)?;
-    Ok(reader)
+    Ok((reader, chain))
 }
 
 fn read_index(dir: &Path, sums: &Sums) -> Result<BundleIndex> {

@@ -40,23 +40,32 @@ fn good(sandbox: &Sandbox, words: &[&str]) -> Ran {
     ran
 }
 
-fn build(sandbox: &Sandbox, out: &str) -> Ran {
-    good(sandbox, &["build", "--key", "alice.key", "-o", out])
+/// Builds, and gives the reasons of what is to be mended: those that people read are those in JSON.
+fn build(sandbox: &Sandbox, out: &str) -> Vec<String> {
+    let words = ["build", "--key", "alice.key", "-o", out];
+    let report = good(sandbox, &[&words[..], &["-q", "--output", "json"]].concat()).json();
+    let reasons = alarms(&report);
+    let told = good(sandbox, &words).stderr;
+    assert!(reasons.iter().all(|reason| told.contains(&format!("warning[{reason}]: "))), "{told}");
+    reasons
+}
+
+fn alarms(report: &serde_json::Value) -> Vec<String> {
+    let alarms = report["alarms"].as_array().unwrap().iter();
+    alarms.map(|alarm| alarm["reason"].as_str().unwrap().to_owned()).collect()
 }
 
 fn sign(sandbox: &Sandbox, key: &str) -> Ran {
     let sums = std::fs::read(sandbox.path("media/demo-1/SHA256SUMS")).unwrap();
     let digest = sealift::base::digest::Digest::of(&sums);
-    sandbox.run(&["sign", "media/demo-1", "--key", key, "--digest", digest.hex()])
+    sandbox.run(&["sign", "media/demo-1", "--key", key, "--digest", digest.hex(), "--output", "json"])
 }
 
 #[test]
 fn who_has_still_to_sign_is_told_until_nobody_has() {
     let sandbox = project();
-    let ran = build(&sandbox, "media");
-    assert!(ran.stderr.contains("no site takes") && ran.stderr.contains("approver"), "{}", ran.stderr);
-    let ran = sign(&sandbox, "bob.key");
-    assert!(ran.code == 0 && !ran.stderr.contains("no site takes"), "{}", ran.stderr);
+    assert_eq!(build(&sandbox, "media"), ["signatures-too-few"]);
+    assert!(alarms(&sign(&sandbox, "bob.key").ok().json()).is_empty());
 }
 
 /// A signature that would not count is found where it can still be made by another key.
@@ -64,23 +73,41 @@ fn who_has_still_to_sign_is_told_until_nobody_has() {
 fn a_key_that_does_not_count_signs_nothing() {
     let sandbox = project();
     build(&sandbox, "media");
-    let ran = sign(&sandbox, "ruth.key");
-    assert!(ran.code == 5 && ran.stderr.contains("key-role"), "{}", ran.stderr);
+    sign(&sandbox, "ruth.key").refused(5, "key-role");
     let signatures = std::fs::read_dir(sandbox.path("media/demo-1/signatures")).unwrap();
     assert_eq!(signatures.count(), 1);
 }
 
-/// Two bundles of one sequence freeze a site: whoever builds the second hears it.
+/// Two bundles of one sequence freeze a site, and an older one is refused: whoever builds the second hears it.
 #[test]
 fn a_second_bundle_of_one_sequence_is_told() {
     let sandbox = project();
-    assert!(!build(&sandbox, "media").stderr.contains("raise the sequence"));
-    assert!(!build(&sandbox, "again").stderr.contains("raise the sequence"), "the same bytes");
+    let lacking = "signatures-too-few";
+    assert_eq!(build(&sandbox, "media"), [lacking]);
+    assert_eq!(build(&sandbox, "again"), [lacking], "the same bytes");
     sandbox.write("motd.txt", "something else\n");
     good(&sandbox, &["lock", "--update"]);
-    let ran = build(&sandbox, "other");
-    assert!(ran.stderr.contains("raise the sequence"), "{}{}", ran.stdout, ran.stderr);
+    assert_eq!(build(&sandbox, "other"), ["equivocation", lacking]);
     write(&sandbox, 2);
     good(&sandbox, &["lock", "--update"]);
-    assert!(!build(&sandbox, "next").stderr.contains("raise the sequence"));
+    assert_eq!(build(&sandbox, "next"), [lacking]);
+    write(&sandbox, 1);
+    good(&sandbox, &["lock", "--update"]);
+    assert_eq!(build(&sandbox, "back"), ["rollback", lacking]);
+}
+
+/// What cannot be read is found before a signature is put beside it.
+#[test]
+fn nothing_is_added_to_a_bundle_that_is_damaged() {
+    let sandbox = project();
+    build(&sandbox, "media");
+    good(&sandbox, &["sign", "media/demo-1", "--export", "sums"]);
+    let digest = sealift::base::digest::Digest::of(&std::fs::read(sandbox.path("sums")).unwrap());
+    good(&sandbox, &["sign", "sums", "--key", "bob.key", "--digest", digest.hex(), "--out", "."]);
+    let made = std::fs::read_dir(sandbox.path(".")).unwrap().map(|entry| entry.unwrap().file_name());
+    let made = made.map(|name| name.into_string().unwrap()).find(|name| name.ends_with(".sig")).unwrap();
+    sandbox.write("media/demo-1/trust/0001.trust", "nonsense\n");
+    let add = ["sign", "media/demo-1", "--add", &made, "--public", "bob.pub", "--output", "json"];
+    sandbox.run(&add).refused(7, "note-malformed");
+    assert_eq!(std::fs::read_dir(sandbox.path("media/demo-1/signatures")).unwrap().count(), 1);
 }

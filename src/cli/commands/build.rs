@@ -12,7 +12,7 @@ use crate::{
         failure::{Failure, Failures, Reason},
         text,
     },
-    build::{self, Options, Place, Ties},
+    build::{self, Options, Place, Staging, Ties},
     bundle,
     cli::{
         args::{self, BundleName},
@@ -23,10 +23,11 @@ use crate::{
     fetch,
     lock::Lock,
     oci::Graph,
-    report::{PlanLine, PlanReport},
+    report::{Alarm, PlanLine, PlanReport},
     resolve::{self, Update},
     sign,
     source::Source,
+    verify,
 };
 
 pub(super) fn run(args: &args::Build, settings: &Settings, out: &Out) -> Result<(), Failures> {
@@ -60,23 +61,24 @@ pub(super) fn run(args: &args::Build, settings: &Settings, out: &Out) -> Result<
     }
     let options = Options { output: &args.out, keys: &keys, volume_limit, workers: settings.workers };
     let progress = source.progress.as_ref();
-    let report = match build::place(&contents, head, &options, progress)? {
-        Place::Taken(report) => report,
+    let (mut report, staging) = match build::place(&contents, head, &options, progress)? {
+        Place::Taken(report) => (report, None),
         Place::Free(staging) => {
             build::preflight(&contents, &plan, &source.store, &options)?;
             runtime.block_on(fetch::run(&source, plan, settings.transfers))?;
-            build::seal(staging, &contents, &source.store, &options, progress)?
+            (build::seal(&staging, &contents, &source.store, &options, progress)?, Some(staging))
         }
     };
-    out.report(&report);
     if head.trust.is_some() {
-        let bundle = Path::new(&report.path);
-        for failure in sign::remember(bundle, &source.store, &keys)? {
-            out.note(&format!("warning: {}: {}", failure.object, failure.message));
-            out.note("two bundles of one sequence freeze the channel of every site that sees both: raise the sequence, unless the other one never left");
-        }
-        super::sign::tell_lacking(bundle, out)?;
+        let bundle = staging.as_ref().map_or(Path::new(&report.path), |staging| staging.path());
+        // Before it has its name: no bundle leaves that its keys do not remember.
+        let mut alarms = sign::remember(bundle, &source.store, &keys)?;
+        alarms.extend(verify::lacking(bundle)?.map(|lacking| lacking.of(&report.path)));
+        report.alarms = alarms.iter().map(Alarm::from).collect();
     }
+    staging.map_or(Ok(()), Staging::publish)?;
+    out.report(&report);
+    out.alarms(&report.alarms);
     Ok(())
 }
 

@@ -1,7 +1,5 @@
 //! `sealift sign`
 
-use std::path::Path;
-
 use super::key;
 use crate::{
     base::failure::{Failure, Failures, Reason},
@@ -26,9 +24,11 @@ pub(super) fn run(args: &args::Sign, settings: &Settings, out: &Out) -> Result<(
     }
     if let Some(file) = &args.add {
         for public in key::public_keys(args.public.as_slice())? {
-            out.report(&sign::add(&args.what, file, &public)?);
+            let report = sign::add(&args.what, file, &public)?;
+            out.report(&report);
+            out.alarms(&report.alarms);
         }
-        return tell_lacking(&args.what, out);
+        return Ok(());
     }
     if let (true, Some(digits)) = (is_bundle, &args.digest) {
         // Before every byte of it is read, and then once more.
@@ -51,8 +51,10 @@ pub(super) fn run(args: &args::Sign, settings: &Settings, out: &Out) -> Result<(
         Some(digits) => {
             sign::confirm(&args.what, statement.digest(), digits)?;
             let folder = args.out.clone().unwrap_or_else(|| ".".into());
-            out.report(&statement.sign(&keys, &compared, &store, &folder)?);
-            if is_bundle { tell_lacking(&args.what, out) } else { Ok(()) }
+            let report = statement.sign(&keys, &compared, &store, &folder)?;
+            out.report(&report);
+            out.alarms(&report.alarms);
+            Ok(())
         }
         // Shown to people; a program that asks for JSON gets the one document that tells of the refusal.
         None => {
@@ -62,15 +64,6 @@ pub(super) fn run(args: &args::Sign, settings: &Settings, out: &Out) -> Result<(
             Err(unconfirmed(args, &statement).into())
         }
     }
-}
-
-/// Says whose signatures a site will still miss, as long as somebody is there who could make them.
-pub(super) fn tell_lacking(bundle: &Path, out: &Out) -> Result<(), Failures> {
-    if let Some(lacking) = verify::lacking(bundle)? {
-        out.note(&format!("note: no site takes {} yet: {}", bundle.display(), lacking.message));
-        out.note("each of them signs with `sealift sign`; the bundle can travel when this note is gone");
-    }
-    Ok(())
 }
 
 /// Nothing was signed; the hint says how it is.

@@ -21,11 +21,14 @@ pub(super) use human::Human;
 pub(super) use site::warning;
 
 use super::args::Form;
-use crate::base::{
-    failure::{Failure, Failures, Reason},
-    fs,
-    progress::Progress,
-    text,
+use crate::{
+    base::{
+        failure::{Failure, Failures, Reason},
+        fs,
+        progress::Progress,
+        text,
+    },
+    report::Alarm,
 };
 
 /// What to do about output that was cut. Some commands refuse to do a thing twice, and some would do it again.
@@ -100,6 +103,17 @@ impl Out {
     pub(super) fn note(&self, line: &str) {
         if !self.quiet {
             self.talk(line);
+        }
+    }
+
+    /// What somebody should look at, though the command did what was asked.
+    pub(super) fn alarms(&self, alarms: &[Alarm]) {
+        for Alarm { reason, object, message, hint } in alarms {
+            let (object, message) = (text::escaped(object, 400), text::escaped(message, 2000));
+            self.note(&format!("warning[{reason}]: {object}: {message}"));
+            if let Some(hint) = hint {
+                self.note(&format!("  hint: {}", text::escaped(hint, 1000)));
+            }
         }
     }
 
