@@ -255,6 +255,24 @@ fn a_replaced_key_is_followed_and_survives_a_kill() {
     assert!(!sandbox.path("inside/keys/importer.next.pem").exists());
 }
 
+/// The importer key signs when nobody is there: it is kept as a file that needs no passphrase.
+#[test]
+fn an_importer_key_is_unlocked_once() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let sandbox = site();
+    let json = |arguments: &[&str]| sandbox.run(&[&["--output", "json"], arguments].concat());
+    let replace = ["trust", "importer", "--replace", "--home", "inside", "--importer-key"];
+    json(&[&replace[..], &["pkcs11:token=site;object=importer"]].concat()).refused(2, "bad-argument");
+    sandbox.write("passphrase", "correct horse battery staple\n");
+    let mode = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(sandbox.path("passphrase"), mode).unwrap();
+    json(&["key", "generate", "-o", "sealed.key", "--passphrase-file", "passphrase"]).ok();
+    json(&[&replace[..], &["sealed.key"]].concat()).refused(2, "key-passphrase");
+    json(&[&replace[..], &["sealed.key", "--passphrase-file", "passphrase"]].concat()).ok();
+    json(&["import", "media/demo-1.0", "--home", "inside", "--key", "release.pub"]).ok();
+    audit(&sandbox, &[]).ok();
+}
+
 /// R22: an import whose record cannot be kept has not happened; nor has a refusal been kept in silence.
 #[test]
 fn where_the_ledger_cannot_be_written_nothing_happens() {

@@ -94,6 +94,9 @@ pub(in crate::cli) struct TrustPin {
     /// The private key that signs receipts [default: a new one]
     #[arg(long, value_name = "FILE", requires = "site")]
     pub(in crate::cli) importer_key: Option<PathBuf>,
+    /// File with the passphrase of that key on its first line [or `SEALIFT_KEY_PASSPHRASE`, or a prompt]
+    #[arg(long, value_name = "FILE", requires = "importer_key")]
+    pub(in crate::cli) passphrase_file: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -320,6 +323,9 @@ pub(in crate::cli) struct TrustImporter {
     /// The private key that signs from now on [default: a new one]
     #[arg(long, value_name = "FILE", requires = "replace")]
     pub(in crate::cli) importer_key: Option<PathBuf>,
+    /// File with the passphrase of that key on its first line [or `SEALIFT_KEY_PASSPHRASE`, or a prompt]
+    #[arg(long, value_name = "FILE", requires = "importer_key")]
+    pub(in crate::cli) passphrase_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -108,7 +108,13 @@ fn pin(uri: &token::Uri, from: &Passphrase, settings: &Settings) -> Result<Secre
     }
 }
 
+/// The private key in `file`, for those who keep it.
 pub(super) fn private_key(file: &Path, from: &Passphrase, settings: &Settings) -> Result<PrivateKey> {
+    if file.to_str().is_some_and(token::is_uri) {
+        let message = "a key on a token cannot be kept, and this one signs when nobody is there";
+        return Err(Failure::new(Reason::BadArgument, file.display(), message)
+            .hint("give a key file, or leave it out for a new one"));
+    }
     unlocked(&read_pem(file)?, file, from, settings)
 }
 

@@ -18,8 +18,8 @@ pub(super) fn run(args: &TrustImporter, settings: &Settings, out: &Out) -> Resul
     // Also for a new key: a home where nothing signs yet is not made by the way.
     let mut importer = site::evidence(home, |state| handover::importer(home, state))?;
     if args.replace {
-        let no_file = Passphrase { passphrase_file: None };
-        let new = args.importer_key.as_deref().map(|file| key::private_key(file, &no_file, settings));
+        let from = Passphrase { passphrase_file: args.passphrase_file.clone() };
+        let new = args.importer_key.as_deref().map(|file| key::private_key(file, &from, settings));
         importer = open_site(settings)?.replace_importer(new.transpose()?)?;
     }
     out.report(&report(&importer)?);

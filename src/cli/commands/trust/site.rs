@@ -57,8 +57,8 @@ pub(in crate::cli::commands) fn read_elsewhere(file: &Path) -> Result<Vec<u8>> {
 pub(super) fn init(args: &TrustPin, settings: &Settings, out: &Out) -> Result<(), Failures> {
     let name = args.site.as_deref().unwrap_or_default();
     let receipts = args.receipt.iter().map(|file| Ok(fs::read_user_text(file)?.into_bytes()));
-    let no_file = Passphrase { passphrase_file: None };
-    let importer = args.importer_key.as_deref().map(|file| key::private_key(file, &no_file, settings));
+    let from = Passphrase { passphrase_file: args.passphrase_file.clone() };
+    let importer = args.importer_key.as_deref().map(|file| key::private_key(file, &from, settings));
     let pin = Pin {
         name,
         chain: chain(args)?,
