@@ -196,6 +196,7 @@ reasons! {
     Expired "expired" Stale "the bundle or document is past its time, and this site is strict about it"
     ChannelBehind "channel-behind" Stale "a beacon told of a newer bundle than this site has"
     ChannelSilent "channel-silent" Stale "nothing new of the channel came for longer than the site allows"
+    ImportUnfinished "import-unfinished" Stale "a bundle is admitted here, and did not all come to where it was to go"
     TrustBehind "trust-behind" Stale "a beacon told of a newer trust document than this site has"
     InDoubt "in-doubt" Stale "a key that was revoked later signed a bundle which was imported here"
     ClockWrong "clock-wrong" Stale "a channel was heard of later than it is now: the clock is wrong, or was"

@@ -293,11 +293,18 @@ fn import(
     // From the judgement to the last tag no other import may come between: an older one could end later.
     let waiting = || progress.note("waiting for another import into a registry to end");
     let _turn = push.as_ref().map(|_push| options.site.store().registry_turn(waiting)).transpose()?;
+    let folder = || options.files_to.as_deref().map(|folder| folder.display().to_string());
+    let rest = push.as_ref().map(|_push| options.destination.name()).or_else(folder);
+    let rest = rest.as_deref();
     let Admitted { report, receipt, verdict } =
-        options.site.admit(&Admission { arrival: *arrival, publication, report })?;
-    let tagged = push.map_or(Ok(()), |push| push.tag(&unattached));
-    let finished = tagged.and_then(|()| files.map_or(Ok(()), Staged::publish).map_err(Failures::from));
-    match finished {
+        options.site.admit(&Admission { arrival: *arrival, publication, rest, report })?;
+    let finish = || -> Result<(), Failures> {
+        push.map_or(Ok(()), |push| push.tag(&unattached))?;
+        files.map_or(Ok(()), Staged::publish)?;
+        let channel = &arrival.header.channel;
+        Ok(rest.map_or(Ok(()), |rest| options.site.finished(channel, rest))?)
+    };
+    match finish() {
         Ok(()) => Ok(Done { report, verdict, receipt: Some(receipt) }),
         Err(failures) => Err(Stop::Unfinished(Box::new(Refusal {
             failures: failures.map(after_the_fact),

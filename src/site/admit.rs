@@ -10,7 +10,7 @@ use crate::{
     base::{clock::Clocks, digest::Digest, failure::Result},
     ledger::{Event, KeyAction, OverrideAction, Text},
     report::{ImportReport, site::InDoubt},
-    store::{Change, Imported, Publication, SignedReceipt},
+    store::{Change, Imported, Publication, SignedReceipt, Unfinished},
     trust::Chain,
 };
 
@@ -21,6 +21,8 @@ pub struct Admission<'a> {
     pub arrival: Arrival<'a>,
     /// What becomes visible at home; nothing for an import into a registry.
     pub publication: Option<&'a Publication>,
+    /// The registry or folder that gets the rest of it afterwards; [`Site::finished`] tells when it has it.
+    pub rest: Option<&'a str>,
     /// What is reported. The judgement is filled in, and what became doubtful by it.
     pub report: ImportReport,
 }
@@ -80,12 +82,25 @@ impl Site {
             change.add_receipt(&receipt)?;
             change.report(arrival.sums, &text)?;
             self.move_channel(change, arrival, &verdict, &receipt.digest)?;
+            if let Some(destination) = admission.rest {
+                let channel = arrival.header.channel.clone();
+                let destination = destination.to_owned();
+                change.begin(&Unfinished { channel, destination, position: arrival.position() })?;
+            }
             if let Some(key_id) = &report.sign_key {
                 change.append(self.now, &signed_images(key_id))?;
             }
             change.append(self.now, &imported(arrival, &verdict, &report, &text, &receipt.digest))?;
             Ok(Admitted { report, receipt, verdict })
         })
+    }
+
+    /// Notes that all of what was admitted is where it goes to. Nothing that the ledger tells of.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn finished(&self, channel: &str, rest: &str) -> Result<()> {
+        self.store.change(|change| change.finish(channel, rest))
     }
 
     /// Takes over what the media brought of the trust chain, and says which imports of before that puts in doubt:

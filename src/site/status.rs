@@ -15,7 +15,7 @@ use crate::{
         Alarm,
         site::{ChannelLine, InDoubt, Place, SettingsLine, SiteReport, TrustLine},
     },
-    store::{Channel, Settings, State},
+    store::{Channel, Settings, State, Unfinished},
     trust::Chain,
 };
 
@@ -42,6 +42,7 @@ pub fn status(state: &State<'_>, home: &str, system: Timestamp) -> Result<(SiteR
         doubts = in_doubt(&state.imported()?, chain.latest());
         alarms.extend(doubts.chunk_by(|a, b| a.key_id == b.key_id).filter_map(doubtful));
     }
+    alarms.extend(state.unfinished()?.iter().map(unfinished));
     let head = state.ledger_head()?;
     let report = SiteReport {
         schema: 1,
@@ -88,6 +89,14 @@ fn missed(channel: &Channel, settings: &Settings, clocks: Clocks) -> Vec<Failure
         alarms.push(alarm(Reason::ChannelSilent, name, message, hint));
     }
     alarms
+}
+
+fn unfinished(Unfinished { channel, destination, position }: &Unfinished) -> Failure {
+    let message = format!(
+        "the import of sequence {} into {destination} was cut short: not all of it is there",
+        position.sequence
+    );
+    alarm(Reason::ImportUnfinished, channel, message, "run the same import again: it goes on from there")
 }
 
 /// Imports that one revoked key signed.

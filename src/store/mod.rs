@@ -37,7 +37,7 @@ pub use database::{Change, State};
 pub use metadata::{Publication, PublishedManifest, PublishedTag, ReferrerRow, Target};
 pub use receipts::SignedReceipt;
 pub use signed::Signed;
-pub use site::{Channel, HeldBeacon, HeldOverride, Imported, Settings, SiteRow};
+pub use site::{Channel, HeldBeacon, HeldOverride, Imported, Settings, SiteRow, Unfinished};
 
 use crate::base::{failure::Result, fs};
 

@@ -65,6 +65,14 @@ pub(super) const SCHEMA: &str = "
         accepted INTEGER NOT NULL,
         used_by  TEXT
     ) STRICT;
+    CREATE TABLE unfinished (
+        channel     TEXT NOT NULL,
+        destination TEXT NOT NULL,
+        epoch       INTEGER NOT NULL,
+        sequence    INTEGER NOT NULL,
+        bundle      TEXT NOT NULL,
+        PRIMARY KEY (channel, destination)
+    ) STRICT;
 ";
 
 /// Bundles of a channel that are compared with a new one.
@@ -123,6 +131,17 @@ pub struct Imported {
     pub receipt: Digest,
     /// Whose signatures counted.
     pub signers: Vec<SignedBy>,
+}
+
+/// A bundle that is admitted, and not yet all where it goes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfinished {
+    /// Channel.
+    pub channel: String,
+    /// The registry or folder.
+    pub destination: String,
+    /// Place and digest.
+    pub position: Position,
 }
 
 /// A beacon that was accepted.
@@ -205,6 +224,19 @@ impl State<'_> {
                     receipt: digest(row, 4)?,
                     signers: json(row, 5)?,
                 })
+            };
+            all.query_map([], row)?.collect()
+        })
+    }
+
+    /// Imports that were admitted and did not come to their end, by channel.
+    pub fn unfinished(&self) -> Result<Vec<Unfinished>> {
+        self.query(|database| {
+            let mut all = database.prepare_cached(
+                "SELECT epoch, sequence, bundle, channel, destination FROM unfinished ORDER BY channel, destination",
+            )?;
+            let row = |row: &Row<'_>| {
+                Ok(Unfinished { position: position(row)?, channel: row.get(3)?, destination: row.get(4)? })
             };
             all.query_map([], row)?.collect()
         })
@@ -374,6 +406,24 @@ impl Change<'_> {
             let values = params![id, note, order.channel, bundle, order.effect.name(), seconds(accepted)];
             database.execute(insert, values).map(drop)
         })
+    }
+
+    /// Notes that a bundle is admitted, and not yet all where it goes to. The newest of a channel counts.
+    pub fn begin(&self, unfinished: &Unfinished) -> Result<()> {
+        let Unfinished { channel, destination, position } = unfinished;
+        let (epoch, sequence) = (position.epoch.cast_signed(), position.sequence.cast_signed());
+        self.query(|database| {
+            let insert = "INSERT OR REPLACE INTO unfinished (channel, destination, epoch, sequence, bundle)
+                          VALUES (?1, ?2, ?3, ?4, ?5)";
+            let values = params![channel, destination, epoch, sequence, position.bundle.to_string()];
+            database.execute(insert, values).map(drop)
+        })
+    }
+
+    /// Notes that all of what came of a channel is where it goes to.
+    pub fn finish(&self, channel: &str, destination: &str) -> Result<()> {
+        let delete = "DELETE FROM unfinished WHERE channel = ?1 AND destination = ?2";
+        self.query(|database| database.execute(delete, params![channel, destination]).map(drop))
     }
 
     /// Uses an override up.

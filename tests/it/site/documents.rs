@@ -6,14 +6,6 @@ use sealift::{report::site::Accepted, site::status, store::Settings};
 
 use super::*;
 
-/// Reasons of the alarms of a site, by this clock.
-fn alarms(site: &Site, clock: &str) -> Vec<Reason> {
-    let state = |state: &sealift::store::State<'_>| status(state, "home", time(clock));
-    let (report, alarms) = site.store().state(state).unwrap();
-    assert_eq!(report.alarms.len(), alarms.len());
-    alarms.iter().map(|alarm| alarm.reason).collect()
-}
-
 /// A document of a kind that no site takes.
 #[derive(serde::Serialize)]
 struct Other {

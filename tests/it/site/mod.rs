@@ -295,6 +295,14 @@ fn names(site: &Site) -> Vec<&'static str> {
     events(site).iter().map(Event::name).filter(|name| *name != "checkpoint").collect()
 }
 
+/// Reasons of the alarms of a site, by this clock.
+fn alarms(site: &Site, clock: &str) -> Vec<Reason> {
+    let state = |state: &sealift::store::State<'_>| sealift::site::status(state, "home", time(clock));
+    let (report, alarms) = site.store().state(state).unwrap();
+    assert_eq!(report.alarms.len(), alarms.len());
+    alarms.iter().map(|alarm| alarm.reason).collect()
+}
+
 /// Every path of a home but for the database, which is compared by what it says.
 fn paths(site: &Site) -> BTreeSet<String> {
     let all = crate::bundle::files(site.store().home());

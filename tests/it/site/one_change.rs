@@ -183,32 +183,48 @@ fn the_ledger_is_only_added_to() {
     events(&site);
 }
 
+/// An import into a registry that never answers twice to what it refused.
+fn push(site: &Site, sink: &Sink, bundle: &Path) -> Result<Done, Refusal> {
+    let retries = sealift::remote::Retries { tries: 1, ..Default::default() };
+    let client = Client::new(ClientSettings { retries, ..Default::default() }, Arc::new(Silent)).unwrap();
+    let destination = Destination::registry(&sink.host(), client).unwrap();
+    import::from_media(bundle, &[], &Options { destination, ..options(site) }, &Silent)
+}
+
+/// An import that was cut after it counted is told of until the rest has come too.
+#[test]
+fn what_is_admitted_and_not_all_there_is_told() {
+    let mut world = World::new();
+    let site = world.site();
+    let one = world.good(1);
+    let sink = Sink::start(Manner { referrers: true, ..Manner::default() });
+    sink.with(|content| content.refuses_tags = true);
+    for _ in 0..2 {
+        push(&site, &sink, &one).unwrap_err();
+        assert_eq!(alarms(&site, NOW), [Reason::ImportUnfinished]);
+        stands_at(&site, 1, &one);
+    }
+    sink.with(|content| content.refuses_tags = false);
+    assert!(push(&site, &sink, &one).unwrap().report.again);
+    assert_eq!(alarms(&site, NOW), []);
+}
+
 /// Into a registry: the channel moves once everything is there, and not before.
 #[test]
 fn a_registry_gets_everything_before_the_channel_moves() {
-    use crate::support::sink::{Manner, Sink};
     let mut world = World::new();
     let site = world.site();
     let (one, two) = (world.good(1), world.good(2));
-    let go = |sink: &Sink, bundle: &Path| {
-        let settings = sealift::remote::ClientSettings {
-            retries: sealift::remote::Retries { tries: 1, ..Default::default() },
-            ..Default::default()
-        };
-        let client = sealift::remote::Client::new(settings, std::sync::Arc::new(Silent)).unwrap();
-        let destination = Destination::registry(&sink.host(), client).unwrap();
-        import::from_media(bundle, &[], &Options { destination, ..options(&site) }, &Silent)
-    };
     let sink = Sink::start(Manner { referrers: true, breaks_after: Some(2), ..Manner::default() });
     let head = site.store().ledger_head().unwrap();
-    assert_eq!(go(&sink, &two).unwrap_err().failures.code(), 9);
+    assert_eq!(push(&site, &sink, &two).unwrap_err().failures.code(), 9);
     assert_eq!((last(&site), site.store().ledger_head().unwrap()), (None, head));
     sink.mend();
-    let done = go(&sink, &two).unwrap();
+    let done = push(&site, &sink, &two).unwrap();
     stands_at(&site, 2, &two);
     assert_eq!(done.report.destination, sink.host());
     assert!(site.store().repositories(None, 9).unwrap().is_empty());
-    assert_eq!(go(&sink, &one).unwrap_err().failures.list()[0].reason, Reason::Rollback);
+    assert_eq!(push(&site, &sink, &one).unwrap_err().failures.list()[0].reason, Reason::Rollback);
 }
 
 /// What schema 1 kept, byte for byte as it was made then.
