@@ -36,7 +36,7 @@ pub struct Facts {
     /// Where the bundle stands in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle: Option<Place>,
-    /// Where the channel stood here. Where it stands now, [`Receipt::position`] knows.
+    /// Where the channel stood here. Where it stands now, [`super::Receipt::position`] knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prior: Option<Position>,
     /// The two bundles of one place that freeze the channel, after this. An import is one of no frozen channel.
