@@ -38,7 +38,7 @@ pub struct NotTaken {
     /// Why.
     pub why: Failure,
     /// Why the refusal could not be kept, where it could not.
-    pub unkept: Option<Failure>,
+    pub unkept: Option<Box<Failure>>,
 }
 
 impl From<Failure> for NotTaken {
@@ -71,7 +71,7 @@ impl Site {
             document => match self.refuse_document(contradiction.as_ref(), &why) {
                 Ok(true) => NotTaken { document, why: why.hint(FROZEN), unkept: None },
                 Ok(false) => NotTaken { document, why, unkept: None },
-                Err(failure) => NotTaken { document, why, unkept: Some(failure) },
+                Err(failure) => NotTaken { document, why, unkept: Some(Box::new(failure)) },
             },
         })
     }

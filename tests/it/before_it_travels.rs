@@ -103,11 +103,11 @@ fn nothing_is_added_to_a_bundle_that_is_damaged() {
     build(&sandbox, "media");
     good(&sandbox, &["sign", "media/demo-1", "--export", "sums"]);
     let digest = sealift::base::digest::Digest::of(&std::fs::read(sandbox.path("sums")).unwrap());
-    good(&sandbox, &["sign", "sums", "--key", "bob.key", "--digest", digest.hex(), "--out", "."]);
-    let made = std::fs::read_dir(sandbox.path(".")).unwrap().map(|entry| entry.unwrap().file_name());
-    let made = made.map(|name| name.into_string().unwrap()).find(|name| name.ends_with(".sig")).unwrap();
+    let words = ["sign", "sums", "--key", "bob.key", "--digest", digest.hex(), "--output", "json"];
+    let made = good(&sandbox, &words).json();
+    let made = made["keys"][0]["path"].as_str().unwrap();
     sandbox.write("media/demo-1/trust/0001.trust", "nonsense\n");
-    let add = ["sign", "media/demo-1", "--add", &made, "--public", "bob.pub", "--output", "json"];
+    let add = ["sign", "media/demo-1", "--add", made, "--public", "bob.pub", "--output", "json"];
     sandbox.run(&add).refused(7, "note-malformed");
     assert_eq!(std::fs::read_dir(sandbox.path("media/demo-1/signatures")).unwrap().count(), 1);
 }

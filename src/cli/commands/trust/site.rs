@@ -161,7 +161,7 @@ pub(super) fn accept(args: &TrustAccept, settings: &Settings, out: &Out) -> Resu
             Some(path) => why.of(path.display()),
             None => why,
         });
-        unkept.into_iter().fold(failures, Failures::and)
+        unkept.into_iter().fold(failures, |failures, unkept| failures.and(*unkept))
     };
     if !newer.is_empty() {
         accepted.extend(site.accept(&newer).map_err(named)?);
