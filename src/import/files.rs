@@ -102,12 +102,7 @@ pub(super) fn stage(
         return Err(Failure::new(Reason::LockHeld, folder.display(), "another sealift writes files here")
             .hint("wait for it, then run again"));
     };
-    let (present, missing): (Vec<report::File>, Vec<report::File>) =
-        check(plan, folder)?.into_iter().partition(|file| file.present);
-    // A run that was killed may have left a file under both names.
-    for file in present {
-        drop(Temporary(under_way(folder, &file.name)));
-    }
+    let missing: Vec<report::File> = check(plan, folder)?.into_iter().filter(|file| !file.present).collect();
     let mut staged = Staged { folder: folder.to_owned(), files: Vec::new(), _turn: turn };
     progress.start("writing files", missing.iter().map(|file| file.size).sum());
     // Several artifacts may carry the same file: once is enough.
@@ -133,18 +128,13 @@ impl Staged {
     }
 }
 
-/// The name of a file until it is whole.
-fn under_way(folder: &Path, name: &str) -> PathBuf {
-    folder.join(format!(".{name}.sealift.partial"))
-}
-
 fn write_one(
     source: &dyn Source,
     carried: &CarriedFile,
     folder: &Path,
     progress: &dyn Progress,
 ) -> Result<Temporary> {
-    let temporary = Temporary::new(under_way(folder, &carried.name))?;
+    let temporary = Temporary::new(folder.join(format!(".{}.sealift.partial", carried.name)))?;
     let path = &temporary.0;
     let mut file = fs::create_new(path, if carried.executable { 0o755 } else { 0o644 })?;
     let mut hasher = Hasher::new(carried.content.digest.algorithm());

@@ -228,7 +228,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
 /// [`Reason::OutputExists`] where the name is taken.
 pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let temporary = path.with_file_name(temporary_name(path));
-    // Not every file system lets `publish_new` see others of ours.
+    // Where the file system has no locks, there is a moment between the look and the name.
     let _turn = File::open(holder(path)).and_then(|folder| folder.lock().map(|()| folder));
     write_to(&temporary, path, bytes, mode).and_then(|()| publish_new(&temporary, path)).inspect_err(
         |_failure| {
@@ -303,22 +303,12 @@ pub fn publish(from: &Path, to: &Path) -> Result<()> {
     sync_dir(holder(to))
 }
 
-/// [`publish`] for a name that nobody may have yet. Of a killed run both names may be left, of one and the same file.
+/// The same for a name that nobody may have yet. The caller keeps other processes of ours away meanwhile.
 ///
 /// # Errors
 /// [`Reason::OutputExists`] where the name is taken; then `from` is still there.
 pub fn publish_new(from: &Path, to: &Path) -> Result<()> {
-    // To rename is to replace; a second name is given only where there is none.
-    let is_taken = match fs::hard_link(from, to) {
-        Ok(()) => {
-            remove_file(from)?;
-            return sync_dir(holder(to));
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => true,
-        // Not every file system has second names. There only the caller keeps others away, and only those of ours.
-        Err(_) => fs::symlink_metadata(to).is_ok(),
-    };
-    if is_taken {
+    if fs::symlink_metadata(to).is_ok() {
         return Err(Failure::new(
             Reason::OutputExists,
             to.display(),
@@ -435,42 +425,6 @@ mod tests {
             made.into_iter().filter_map(Result::err).all(|failure| failure.reason == Reason::OutputExists)
         );
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
-    }
-
-    /// Also by programs that know nothing of our turns.
-    #[test]
-    fn a_name_that_is_taken_is_left_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        let [file, folder, link] = ["file", "folder", "link"].map(|name| dir.path().join(name));
-        for round in 0..100 {
-            let (to, start) = (dir.path().join(format!("to-{round}")), std::sync::Barrier::new(4));
-            let publish = |writer: u8| {
-                let from = dir.path().join(format!("from-{round}-{writer}"));
-                write_atomic(&from, &[writer], 0o600).unwrap();
-                start.wait();
-                let Err(failure) = publish_new(&from, &to) else { return Some(writer) };
-                assert_eq!(failure.reason, Reason::OutputExists);
-                fs::remove_file(&from).unwrap();
-                None
-            };
-            let publish = &publish;
-            let won: Vec<u8> = std::thread::scope(|scope| {
-                let writers = [0, 1, 2, 3].map(|writer| scope.spawn(move || publish(writer)));
-                writers.into_iter().filter_map(|writer| writer.join().unwrap()).collect()
-            });
-            assert_eq!(won, read_limited(&to, 9, Reason::Internal).unwrap());
-        }
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 100);
-        // A folder has no second name, as files of some file systems.
-        fs::create_dir(&folder).unwrap();
-        write_atomic(&file, b"x", 0o600).unwrap();
-        std::os::unix::fs::symlink("nowhere", &link).unwrap();
-        for (from, taken) in [(&folder, &file), (&folder, &link), (&file, &folder), (&file, &link)] {
-            assert_eq!(publish_new(from, taken).unwrap_err().reason, Reason::OutputExists);
-            assert!(from.exists() && taken.symlink_metadata().is_ok());
-        }
-        publish_new(&folder, &dir.path().join("new")).unwrap();
-        assert!(dir.path().join("new").is_dir() && !folder.exists());
     }
 
     #[test]
