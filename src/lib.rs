@@ -42,7 +42,7 @@
 //! | image layouts and archives, files of this machine | [`layout`] and [`source`] read |
 //! | `HOME/sealift.db` | [`store`]: what is published, what the site knows, what each key signed last, ledger and receipts |
 //! | `HOME/keys/importer.pem` | [`site`]: the key that signs receipts and the ledger |
-//! | `HOME/keys/importer.next.pem` | [`site`]: a new one until it takes the place of the old one |
+//! | `HOME/keys/importer.next.pem` | [`site`]: a new one until it takes its place |
 //! | `HOME/keys/importer-<id>.pem` | [`site`]: one that lay there before another was given |
 //! | `HOME/blobs/sha256/ab/<hex>` | [`store`]: content by digest |
 //! | `HOME/staging/` | [`store`]: content under way |

@@ -30,6 +30,7 @@ use crate::{
     base::{
         digest::Digest,
         failure::{Failure, Failures, Reason, Result},
+        fs,
         progress::Progress,
     },
     bundle::BundleIndex,
@@ -293,16 +294,14 @@ fn import(
     // From the judgement to the last tag no other import may come between: an older one could end later.
     let waiting = || progress.note("waiting for another import into a registry to end");
     let _turn = push.as_ref().map(|_push| options.site.store().registry_turn(waiting)).transpose()?;
-    let folder = || options.files_to.as_deref().map(|folder| folder.display().to_string());
-    let rest = push.as_ref().map(|_push| options.destination.name()).or_else(folder);
+    let rest = if push.is_some() || files.is_some() { Some(rest(options)?) } else { None };
     let rest = rest.as_deref();
     let Admitted { report, receipt, verdict } =
         options.site.admit(&Admission { arrival: *arrival, publication, rest, report })?;
     let finish = || -> Result<(), Failures> {
         push.map_or(Ok(()), |push| push.tag(&unattached))?;
         files.map_or(Ok(()), Staged::publish)?;
-        let channel = &arrival.header.channel;
-        Ok(rest.map_or(Ok(()), |rest| options.site.finished(channel, rest))?)
+        Ok(rest.map_or(Ok(()), |rest| options.site.finished(arrival, rest))?)
     };
     match finish() {
         Ok(()) => Ok(Done { report, verdict, receipt: Some(receipt) }),
@@ -311,6 +310,23 @@ fn import(
             receipt: Some(receipt),
         }))),
     }
+}
+
+/// What is brought after a bundle is admitted, as the options that ask for it: the same again is the same work.
+fn rest(options: &Options) -> Result<String> {
+    let mut words = Vec::new();
+    if let Destination::Registry { .. } = options.destination {
+        words.push(format!("--to {}", options.destination.name()));
+    }
+    if let Some(folder) = &options.files_to {
+        let real = folder.canonicalize().map_err(|error| fs::failure(folder, "find", &error))?;
+        words.push(format!("--files-to {}", real.display()));
+    }
+    words.extend(options.names.iter().map(|name| format!("--name {name}")));
+    words.extend(options.platforms.iter().map(|platform| format!("--platform {platform}")));
+    let renamed = options.mapping.entries().iter();
+    words.extend(renamed.map(|entry| format!("--map {}={}", entry.from, entry.to)));
+    Ok(words.join(" "))
 }
 
 /// Tells that the site has the bundle all the same.

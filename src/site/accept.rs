@@ -2,7 +2,7 @@
 
 use super::{
     Site,
-    judge::{believed_beacon, remembered},
+    judge::{believed_beacon, held_beacon, remembered},
     pinned,
     refuse::is_judgement,
 };
@@ -136,18 +136,18 @@ impl Site {
                 Failure::new(Reason::Equivocation, format!("beacon of {channel}"), message).hint(TWO_BUNDLES)
             );
         }
-        let known = believed_beacon(change, channel, chain)?;
-        if known.as_ref() == Some(&beacon) {
+        let believed = believed_beacon(change, channel, chain)?;
+        if believed.as_ref() == Some(&beacon) {
             return Ok(Accepted::Known { fingerprint: note.fingerprint().hex().to_owned() });
         }
-        let least = known.as_ref().map_or(0, |known| known.trust);
+        let least = believed.map_or(0, |known| known.trust);
         if beacon.trust < least {
             let found = beacon.trust;
             return stale(format!(
                 "it tells of trust version {found}, the site has one that tells of {least}"
             ));
         }
-        if let Some(known) = known.filter(|known| known.newest.epoch == epoch)
+        if let Some(known) = held_beacon(change, channel, chain)?.filter(|known| known.newest.epoch == epoch)
             && (known.newest.sequence, known.created) >= (newest.sequence, beacon.created)
         {
             let (found, made) = (newest.sequence, beacon.created);

@@ -21,7 +21,7 @@ pub struct Admission<'a> {
     pub arrival: Arrival<'a>,
     /// What becomes visible at home; nothing for an import into a registry.
     pub publication: Option<&'a Publication>,
-    /// The registry or folder that gets the rest of it afterwards; [`Site::finished`] tells when it has it.
+    /// What is still to be brought afterwards, as people read it; [`Site::finished`] tells when it is.
     pub rest: Option<&'a str>,
     /// What is reported. The judgement is filled in, and what became doubtful by it.
     pub report: ImportReport,
@@ -82,10 +82,8 @@ impl Site {
             change.add_receipt(&receipt)?;
             change.report(arrival.sums, &text)?;
             self.move_channel(change, arrival, &verdict, &receipt.digest)?;
-            if let Some(destination) = admission.rest {
-                let channel = arrival.header.channel.clone();
-                let destination = destination.to_owned();
-                change.begin(&Unfinished { channel, destination, position: arrival.position() })?;
+            if let Some(work) = admission.rest.filter(|_| verdict.site.is_some()) {
+                change.begin(&unfinished(arrival, work))?;
             }
             if let Some(key_id) = &report.sign_key {
                 change.append(self.now, &signed_images(key_id))?;
@@ -95,12 +93,12 @@ impl Site {
         })
     }
 
-    /// Notes that all of what was admitted is where it goes to. Nothing that the ledger tells of.
+    /// Notes that what was left to be brought of an admitted bundle is there. Nothing that the ledger tells of.
     ///
     /// # Errors
     /// Those of the database.
-    pub fn finished(&self, channel: &str, rest: &str) -> Result<()> {
-        self.store.change(|change| change.finish(channel, rest))
+    pub fn finished(&self, arrival: &Arrival<'_>, work: &str) -> Result<()> {
+        self.store.change(|change| change.finish(&unfinished(arrival, work)))
     }
 
     /// Takes over what the media brought of the trust chain, and says which imports of before that puts in doubt:
@@ -141,6 +139,11 @@ impl Site {
         };
         change.advance(&imported, clocks.best())
     }
+}
+
+fn unfinished(arrival: &Arrival<'_>, work: &str) -> Unfinished {
+    let (channel, bundle) = (arrival.header.channel.clone(), arrival.sums.clone());
+    Unfinished { work: work.to_owned(), channel, bundle }
 }
 
 /// That the site's signatures were made for what is imported.

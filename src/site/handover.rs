@@ -1,4 +1,4 @@
-//! A new importer key in the place of the old one, which signs that it hands over.
+//! A new importer key, the first or one in the place of another, which signs that it hands over.
 //!
 //! Two things change, a file and the database, and the process may die between them. The new key is kept beside the
 //! old one before the database names it, and takes its place after that: whichever of the two the database names,
@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::{
     Site, chain,
-    importer::{current_importer, importer_path, known_importer, next_path, still_counts, write_importer},
+    importer::{current_importer, importer_path, known_importer, next_path, still_counts, write_next},
 };
 use crate::{
     base::{
@@ -76,17 +76,23 @@ impl Site {
             // A revoked key signs no more than this, and then only that it goes.
             chain(change)?.map_or(Ok(()), |chain| still_counts(&chain, new.public()))?;
             self.name_importer(change, &old)?;
-            write_importer(home, &next_path(home), &new)?;
+            write_next(home, &new)?;
             self.name_importer(change, &new)?;
             change.checkpoint(self.now, &old)?;
             change.checkpoint(self.now, &new)?;
             let replaces = Some(old.public().key_id().to_owned());
             Ok(Importer { key: new.public().clone(), since: Some(self.now), replaces })
         })?;
-        // The new key signs from here on, wherever its file lies. If that cannot get its place now, the next change
-        // gives it; nobody must think that the old one stayed, and go without the new public half.
-        let _later = self.store.change(|change| self.settle_importer(change));
+        self.place_importer();
         Ok(replaced)
+    }
+
+    /// Gives a new key its place. It signs from here on, wherever its file lies: if that cannot be done now, the next
+    /// change does it; nobody must think that the old one stayed, and go without the new public half.
+    pub(super) fn place_importer(&self) {
+        if next_path(self.store.home()).exists() {
+            let _later = self.store.change(|change| self.settle_importer(change));
+        }
     }
 
     /// What every change begins with: a replacement that was killed is ended, and the ledger is as this site left it.
@@ -95,15 +101,23 @@ impl Site {
         self.require_sealed(change)
     }
 
-    /// Ends what a killed replacement left. In a change nobody else is at it.
+    /// Gives the key that the database names its place, and takes away one that it does not. In a change nobody else
+    /// is at it. The key that was replaced goes; another that lies there was left by a home whose database is lost:
+    /// it gets another name, for it may have signed receipts that are somewhere.
     fn settle_importer(&self, change: &Change<'_>) -> Result<()> {
         let home = self.store.home();
-        let next = next_path(home);
+        let (path, next) = (importer_path(home), next_path(home));
         let Some(key) = known_importer(&next)? else { return Ok(()) };
-        if change.site()?.importer.as_deref() == Some(key.public().key_id()) {
-            return fs::publish(&next, &importer_path(home));
+        if change.site()?.importer.as_deref() != Some(key.public().key_id()) {
+            // It signed nothing.
+            return fs::remove_file(&next);
         }
-        // The database does not know it: it signed nothing.
-        fs::remove_file(&next)
+        if let Some(old) = known_importer(&path)?.filter(|old| old.public() != key.public()) {
+            let id = old.public().key_id();
+            if importer(home, change)?.replaces.as_deref() != Some(id) {
+                fs::publish(&path, &path.with_file_name(format!("importer-{id}.pem")))?;
+            }
+        }
+        fs::publish(&next, &path)
     }
 }

@@ -18,7 +18,7 @@ pub fn importer_path(home: &Path) -> PathBuf {
     home.join("keys").join("importer.pem")
 }
 
-/// The new key until it takes the place of the old one (handover.rs).
+/// A new key until it takes its place (handover.rs).
 pub(super) fn next_path(home: &Path) -> PathBuf {
     home.join("keys").join("importer.next.pem")
 }
@@ -101,8 +101,8 @@ impl Site {
         known_importer(&self.importer_path())
     }
 
-    /// The importer key, a new one where there is none, which is not written yet: [`Self::put_importer`] does that
-    /// at the end of the change, so that what fails leaves no key behind.
+    /// The importer key, a new one where there is none, which is not written yet: [`Self::keep_importer`] does that
+    /// at the end of the change.
     ///
     /// # Errors
     /// [`Reason::ImporterRevoked`] where the site knows that it counts no more.
@@ -138,33 +138,30 @@ impl Site {
         change.append(self.now, &event).map(drop)
     }
 
-    /// Makes `key` the one of this home. Another that lies there was left by a run that died, or by a home whose
-    /// database is lost: it gets another name, for it may have signed receipts that are somewhere.
+    /// Keeps `key`, before the change that names it is true, where it takes its place after that (handover.rs): a
+    /// change that fails leaves no key that looks as if it had signed something.
     ///
     /// # Errors
-    /// [`Reason::KeyExists`] where that other one is `signed`, the id of the key that signed this ledger.
-    pub(super) fn put_importer(&self, key: &PrivateKey, signed: Option<&str>) -> Result<()> {
-        let path = self.importer_path();
-        if let Some(known) = self.known_importer()? {
-            let id = known.public().key_id();
-            if known.public() == key.public() {
-                return Ok(());
+    /// [`Reason::KeyExists`] where another lies there that is `signed`, the id of the key that signed this ledger.
+    pub(super) fn keep_importer(&self, key: &PrivateKey, signed: Option<&str>) -> Result<()> {
+        match self.known_importer()? {
+            Some(known) if known.public() == key.public() => Ok(()),
+            Some(known) if signed == Some(known.public().key_id()) => {
+                let path = self.importer_path();
+                Err(Failure::new(Reason::KeyExists, path.display(), "the home has an importer key")
+                    .hint("leave --importer-key away, and replace it later: `sealift trust importer --replace --importer-key FILE`"))
             }
-            if signed == Some(id) {
-                return Err(Failure::new(Reason::KeyExists, path.display(), "the home has an importer key")
-                    .hint("leave --importer-key away, and replace it later: `sealift trust importer --replace --importer-key FILE`"));
-            }
-            fs::publish(&path, &path.with_file_name(format!("importer-{id}.pem")))?;
+            _ => write_next(self.store.home(), key),
         }
-        write_importer(self.store.home(), &path, key)
     }
 }
 
-/// Writes a key into the folder of keys.
-pub(super) fn write_importer(home: &Path, path: &Path, key: &PrivateKey) -> Result<()> {
+/// Writes a key beside the one that is there.
+pub(super) fn write_next(home: &Path, key: &PrivateKey) -> Result<()> {
+    let path = next_path(home);
     if let Some(folder) = path.parent() {
         fs::create_dir(folder, true)?;
         fs::sync_dir(home)?;
     }
-    fs::write_atomic(path, key.to_pem(None)?.reveal().as_bytes(), 0o600)
+    fs::write_atomic(&path, key.to_pem(None)?.reveal().as_bytes(), 0o600)
 }

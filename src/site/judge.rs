@@ -141,9 +141,18 @@ pub(super) fn believed_beacon(state: &State<'_>, channel: &str, chain: &Chain) -
     Ok(Beacon::open(&Note::parse(&held.note)?, chain).ok().map(|(beacon, _)| beacon))
 }
 
-/// What is remembered of a channel, and of its beacon only what is still believed.
+/// The newest beacon of a channel, unless a key signed it that was revoked since. Of one that was only replaced,
+/// what it told is still so.
+pub(super) fn held_beacon(state: &State<'_>, channel: &str, chain: &Chain) -> Result<Option<Beacon>> {
+    let Some(held) = state.beacon(channel)? else { return Ok(None) };
+    let note = Note::parse(&held.note)?;
+    let is_forgotten = Beacon::open(&note, chain).is_err() && chain.has_revoked_signer(&note);
+    Ok((!is_forgotten).then_some(held.beacon))
+}
+
+/// What is remembered of a channel, and of its beacon what is not forgotten with its key.
 pub(super) fn remembered(state: &State<'_>, channel: &str, chain: &Chain) -> Result<Memory> {
-    let beacon = believed_beacon(state, channel, chain)?.map(|beacon| beacon.newest);
+    let beacon = held_beacon(state, channel, chain)?.map(|beacon| beacon.newest);
     Ok(Memory { beacon, ..state.memory(channel)? })
 }
 

@@ -94,15 +94,17 @@ impl Site {
 
     /// Changes the state and signs the ledger with the importer key, all or nothing.
     fn change<T>(&self, work: impl FnOnce(&Change<'_>, &PrivateKey) -> Result<T>) -> Result<T> {
-        self.store.change(|change| {
+        let done = self.store.change(|change| {
             self.require_own_ledger(change)?;
             let importer = self.importer(change)?;
             let done = work(change, &importer)?;
             self.listen(change)?;
             change.checkpoint(self.now, &importer)?;
-            self.put_importer(&importer, None)?;
+            self.keep_importer(&importer, None)?;
             Ok(done)
-        })
+        })?;
+        self.place_importer();
+        Ok(done)
     }
 }
 

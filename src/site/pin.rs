@@ -75,7 +75,7 @@ impl Site {
             return Err(Failure::new(Reason::TrustPinned, "site", message)
                 .hint("give newer trust documents with `sealift trust accept`; a site is pinned once"));
         }
-        self.store.change(|change| {
+        let pinned = self.store.change(|change| {
             self.require_own_ledger(change)?;
             let known = self.known_importer()?;
             let own: Vec<&PublicKey> = known.iter().chain(&pin.importer).map(PrivateKey::public).collect();
@@ -85,7 +85,7 @@ impl Site {
             };
             still_counts(&pin.chain, importer.public())?;
             let told = Told::by(pin, &own)?;
-            if told.receipts.is_empty() && pin.at_least.is_empty() {
+            if told.positions.is_empty() && pin.at_least.is_empty() {
                 self.require_no_past(change)?;
             }
             let before = change.site()?.importer;
@@ -105,11 +105,13 @@ impl Site {
             self.listen(change)?;
             change.checkpoint(self.now, &importer)?;
             // Last, so that what is refused leaves no key behind.
-            self.put_importer(&importer, before.as_deref())?;
+            self.keep_importer(&importer, before.as_deref())?;
             let importer = importer.public().clone();
             let receipt = told.receipts.last().map(Receipt::digest);
             Ok(Pinned { importer, positions: told.positions, receipt })
-        })
+        })?;
+        self.place_importer();
+        Ok(pinned)
     }
 
     /// Fails for a home that imported before, and whose database was lost: pinned as if it were new, it would take

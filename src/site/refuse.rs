@@ -31,7 +31,7 @@ enum Freeze {
     Before,
     /// It froze.
     Now,
-    /// It does not: an override has said which of two bundles is right, or there is one only.
+    /// An override has said which of the two bundles is right.
     Settled,
 }
 
@@ -69,18 +69,17 @@ impl Site {
         why: &Failure,
     ) -> Result<bool> {
         self.change(|change, importer| {
-            let freeze = match contradiction {
-                Some(Contradiction { channel, known, told }) => self.freeze(change, channel, known, told)?,
-                None => Freeze::Settled,
-            };
-            let about = match contradiction {
-                Some(Contradiction { channel, told, .. }) if freeze == Freeze::Now => {
+            let freeze = contradiction
+                .map(|Contradiction { channel, known, told }| self.freeze(change, channel, known, told))
+                .transpose()?;
+            let about = match contradiction.filter(|_| freeze == Some(Freeze::Now)) {
+                Some(Contradiction { channel, told, .. }) => {
                     (Some(&told.bundle), Some((channel.as_str(), told)))
                 }
-                _ => (None, None),
+                None => (None, None),
             };
             self.keep(change, importer, "trust accept", about, why)?;
-            Ok(freeze != Freeze::Settled)
+            Ok(freeze.is_some_and(|freeze| freeze != Freeze::Settled))
         })
     }
 

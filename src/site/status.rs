@@ -28,21 +28,22 @@ pub fn status(state: &State<'_>, home: &str, system: Timestamp) -> Result<(SiteR
     let chain = chain(state)?;
     let clocks = Clocks { system, floor: row.floor };
     let mut channels = state.channels()?;
+    let unfinished = state.unfinished()?;
     let (mut alarms, mut doubts) = (Vec::new(), Vec::new());
     if let Some(chain) = &chain {
         for channel in &mut channels {
             channel.memory = remembered(state, &channel.name, chain)?;
-            alarms.extend(frozen(channel));
             // Of a channel that the newest document leaves out, nothing more is to come.
             if chain.latest().channel(&channel.name).is_ok() {
+                alarms.extend(frozen(channel));
                 alarms.extend(missed(channel, &row.settings, clocks));
                 alarms.extend(trust_behind(state, &channel.name, chain)?);
+                alarms.extend(unfinished.iter().filter(|one| one.channel == channel.name).map(cut_short));
             }
         }
         doubts = in_doubt(&state.imported()?, chain.latest());
         alarms.extend(doubts.chunk_by(|a, b| a.key_id == b.key_id).filter_map(doubtful));
     }
-    alarms.extend(state.unfinished()?.iter().map(unfinished));
     let head = state.ledger_head()?;
     let report = SiteReport {
         schema: 1,
@@ -91,12 +92,10 @@ fn missed(channel: &Channel, settings: &Settings, clocks: Clocks) -> Vec<Failure
     alarms
 }
 
-fn unfinished(Unfinished { channel, destination, position }: &Unfinished) -> Failure {
-    let message = format!(
-        "the import of sequence {} into {destination} was cut short: not all of it is there",
-        position.sequence
-    );
-    alarm(Reason::ImportUnfinished, channel, message, "run the same import again: it goes on from there")
+fn cut_short(Unfinished { work, channel, bundle }: &Unfinished) -> Failure {
+    let message = format!("an import of {bundle} is under way or was cut short: {work}");
+    let hint = "if none is under way, run the same import again: it goes on from there; the next bundle ends this too";
+    alarm(Reason::ImportUnfinished, channel, message, hint)
 }
 
 /// Imports that one revoked key signed.

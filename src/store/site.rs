@@ -66,12 +66,9 @@ pub(super) const SCHEMA: &str = "
         used_by  TEXT
     ) STRICT;
     CREATE TABLE unfinished (
-        channel     TEXT NOT NULL,
-        destination TEXT NOT NULL,
-        epoch       INTEGER NOT NULL,
-        sequence    INTEGER NOT NULL,
-        bundle      TEXT NOT NULL,
-        PRIMARY KEY (channel, destination)
+        work    TEXT PRIMARY KEY,
+        channel TEXT NOT NULL,
+        bundle  TEXT NOT NULL
     ) STRICT;
 ";
 
@@ -133,15 +130,15 @@ pub struct Imported {
     pub signers: Vec<SignedBy>,
 }
 
-/// A bundle that is admitted, and not yet all where it goes to.
+/// Something of a bundle that is admitted and not yet all where it goes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unfinished {
+    /// What of it goes where, as people read it.
+    pub work: String,
     /// Channel.
     pub channel: String,
-    /// The registry or folder.
-    pub destination: String,
-    /// Place and digest.
-    pub position: Position,
+    /// The bundle.
+    pub bundle: Digest,
 }
 
 /// A beacon that was accepted.
@@ -229,14 +226,13 @@ impl State<'_> {
         })
     }
 
-    /// Imports that were admitted and did not come to their end, by channel.
+    /// Imports that were admitted and are not at their end.
     pub fn unfinished(&self) -> Result<Vec<Unfinished>> {
         self.query(|database| {
-            let mut all = database.prepare_cached(
-                "SELECT epoch, sequence, bundle, channel, destination FROM unfinished ORDER BY channel, destination",
-            )?;
+            let mut all =
+                database.prepare_cached("SELECT bundle, work, channel FROM unfinished ORDER BY work")?;
             let row = |row: &Row<'_>| {
-                Ok(Unfinished { position: position(row)?, channel: row.get(3)?, destination: row.get(4)? })
+                Ok(Unfinished { bundle: digest(row, 0)?, work: row.get(1)?, channel: row.get(2)? })
             };
             all.query_map([], row)?.collect()
         })
@@ -320,12 +316,14 @@ impl Change<'_> {
         self.query(|database| database.execute(insert, params![channel, seconds(heard)]).map(drop))
     }
 
-    /// Moves a channel to a bundle that is imported in this very change; a frozen one goes on with it.
+    /// Moves a channel to a bundle that is imported in this very change; a frozen one goes on with it. Where the one
+    /// before never came to its end, nobody waits for it any more.
     pub fn advance(&self, imported: &Imported, heard: Timestamp) -> Result<()> {
         self.place(&imported.channel, &imported.position, heard)?;
         let (at, signers) = (&imported.position, serde_json::to_string(&imported.signers));
         let signers = signers.map_err(Failure::internal)?;
         self.query(|database| {
+            database.execute("DELETE FROM unfinished WHERE channel = ?1", [&imported.channel])?;
             let insert = "INSERT INTO history (channel, epoch, sequence, bundle, receipt, signers)
                           VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
             let (epoch, sequence) = (at.epoch.cast_signed(), at.sequence.cast_signed());
@@ -408,22 +406,17 @@ impl Change<'_> {
         })
     }
 
-    /// Notes that a bundle is admitted, and not yet all where it goes to. The newest of a channel counts.
+    /// Notes that a bundle is admitted, and not yet all where it goes to.
     pub fn begin(&self, unfinished: &Unfinished) -> Result<()> {
-        let Unfinished { channel, destination, position } = unfinished;
-        let (epoch, sequence) = (position.epoch.cast_signed(), position.sequence.cast_signed());
-        self.query(|database| {
-            let insert = "INSERT OR REPLACE INTO unfinished (channel, destination, epoch, sequence, bundle)
-                          VALUES (?1, ?2, ?3, ?4, ?5)";
-            let values = params![channel, destination, epoch, sequence, position.bundle.to_string()];
-            database.execute(insert, values).map(drop)
-        })
+        let Unfinished { work, channel, bundle } = unfinished;
+        let insert = "INSERT OR REPLACE INTO unfinished (work, channel, bundle) VALUES (?1, ?2, ?3)";
+        self.query(|database| database.execute(insert, params![work, channel, bundle.to_string()]).map(drop))
     }
 
-    /// Notes that all of what came of a channel is where it goes to.
-    pub fn finish(&self, channel: &str, destination: &str) -> Result<()> {
-        let delete = "DELETE FROM unfinished WHERE channel = ?1 AND destination = ?2";
-        self.query(|database| database.execute(delete, params![channel, destination]).map(drop))
+    /// Notes that it is.
+    pub fn finish(&self, Unfinished { work, bundle, .. }: &Unfinished) -> Result<()> {
+        let delete = "DELETE FROM unfinished WHERE work = ?1 AND bundle = ?2";
+        self.query(|database| database.execute(delete, params![work, bundle.to_string()]).map(drop))
     }
 
     /// Uses an override up.

@@ -286,6 +286,18 @@ impl Chain {
         earlier.into_values().map(explain).collect()
     }
 
+    /// Whether a key signed `note` that an earlier document trusted and the newest has revoked.
+    pub fn has_revoked_signer(&self, note: &Note) -> bool {
+        let revoked = &self.latest().text().revoked;
+        let gone = self.gone().into_iter().map(|gone| gone.key);
+        let mut stolen = gone.filter(|key| revoked.iter().any(|revoked| revoked.id == key.key_id()));
+        let signatures = note.signatures();
+        stolen.any(|key| {
+            let by = signatures.iter().find(|signature| signature.key_id == key.key_id());
+            by.is_some_and(|signature| key.verifies(note.body(), &signature.bytes))
+        })
+    }
+
     /// Fingerprint of the first document.
     pub fn fingerprint(&self) -> Digest {
         self.first.note.fingerprint()

@@ -43,9 +43,8 @@ fn good(sandbox: &Sandbox, words: &[&str]) -> Ran {
 /// Builds, and gives the reasons of what is to be mended: those that people read are those in JSON.
 fn build(sandbox: &Sandbox, out: &str) -> Vec<String> {
     let words = ["build", "--key", "alice.key", "-o", out];
-    let report = good(sandbox, &[&words[..], &["-q", "--output", "json"]].concat()).json();
-    let reasons = alarms(&report);
-    let told = good(sandbox, &words).stderr;
+    let told = good(sandbox, &[&words[..], &["-q"]].concat()).stderr;
+    let reasons = alarms(&good(sandbox, &[&words[..], &["-q", "--output", "json"]].concat()).json());
     assert!(reasons.iter().all(|reason| told.contains(&format!("warning[{reason}]: "))), "{told}");
     reasons
 }
@@ -94,6 +93,22 @@ fn a_second_bundle_of_one_sequence_is_told() {
     write(&sandbox, 1);
     good(&sandbox, &["lock", "--update"]);
     assert_eq!(build(&sandbox, "back"), ["rollback", lacking]);
+}
+
+/// No bundle has its name that its key does not remember: another of its sequence would be built in silence.
+#[test]
+fn a_bundle_that_is_not_remembered_is_not_there() {
+    let sandbox = project();
+    good(&sandbox, &["lock"]);
+    good(&sandbox, &["build", "--key", "alice.key", "-o", "media", "--dry-run"]);
+    let database = rusqlite::Connection::open(sandbox.path("home/sealift.db")).unwrap();
+    let full = "CREATE TRIGGER full BEFORE INSERT ON signed BEGIN SELECT raise(ABORT, 'no space'); END";
+    database.execute_batch(full).unwrap();
+    let words = ["build", "--key", "alice.key", "-o", "media", "--output", "json"];
+    sandbox.run(&words).refused(3, "database");
+    assert!(!sandbox.path("media/demo-1").exists());
+    database.execute_batch("DROP TRIGGER full").unwrap();
+    assert_eq!(build(&sandbox, "media"), ["signatures-too-few"]);
 }
 
 /// What cannot be read is found before a signature is put beside it.

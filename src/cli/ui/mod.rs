@@ -110,9 +110,9 @@ impl Out {
     pub(super) fn alarms(&self, alarms: &[Alarm]) {
         for Alarm { reason, object, message, hint } in alarms {
             let (object, message) = (text::escaped(object, 400), text::escaped(message, 2000));
-            self.note(&format!("warning[{reason}]: {object}: {message}"));
+            self.talk(&format!("warning[{reason}]: {object}: {message}"));
             if let Some(hint) = hint {
-                self.note(&format!("  hint: {}", text::escaped(hint, 1000)));
+                self.talk(&format!("  hint: {}", text::escaped(hint, 1000)));
             }
         }
     }
@@ -128,7 +128,7 @@ impl Out {
         if self.is_json() {
             let list: Vec<FailureJson<'_>> = failures.list().iter().map(FailureJson::new).collect();
             self.json(&FailuresJson { schema: 1, code: failures.code(), failures: list });
-            if self.delivered().is_ok() {
+            if self.undelivered.get().is_none() {
                 return;
             }
         }

@@ -151,6 +151,30 @@ fn what_a_revoked_key_told_of_is_forgotten() {
     assert_eq!(alarms(&site, NOW), []);
 }
 
+/// What a key told of that was replaced in good order is still so: nobody is rid of the alarm by a new key.
+#[test]
+fn what_a_replaced_key_told_of_is_still_missed() {
+    let mut world = World::new();
+    let site = world.site();
+    takes(&site, &world.good(1));
+    let nine = world.good(9);
+    site.accept(&[world.beacon(9, identity(&nine), MADE, 1)]).unwrap();
+    world.grant("eve", &[Role::Release], &["prod"]);
+    let id = world.id("alice");
+    world.text.keys.retain(|key| key.id != id);
+    let second = world.publish_trust(|_| {});
+    site.accept(&[second]).unwrap();
+    assert_eq!(alarms(&site, NOW), [Reason::ChannelBehind]);
+    let newest = Position { epoch: 1, sequence: 8, bundle: Digest::of(b"eight") };
+    let older = world.note(&Beacon::new("prod", newest, 2, time(MADE)), &["eve"]);
+    assert_eq!(site.accept(&[older]).unwrap_err().why.reason, Reason::BeaconStale);
+    // Stolen it is another thing.
+    world.revoke("alice", None);
+    let third = world.publish_trust(|_| {});
+    site.accept(&[third]).unwrap();
+    assert_eq!(alarms(&site, NOW), []);
+}
+
 /// Of a channel that the newest document leaves out nothing more is to come.
 #[test]
 fn a_closed_channel_is_not_missed() {

@@ -260,11 +260,29 @@ fn a_receipt_of_no_channel_brings_nothing_back() {
     assert_eq!(fresh.chain().unwrap(), None);
     fresh.pin(&Pin { receipts: old, ..pin("rome", chain()) }).unwrap();
     assert_eq!(last(&fresh).unwrap().sequence, 1);
+    // Nor the first alone, where contents say that more came.
+    let oslo = world.site_with("oslo", 1);
+    refuses(&oslo, &junk, Reason::SignatureUntrusted);
+    takes(&oslo, &one);
+    let (old, home) = (receipts(&oslo), oslo.store().home().to_owned());
+    drop(oslo);
+    remove_database(&home);
+    let fresh = Site::new(Store::open(&home).unwrap(), time(NOW));
+    let first = vec![old[0].clone()];
+    let refused = fresh.pin(&Pin { receipts: first, ..pin("oslo", chain()) }).unwrap_err();
+    assert_eq!(refused.reason, Reason::LedgerCut);
+    fresh.pin(&Pin { receipts: old, ..pin("oslo", chain()) }).unwrap();
     // Where nothing was before it, nothing is missing.
     let paris = world.site_with("paris", 1);
     refuses(&paris, &junk, Reason::SignatureUntrusted);
     let fresh = wiped(&paris, true);
     fresh.pin(&Pin { receipts: receipts(&paris), ..pin("paris", chain()) }).unwrap();
+}
+
+fn remove_database(home: &Path) {
+    for name in ["sealift.db", "sealift.db-wal", "sealift.db-shm"] {
+        let _may_be_missing = fs::remove_file(home.join(name));
+    }
 }
 
 /// C19: pinned without a word of what was, a home with a past would take every old bundle again. Whatever begins a
@@ -280,9 +298,7 @@ fn a_lost_database_is_not_forgotten_in_silence() {
         takes(&site, &two);
         let home = site.store().home().to_owned();
         drop(site);
-        for name in ["sealift.db", "sealift.db-wal", "sealift.db-shm"] {
-            let _may_be_missing = fs::remove_file(home.join(name));
-        }
+        remove_database(&home);
         let fresh = Site::new(Store::open(&home).unwrap(), time(NOW));
         let by_key = |bundle: &Path| import::from_media(bundle, &keys, &options(&fresh), &Silent);
         match name {
@@ -313,12 +329,25 @@ fn a_first_import_that_failed_is_no_past() {
     let keys = [world.keys["alice"].public().clone()];
     let one = world.good(1);
     let database = rusqlite::Connection::open(site.store().home().join("sealift.db")).unwrap();
-    let full = "CREATE TRIGGER full BEFORE INSERT ON ledger BEGIN SELECT raise(ABORT, 'no space'); END";
-    database.execute_batch(full).unwrap();
     let by_key = || import::from_media(&one, &keys, &options(&site), &Silent);
-    assert_eq!(by_key().unwrap_err().failures.list()[0].reason, Reason::Database);
-    assert!(!site.store().home().join("keys/importer.pem").exists());
-    database.execute_batch("DROP TRIGGER full").unwrap();
+    for (full, mend) in [
+        (
+            "CREATE TRIGGER full BEFORE INSERT ON ledger BEGIN SELECT raise(ABORT, 'no space'); END",
+            "DROP TRIGGER full",
+        ),
+        // Only the end of the change fails.
+        (
+            "CREATE TABLE one (id INTEGER PRIMARY KEY);
+             CREATE TABLE other (one INTEGER REFERENCES one DEFERRABLE INITIALLY DEFERRED);
+             CREATE TRIGGER full BEFORE INSERT ON ledger BEGIN INSERT INTO other VALUES (1); END",
+            "DROP TRIGGER full; DROP TABLE other; DROP TABLE one",
+        ),
+    ] {
+        database.execute_batch(full).unwrap();
+        assert_eq!(by_key().unwrap_err().failures.list()[0].reason, Reason::Database);
+        assert!(!site.store().home().join("keys/importer.pem").exists());
+        database.execute_batch(mend).unwrap();
+    }
     by_key().unwrap();
     site.pin(&pin("berlin", Chain::begin(&world.chain[0]).unwrap())).unwrap();
 }

@@ -207,6 +207,13 @@ fn what_is_admitted_and_not_all_there_is_told() {
     sink.with(|content| content.refuses_tags = false);
     assert!(push(&site, &sink, &one).unwrap().report.again);
     assert_eq!(alarms(&site, NOW), []);
+    // Nobody waits for what a newer bundle left behind.
+    let other = Sink::start(Manner { referrers: true, ..Manner::default() });
+    other.with(|content| content.refuses_tags = true);
+    push(&site, &other, &one).unwrap_err();
+    assert_eq!(alarms(&site, NOW), [Reason::ImportUnfinished]);
+    takes(&site, &world.good(2));
+    assert_eq!(alarms(&site, NOW), []);
 }
 
 /// Into a registry: the channel moves once everything is there, and not before.
