@@ -1,5 +1,6 @@
 """What a folder, a store and a home hold, looked at without sealift: whole, or `Between`."""
 
+import contextlib
 import hashlib
 import json
 import sqlite3
@@ -45,14 +46,13 @@ def ledger_of(rows):
 
 def trusted_in(home):
     """The trust documents that a site believes; each has its record in the ledger."""
-    with sqlite3.connect(home / "sealift.db") as connection:
+    with contextlib.closing(sqlite3.connect(home / "sealift.db")) as connection:
         rows = lambda query: connection.execute(query).fetchall()
         if rows("PRAGMA integrity_check") != [("ok",)]:
             raise Between(f"the database is damaged: {rows('PRAGMA integrity_check')}")
         versions = tuple(row[0] for row in rows("SELECT version FROM trust ORDER BY version"))
         if ledger_of(rows).count("trust") != len(versions):
             raise Between(f"versions {versions}, and the ledger tells of {ledger_of(rows)}")
-    connection.close()
     return versions
 
 
@@ -61,7 +61,7 @@ def published_in(home):
     blobs, database = blobs_of(home), home / "sealift.db"
     if not database.exists():
         return None
-    with sqlite3.connect(database) as connection:
+    with contextlib.closing(sqlite3.connect(database)) as connection:
         rows = lambda query: connection.execute(query).fetchall()
         if rows("PRAGMA integrity_check") != [("ok",)] or rows("PRAGMA foreign_key_check"):
             raise Between(f"the database is damaged: {rows('PRAGMA integrity_check')}")
@@ -86,5 +86,4 @@ def published_in(home):
         bundles = sorted({row[0] for row in imports})
         if ledger_of(rows).count("import") != len(imports):
             raise Between(f"{len(imports)} imports, and the ledger tells of {ledger_of(rows)}")
-    connection.close()
     return (tuple(tags), tuple(sorted(manifests)), tuple(bundles)) if bundles else None
