@@ -130,8 +130,13 @@ sender=$PUB PUB=$here/p256.pub
 check "the recipe accepts its signature" recipe "$copy"
 check "so does sealift" "$SEALIFT" verify "$copy" --key "$PUB"
 signature=$copy/signatures/$(openssl pkey -pubin -in "$PUB" -outform DER | sha256sum | cut -c 1-32).sig
+cp "$signature" "$here/whole.sig"
+truncate -s -1 "$signature"
+refused "P-256: a signature cut by one byte" 5 signature-invalid
+# Only sealift: openssl reads no more of the file than a signature can have, and every fourth one has as much.
+cp "$here/whole.sig" "$signature"
 printf '\0' >>"$signature"
-refused "P-256: a byte behind the signature" 5 signature-invalid
+refuse "P-256: a byte behind the signature" 5 signature-invalid verify "$copy" --key "$PUB"
 openssl dgst -sha256 -sign "$here/plain.pem" -out "$signature" "$copy/SHA256SUMS"
 check "openssl's own signature is taken" "$SEALIFT" verify "$copy" --key "$PUB"
 openssl dgst -sha256 -sign "$here/plain.pem" -out "$signature" "$copy/bundle.json"
