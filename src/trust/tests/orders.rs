@@ -26,6 +26,24 @@ fn signed(document: &impl serde::Serialize, signers: &[usize]) -> Note {
     Note::parse(&note.to_bytes()).unwrap()
 }
 
+/// Only a signature that holds is one of a key that was revoked; one that was taken out is another thing.
+#[test]
+fn what_a_revoked_key_signed_is_known() {
+    let mut chain = begun(&team(1));
+    let mut second = team(2);
+    revoke(&mut second, 3);
+    second.keys.retain(|record| record.id != id(4));
+    second.add(record(9, Role::Release)).unwrap();
+    chain.extend(&sealed(&second, &[0, 1])).unwrap();
+    let note = |signers: &[usize]| signed(&beacon("prod", 42), signers);
+    for (signers, expected) in [(&[3][..], true), (&[3, 4], true), (&[4], false), (&[5], false), (&[], false)]
+    {
+        assert_eq!(chain.has_revoked_signer(&note(signers)), expected, "{signers:?}");
+    }
+    let forged = String::from_utf8(note(&[4]).to_bytes()).unwrap().replace(id(4), id(3));
+    assert!(!chain.has_revoked_signer(&Note::parse(forged.as_bytes()).unwrap()));
+}
+
 /// Whoever releases in a channel says what is newest there, and nobody else.
 #[test]
 fn beacons_are_signed_by_those_who_release() {
