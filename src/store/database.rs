@@ -17,10 +17,15 @@ use crate::base::{
 
 /// The steps from one version of the schema to the next; their number is the version, kept in SQLite's
 /// `user_version`. A released step is never changed.
-const STEPS: [&[&str]; 2] = [
+const STEPS: [&[&str]; 3] = [
     &[super::metadata::SCHEMA],
     &[super::signed::SCHEMA, super::site::SCHEMA, super::ledger::SCHEMA, super::receipts::SCHEMA],
+    &[super::site::UNFINISHED],
 ];
+
+/// The version since which there are sites. Whoever only reads a home must need nothing that came later: it stays as
+/// it is until something changes it.
+const SITES_SINCE: usize = 2;
 
 /// The name of the database in the home.
 pub(super) const FILE: &str = "sealift.db";
@@ -222,7 +227,7 @@ fn read_once<T>(path: &Path, how: &str, work: impl Fn(&State<'_>) -> Result<T>) 
     let transaction = database.transaction().map_err(at)?;
     let version = version(&transaction).map_err(at)?;
     known(path, version)?;
-    if version < STEPS.len() {
+    if version < SITES_SINCE {
         return Ok(None);
     }
     work(&State { database: &transaction, path }).map(Some)

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::{Deserialize, Serialize};
 
-use super::{Change, State, metadata::as_sql};
+use super::{Change, State, database::version, metadata::as_sql};
 use crate::{
     base::{
         clock::{RELEASED, Timestamp},
@@ -65,12 +65,17 @@ pub(super) const SCHEMA: &str = "
         accepted INTEGER NOT NULL,
         used_by  TEXT
     ) STRICT;
+";
+
+/// Since schema [`UNFINISHED_SINCE`].
+pub(super) const UNFINISHED: &str = "
     CREATE TABLE unfinished (
         work    TEXT PRIMARY KEY,
         channel TEXT NOT NULL,
         bundle  TEXT NOT NULL
     ) STRICT;
 ";
+const UNFINISHED_SINCE: usize = 3;
 
 /// Bundles of a channel that are compared with a new one.
 const REMEMBERED: usize = 256;
@@ -229,6 +234,9 @@ impl State<'_> {
     /// Imports that were admitted and are not at their end.
     pub fn unfinished(&self) -> Result<Vec<Unfinished>> {
         self.query(|database| {
+            if version(database)? < UNFINISHED_SINCE {
+                return Ok(Vec::new());
+            }
             let mut all =
                 database.prepare_cached("SELECT bundle, work, channel FROM unfinished ORDER BY work")?;
             let row = |row: &Row<'_>| {

@@ -8,6 +8,8 @@ use sealift::{
     import::Options,
     oci::Descriptor,
     remote::{Client, ClientSettings},
+    site::evidence,
+    store::State,
 };
 
 use super::*;
@@ -282,7 +284,39 @@ fn a_home_of_schema_1_keeps_everything() {
     assert_eq!(site.store().reports().unwrap().len(), 2);
     // A newer one is left alone.
     let database = Connection::open(home.join("sealift.db")).unwrap();
-    database.execute_batch("PRAGMA user_version = 3").unwrap();
+    let version: i64 = database.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+    database.execute_batch(&format!("PRAGMA user_version = {}", version + 1)).unwrap();
     assert_eq!(Store::open(&home).unwrap_err().reason, Reason::FormatVersion);
     assert_eq!(Store::read_only(&home, |_| Ok(())).unwrap_err().reason, Reason::FormatVersion);
+}
+
+/// P29: until something changes it, a site of before is read as it is, and believes what it believed.
+#[test]
+fn a_site_of_schema_2_is_one_before_it_is_brought_to_today() {
+    let mut world = World::new();
+    let site = world.site();
+    let (one, two) = (world.good(1), world.good(2));
+    takes(&site, &one);
+    let home = site.store().home().to_owned();
+    let before = visible(&site);
+    drop(site);
+    // What the later steps made goes again.
+    let database = Connection::open(home.join("sealift.db")).unwrap();
+    database.execute_batch("DROP TABLE unfinished; PRAGMA user_version = 2;").unwrap();
+    drop(database);
+    let kept = |state: &State<'_>| {
+        let (report, _) = sealift::site::status(state, "home", time(NOW))?;
+        assert_eq!(report.site.as_deref(), Some("berlin"));
+        Ok((state.imported()?.len(), report.trust.is_some(), report.alarms.len()))
+    };
+    assert_eq!(evidence(&home, kept).unwrap(), (1, true, 0));
+    let version = || -> i64 {
+        let database = Connection::open(home.join("sealift.db")).unwrap();
+        database.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(version(), 2);
+    let site = Site::new(Store::open(&home).unwrap(), time(NOW));
+    assert!(visible(&site) == before && version() > 2);
+    takes(&site, &two);
+    stands_at(&site, 2, &two);
 }
