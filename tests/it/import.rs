@@ -397,7 +397,8 @@ fn a_cut_push_goes_on_where_it_ended() {
     let sink = Sink::start(Manner { referrers: true, breaks_after: Some(3), ..Manner::default() });
     assert_eq!(scene.run(&registry(&scene.site(), &sink, "")).unwrap_err().code(), 9);
     sink.with(|content| {
-        assert_eq!(content.log.len(), 3);
+        // Beside them, another worker may have got a manifest or a mount through.
+        assert_eq!(content.log.iter().filter(|line| line.contains("/blobs/")).count(), 3);
         assert!(content.repositories.values().all(|repository| repository.tags.is_empty()));
     });
     sink.mend();
