@@ -103,3 +103,9 @@ pub const RECEIPT_BYTES: usize = 4 << 10;
 pub const LEDGER_LINE_BYTES: usize = 32 << 10;
 /// Bytes of a ledger that is read from a file: some hundred thousand records.
 pub const LEDGER_BYTES: u64 = 256 << 20;
+/// Tags that one push of a manifest may set.
+pub const TAGS_AT_ONCE: usize = 64;
+/// Pushes of blobs that the registry keeps open between two requests; more are opened and hashed again.
+pub const OPEN_UPLOADS: usize = 256;
+/// Seconds after which a push of a blob that nobody went on with is forgotten.
+pub const UPLOAD_SECONDS: u64 = 24 * 3600;

@@ -17,7 +17,7 @@ use crate::{
     bundle::{Artifact, ArtifactKind, BundleIndex},
     cosign::Signatures,
     oci::{
-        Descriptor, Document, ImageManifest, Platform,
+        Descriptor, ImageManifest, Platform,
         artifact::{CarriedFile, carried_file},
         graph::Graph,
         media_type, reference,
@@ -204,7 +204,7 @@ impl Planner<'_> {
             }
             let children = children.into_iter().map(|child| child.digest.clone()).collect();
             let blobs = blobs.into_iter().cloned().collect();
-            self.plan.manifests.push(published(repository, root, &document, blobs, children));
+            self.plan.manifests.push(PublishedManifest::new(repository, root, &document, blobs, children));
         }
         Ok(())
     }
@@ -259,25 +259,6 @@ impl Planner<'_> {
         plan.contents = self.contents.into_values().collect();
         plan.contents.sort_by_key(|blob| places.get(blob.digest.layout_path().as_str()).copied());
         Ok(plan)
-    }
-}
-
-/// A manifest as the destination gets it.
-pub(super) fn published(
-    repository: &str,
-    root: Descriptor,
-    document: &Document,
-    blobs: Vec<Descriptor>,
-    children: Vec<Digest>,
-) -> PublishedManifest {
-    PublishedManifest {
-        repository: repository.to_owned(),
-        subject: document.subject().map(|subject| subject.digest.clone()),
-        artifact_type: document.artifact_type().map(str::to_owned),
-        annotations: document.annotations().clone(),
-        blobs,
-        children,
-        root,
     }
 }
 

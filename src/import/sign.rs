@@ -6,15 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    Destination, Source,
-    plan::{Planner, published},
-};
+use super::{Destination, Source, plan::Planner};
 use crate::{
     base::{digest::Digest, failure::Result},
     bundle::{Artifact, BundleIndex},
     cosign::{self, Made},
     oci::{Descriptor, Document, Graph, Reference},
+    store::PublishedManifest,
 };
 
 /// A manifest that the site signs.
@@ -83,11 +81,10 @@ impl Planner<'_> {
     fn publish(&mut self, repository: &str, made: Made) {
         let Made { root, document, contents } = made;
         let blobs = document.descriptors().into_iter().cloned().collect();
-        let is_planned = |known: &crate::store::PublishedManifest| {
-            known.repository == repository && known.root.digest == root.digest
-        };
+        let is_planned =
+            |known: &PublishedManifest| known.repository == repository && known.root.digest == root.digest;
         if !self.plan.manifests.iter().any(is_planned) {
-            self.plan.manifests.push(published(repository, root, &document, blobs, Vec::new()));
+            self.plan.manifests.push(PublishedManifest::new(repository, root, &document, blobs, Vec::new()));
         }
         for (descriptor, bytes) in contents {
             self.plan.made.insert(descriptor.digest.clone(), bytes);

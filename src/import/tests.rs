@@ -188,7 +188,7 @@ fn everything_arrives_and_a_second_run_brings_nothing() {
     assert_eq!(store.tags(repository, None, 9).unwrap().unwrap(), ["1.27", "sig"]);
     let referrers = store.referrers(repository, &arm, None, None, 9).unwrap();
     assert_eq!(referrers[0].descriptor.digest, signature);
-    assert_eq!(store.repositories(None, 9).unwrap().len(), 3);
+    assert_eq!(store.repositories(None, 9, None).unwrap().len(), 3);
     assert!(store.tags("files/tool", None, 9).unwrap().unwrap().contains(&"2.0".to_owned()));
     assert_eq!(report.counts.blobs_skipped, 0);
     assert_eq!(report.counts.blobs_written, bundle.blobs.len());
@@ -212,7 +212,7 @@ fn a_dry_run_counts_and_touches_nothing() {
     let report = go(&bundle, &dry).unwrap();
     assert_eq!(report.counts.blobs_written, bundle.blobs.len());
     assert!(report.dry_run && report.files.len() == 1);
-    assert!(store.repositories(None, 9).unwrap().is_empty() && store.reports().unwrap().is_empty());
+    assert!(store.repositories(None, 9, None).unwrap().is_empty() && store.reports().unwrap().is_empty());
     assert!(!files.exists());
 }
 
@@ -312,7 +312,7 @@ fn what_is_not_whole_publishes_nothing() {
     let (mut bundle, _) = Memory::usual();
     bundle.index.blobs.iter_mut().find(|blob| blob.digest == layer).unwrap().size += 1;
     assert_eq!(reason(go(&bundle, &options(&store))), Reason::SizeMismatch);
-    assert!(store.repositories(None, 9).unwrap().is_empty() && store.reports().unwrap().is_empty());
+    assert!(store.repositories(None, 9, None).unwrap().is_empty() && store.reports().unwrap().is_empty());
     // The rerun with a good copy finishes.
     let (bundle, _) = Memory::usual();
     go(&bundle, &options(&store)).unwrap();
@@ -382,5 +382,5 @@ fn images_get_the_signatures_of_the_site_and_keep_upstreams() {
     let ed25519 = PrivateKey::generate(Algorithm::Ed25519).unwrap();
     let options = Options { sign_key: Some(Box::new(ed25519)), ..options(&empty) };
     assert_eq!(reason(go(&bundle, &options)), Reason::BadArgument);
-    assert!(empty.repositories(None, 9).unwrap().is_empty());
+    assert!(empty.repositories(None, 9, None).unwrap().is_empty());
 }

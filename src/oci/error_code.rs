@@ -20,7 +20,12 @@ macro_rules! codes {
 
 codes! {
     BLOB_UNKNOWN "BLOB_UNKNOWN" 404 "blob unknown to registry"
+    BLOB_UPLOAD_INVALID "BLOB_UPLOAD_INVALID" 400 "blob upload invalid"
+    BLOB_UPLOAD_UNKNOWN "BLOB_UPLOAD_UNKNOWN" 404 "blob upload unknown to registry"
+    CHUNK_OUT_OF_ORDER "BLOB_UPLOAD_INVALID" 416 "the chunk does not begin where the upload ends"
+    DENIED "DENIED" 403 "requested access to the resource is denied"
     DIGEST_INVALID "DIGEST_INVALID" 400 "provided digest is not valid"
+    MANIFEST_INVALID "MANIFEST_INVALID" 400 "manifest invalid"
     MANIFEST_UNKNOWN "MANIFEST_UNKNOWN" 404 "manifest unknown to registry"
     NAME_INVALID "NAME_INVALID" 400 "invalid repository name"
     NAME_UNKNOWN "NAME_UNKNOWN" 404 "repository name not known to registry"
@@ -28,6 +33,9 @@ codes! {
     ENDPOINT_UNKNOWN "UNSUPPORTED" 404 "no such endpoint"
     PAGINATION_INVALID "PAGINATION_NUMBER_INVALID" 400 "the page asked for is not valid"
     RANGE_INVALID "RANGE_INVALID" 416 "the range is outside of the blob"
-    UNSUPPORTED "UNSUPPORTED" 405 "this registry is read-only"
-    INTERNAL "UNKNOWN" 500 "the registry cannot read its store"
+    SIZE_INVALID "SIZE_INVALID" 400 "fewer bytes came than were announced"
+    TOO_LARGE "SIZE_INVALID" 413 "larger than this registry takes"
+    UPLOAD_BUSY "TOOMANYREQUESTS" 429 "another request is at this upload"
+    UNSUPPORTED "UNSUPPORTED" 405 "the operation is unsupported here"
+    INTERNAL "UNKNOWN" 500 "the registry failed: its log says why"
 }

@@ -1,9 +1,11 @@
 //! Paths and queries, read once into types. Repository names hold slashes, so a path is read from the right.
 
-use axum::{extract, http::Uri};
-use serde::Deserialize;
+use axum::{
+    extract,
+    http::{Method, Uri},
+};
 
-use super::respond::Refusal;
+use super::{access::Action, respond::Refusal};
 use crate::{
     base::{digest::Digest, limits},
     oci::{error_code, reference},
@@ -43,6 +45,18 @@ pub(super) enum Endpoint {
         /// Which one.
         digest: Digest,
     },
+    /// `/v2/<name>/blobs/uploads/`: where a push of a blob begins.
+    Uploads {
+        /// As the client calls the repository.
+        name: String,
+    },
+    /// `/v2/<name>/blobs/uploads/<id>`: a push under way.
+    Upload {
+        /// As the client calls the repository.
+        name: String,
+        /// What `POST` answered.
+        id: String,
+    },
 }
 
 impl Endpoint {
@@ -60,6 +74,12 @@ impl Endpoint {
         };
         let (rest, last) = rest.rsplit_once('/').ok_or_else(unknown)?;
         let (name, kind) = rest.rsplit_once('/').ok_or_else(unknown)?;
+        // A push stands one level deeper than everything else.
+        let (name, kind) = match name.strip_suffix("/blobs") {
+            Some(name) if kind == "uploads" && last.is_empty() => (name, "begin"),
+            Some(name) if kind == "uploads" => (name, "upload"),
+            _ => (name, kind),
+        };
         let name = || {
             if reference::is_repository(name) {
                 Ok(name.to_owned())
@@ -69,8 +89,11 @@ impl Endpoint {
         };
         let digest = || Digest::parse(last).map_err(|_why| Refusal::of(error_code::DIGEST_INVALID));
         match (kind, last) {
+            ("begin", _) => Ok(Self::Uploads { name: name()? }),
+            ("upload", id) => Ok(Self::Upload { name: name()?, id: id.to_owned() }),
             ("tags", "list") => Ok(Self::Tags { name: name()? }),
             ("referrers", _) => Ok(Self::Referrers { name: name()?, subject: digest()? }),
+            ("blobs", "uploads") => Ok(Self::Uploads { name: name()? }),
             ("blobs", _) => Ok(Self::Blob { name: name()?, digest: digest()? }),
             ("manifests", _) if last.contains(':') => {
                 Ok(Self::Manifest { name: name()?, target: Target::Digest(digest()?) })
@@ -83,16 +106,50 @@ impl Endpoint {
             _ => Err(unknown()),
         }
     }
-}
 
-/// The parameters that are understood; others are ignored, a doubled one is refused.
-#[derive(Debug, Default, Deserialize)]
-struct Written {
-    n: Option<String>,
-    last: Option<String>,
-    #[serde(rename = "artifactType")]
-    artifact_type: Option<String>,
-    ns: Option<String>,
+    /// As the client calls the repository; none where it is about no single one.
+    pub(super) fn name(&self) -> Option<&str> {
+        match self {
+            Self::Base | Self::Catalog => None,
+            Self::Tags { name }
+            | Self::Referrers { name, .. }
+            | Self::Manifest { name, .. }
+            | Self::Blob { name, .. }
+            | Self::Uploads { name }
+            | Self::Upload { name, .. } => Some(name),
+        }
+    }
+
+    /// What a client wants that sends `method`; `None` for a method that is not understood here.
+    pub(super) fn action(&self, method: &Method) -> Option<Action> {
+        let understood = self.methods().split(", ").any(|one| one == method.as_str());
+        let action = match *method {
+            // How far a push is, is a matter of who pushes.
+            Method::GET | Method::HEAD if !matches!(self, Self::Upload { .. }) => Action::Pull,
+            Method::DELETE if !matches!(self, Self::Upload { .. }) => Action::Delete,
+            _ => Action::Push,
+        };
+        understood.then_some(action)
+    }
+
+    /// The methods that a server understands that takes no pushes.
+    pub(super) fn read_methods(&self) -> &'static str {
+        match self {
+            Self::Uploads { .. } | Self::Upload { .. } => "",
+            _ => "GET, HEAD",
+        }
+    }
+
+    /// The methods that it understands (distribution-spec, "Endpoints"), as the `Allow` header lists them.
+    pub(super) fn methods(&self) -> &'static str {
+        match self {
+            Self::Base | Self::Catalog | Self::Tags { .. } | Self::Referrers { .. } => "GET, HEAD",
+            Self::Manifest { .. } => "GET, HEAD, PUT, DELETE",
+            Self::Blob { .. } => "GET, HEAD, DELETE",
+            Self::Uploads { .. } => "POST",
+            Self::Upload { .. } => "GET, PATCH, PUT, DELETE",
+        }
+    }
 }
 
 /// The query, checked.
@@ -106,26 +163,45 @@ pub(super) struct Query {
     pub(super) artifact_type: Option<String>,
     /// The upstream registry that a mirror is asked for (containerd, distribution-spec "Registry Proxying").
     pub(super) namespace: Option<String>,
+    /// The digest of the blob that is pushed.
+    pub(super) digest: Option<Digest>,
+    /// The blob that is to be mounted.
+    pub(super) mount: Option<Digest>,
+    /// The repository that has it.
+    pub(super) from: Option<String>,
+    /// Tags that a manifest gets when it is pushed by its digest.
+    pub(super) tags: Vec<String>,
 }
 
 impl Query {
     pub(super) fn parse(uri: &Uri) -> Result<Self, Refusal> {
-        let extract::Query(written) = extract::Query::<Written>::try_from_uri(uri)
+        let extract::Query(written) = extract::Query::<Vec<(String, String)>>::try_from_uri(uri)
             .map_err(|error| Refusal::of(error_code::PAGINATION_INVALID).detail(error.body_text()))?;
-        let n = written.n.map(|text| {
-            let digits = (1..=9).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
-            digits.then(|| text.parse().ok()).flatten().ok_or(Refusal::of(error_code::PAGINATION_INVALID))
-        });
-        if written.ns.as_deref().is_some_and(|host| !reference::is_registry(host)) {
-            return Err(Refusal::of(error_code::NAME_INVALID));
+        let mut query = Self::default();
+        // What is not known is ignored; what is given twice is refused.
+        for (name, value) in written {
+            let again = match name.as_str() {
+                "n" => query.n.replace(count(&value)?).is_some(),
+                "last" => query.last.replace(value).is_some(),
+                // No media type holds a space: it is the `+` of `+json` from a client that did not encode it.
+                "artifactType" => query.artifact_type.replace(value.replace(' ', "+")).is_some(),
+                "ns" => query.namespace.replace(namespace(value)?).is_some(),
+                "digest" => query.digest.replace(digest(&value)?).is_some(),
+                "mount" => query.mount.replace(digest(&value)?).is_some(),
+                "from" => query.from.replace(repository(value)?).is_some(),
+                "tag" => {
+                    query.tags.push(tag(value)?);
+                    query.tags.len() > limits::TAGS_AT_ONCE
+                }
+                _ => false,
+            };
+            if again {
+                return Err(
+                    Refusal::of(error_code::PAGINATION_INVALID).detail(format!("{name} is given twice"))
+                );
+            }
         }
-        Ok(Self {
-            n: n.transpose()?,
-            last: written.last,
-            // No media type holds a space: it is the `+` of `+json` from a client that did not encode it.
-            artifact_type: written.artifact_type.map(|text| text.replace(' ', "+")),
-            namespace: written.ns,
-        })
+        Ok(query)
     }
 
     /// The repository of the store that a client means by `name`.
@@ -135,6 +211,30 @@ impl Query {
             None => name.to_owned(),
         }
     }
+}
+
+fn count(text: &str) -> Result<usize, Refusal> {
+    let digits = (1..=9).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    digits.then(|| text.parse().ok()).flatten().ok_or_else(|| Refusal::of(error_code::PAGINATION_INVALID))
+}
+
+fn namespace(host: String) -> Result<String, Refusal> {
+    if reference::is_registry(&host) { Ok(host) } else { Err(Refusal::of(error_code::NAME_INVALID)) }
+}
+
+fn repository(name: String) -> Result<String, Refusal> {
+    if reference::is_repository(&name) { Ok(name) } else { Err(Refusal::of(error_code::NAME_INVALID)) }
+}
+
+fn digest(text: &str) -> Result<Digest, Refusal> {
+    Digest::parse(text).map_err(|_why| Refusal::of(error_code::DIGEST_INVALID))
+}
+
+fn tag(tag: String) -> Result<String, Refusal> {
+    if reference::is_tag(&tag) {
+        return Ok(tag);
+    }
+    Err(Refusal::of(error_code::MANIFEST_INVALID).detail("the name of a tag is not valid"))
 }
 
 #[cfg(test)]
@@ -160,6 +260,13 @@ mod tests {
             parse(&format!("/v2/{name}/blobs/{digest}")),
             Ok(Endpoint::Blob { name, digest: Digest::parse(&digest).unwrap() })
         );
+        for (path, name) in
+            [("a/blobs/uploads/", "a"), ("a/blobs/uploads", "a"), ("a/blobs/blobs/uploads/", "a/blobs")]
+        {
+            assert_eq!(parse(&format!("/v2/{path}")), Ok(Endpoint::Uploads { name: name.into() }), "{path}");
+        }
+        let upload = Endpoint::Upload { name: "a/uploads".into(), id: "x".into() };
+        assert_eq!(parse("/v2/a/uploads/blobs/uploads/x"), Ok(upload));
     }
 
     #[test]
@@ -202,7 +309,23 @@ mod tests {
         assert_eq!((query.n, query.last.as_deref()), (Some(5), Some("docker.io/x")));
         assert_eq!(query.artifact_type.as_deref(), Some("a/b+json"));
         assert_eq!(query.repository("library/x"), "docker.io_443/library/x");
-        for wrong in ["n=-1", "n=x", "n=", "n=99999999999", "n=1&n=2", "ns=a/../b", "ns="] {
+        let query = parse("digest=sha256:X&mount=x");
+        assert_eq!(query, Err(400));
+        let query = parse("from=a/b&tag=1&tag=2").unwrap();
+        assert_eq!((query.from.as_deref(), query.tags.join(" ").as_str()), (Some("a/b"), "1 2"));
+        for wrong in [
+            "from=..",
+            "tag=.x",
+            &["tag=1"; 65].join("&"),
+            "last=a&last=b",
+            "n=-1",
+            "n=x",
+            "n=",
+            "n=99999999999",
+            "n=1&n=2",
+            "ns=a/../b",
+            "ns=",
+        ] {
             assert_eq!(parse(wrong), Err(400), "{wrong}");
         }
     }

@@ -1,17 +1,20 @@
-//! A pull-only OCI registry over the home store, enough for containerd, podman, skopeo, helm and oras.
+//! An OCI registry over the home store: containerd, podman, skopeo, helm and oras pull from it what was imported, and
+//! push into its sandbox, where one is opened.
 //!
-//! A request runs through four stations:
+//! A request runs through five stations:
 //!
 //! 1. `serve.rs` accepts it through `door.rs`; only there are sockets;
 //! 2. `endpoint.rs` reads method, path and query once, into `Endpoint` and `Query`;
-//! 3. `manifests.rs`, `blobs.rs`, `tags.rs` or `referrers.rs` answers from the store, on a blocking thread;
-//! 4. `respond.rs` makes the response, or the error in the form of the distribution-spec.
+//! 3. `access.rs` decides whether it may be done;
+//! 4. `manifests.rs`, `blobs.rs`, `uploads.rs`, `tags.rs` or `referrers.rs` does it, with the store on a blocking thread;
+//! 5. `respond.rs` makes the response, or the error in the form of the distribution-spec.
 //!
-//! What is served was published by an import: nothing else in the store is visible, and a blob only in the
-//! repositories that publish it (threats R11). What leaves is verified: small content before the first
+//! What is served was published by an import or pushed into the sandbox: nothing else in the store is visible, and a
+//! blob only in the repositories that have it (threats R11). What leaves is verified: small content before the first
 //! byte, blobs while they flow (R27). The registry reads, never interprets: types are sent as pushed, blobs
 //! always as octets (J22).
 
+mod access;
 mod blobs;
 mod door;
 mod endpoint;
@@ -20,17 +23,20 @@ mod referrers;
 mod respond;
 mod serve;
 mod tags;
+mod uploads;
 
 use std::{fmt, sync::Arc};
 
 use axum::{
     Router,
+    body::Body,
     extract::State,
     http::{HeaderMap, Method, Uri},
     response::Response,
     routing::any,
 };
 
+pub use access::Access;
 pub use serve::serve;
 
 use self::{
@@ -69,22 +75,25 @@ impl fmt::Debug for FaultLog {
 #[derive(Debug, Clone)]
 struct Registry {
     store: Store,
+    access: Access,
+    parked: Arc<uploads::Parked>,
     log: FaultLog,
 }
 
 /// The registry as an axum application, without a socket.
-pub fn app(store: Store, log: FaultLog) -> Router {
+pub fn app(store: Store, access: Access, log: FaultLog) -> Router {
     Router::new()
         .route("/v2", any(handle))
         .route("/v2/", any(handle))
         .route("/v2/{*rest}", any(handle))
         .fallback(async || respond::finish(Refusal::of(error_code::ENDPOINT_UNKNOWN).into_response()))
-        .with_state(Registry { store, log })
+        .with_state(Registry { store, access, parked: Arc::default(), log })
 }
 
 /// What a client asks for, read once.
 #[derive(Debug)]
 struct Request {
+    method: Method,
     endpoint: Endpoint,
     query: Query,
     /// HEAD: the same headers, no body.
@@ -93,28 +102,25 @@ struct Request {
 }
 
 impl Request {
-    fn parse(method: &Method, uri: &Uri, headers: HeaderMap) -> Result<Self, Refusal> {
-        if *method != Method::GET && *method != Method::HEAD {
-            return Err(Refusal::of(error_code::UNSUPPORTED));
-        }
+    /// Reads it, and asks whether it may be done: no endpoint is reached otherwise.
+    fn admit(method: Method, uri: &Uri, headers: HeaderMap, access: Access) -> Result<Self, Refusal> {
         let endpoint = Endpoint::parse(uri)?;
         let query = Query::parse(uri)?;
-        Ok(Self { endpoint, query, head_only: *method == Method::HEAD, headers })
+        let action = endpoint.action(&method).ok_or_else(|| Refusal::method(endpoint.methods()))?;
+        if let Some(name) = endpoint.name() {
+            access.check(action, &query.repository(name), &endpoint)?;
+        }
+        Ok(Self { head_only: method == Method::HEAD, method, endpoint, query, headers })
     }
 }
 
-/// Disk and database are read on blocking threads, so that they never hold up the sockets.
-async fn handle(State(registry): State<Registry>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
+async fn handle(State(registry): State<Registry>, request: axum::extract::Request) -> Response {
     let log = registry.log.clone();
-    let work = tokio::task::spawn_blocking(move || {
-        let request = Request::parse(&method, &uri, headers)?;
-        let mut response = registry.answer(&request)?;
-        respond::echo_namespace(&request.query, &mut response);
-        Ok(response)
-    });
-    let answer: Answer = work.await.unwrap_or_else(|panicked| {
-        Err(Refusal::fault(Failure::internal(format!("a request could not be answered: {panicked}"))))
-    });
+    let (parts, body) = request.into_parts();
+    let answer = match Request::admit(parts.method, &parts.uri, parts.headers, registry.access) {
+        Ok(request) => registry.answer(request, body).await,
+        Err(refusal) => Err(refusal),
+    };
     let response = answer.unwrap_or_else(|refusal| {
         if let Some(failure) = refusal.cause() {
             log.tell(failure);
@@ -124,15 +130,48 @@ async fn handle(State(registry): State<Registry>, method: Method, uri: Uri, head
     respond::finish(response)
 }
 
+/// Runs what reads or changes disk and database on a blocking thread, so that it never holds up the sockets.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|panicked| {
+        Err(Refusal::fault(Failure::internal(format!("a request could not be answered: {panicked}"))))
+    })
+}
+
 impl Registry {
-    fn answer(&self, request: &Request) -> Answer {
-        match &request.endpoint {
-            Endpoint::Base => Ok(respond::json(&serde_json::json!({}))),
-            Endpoint::Catalog => self.catalog(request),
-            Endpoint::Tags { name } => self.tags(request, name),
-            Endpoint::Referrers { name, subject } => self.referrers(request, name, subject),
-            Endpoint::Manifest { name, target } => self.manifest(request, name, target),
-            Endpoint::Blob { name, digest } => self.blob(request, name, digest),
+    async fn answer(self, request: Request, body: Body) -> Answer {
+        match (request.endpoint.clone(), &request.method) {
+            (Endpoint::Uploads { name }, _) => self.begin_upload(request, &name, body).await,
+            (Endpoint::Upload { name, id }, &Method::GET) => self.upload_progress(&request, &name, &id).await,
+            (Endpoint::Upload { name, id }, &Method::PATCH) => self.append(request, &name, &id, body).await,
+            (Endpoint::Upload { name, id }, &Method::DELETE) => {
+                self.cancel_upload(&request, &name, &id).await
+            }
+            (Endpoint::Upload { name, id }, _) => self.finish_upload(request, &name, &id, body).await,
+            (Endpoint::Manifest { name, target }, &Method::PUT) => {
+                self.push_manifest(request, &name, &target, body).await
+            }
+            _ => blocking(move || self.answer_from_store(&request)).await,
         }
+    }
+
+    /// What needs nothing but the request.
+    fn answer_from_store(&self, request: &Request) -> Answer {
+        let delete = request.method == Method::DELETE;
+        let mut response = match &request.endpoint {
+            Endpoint::Catalog => self.catalog(request)?,
+            Endpoint::Tags { name } => self.tags(request, name)?,
+            Endpoint::Referrers { name, subject } => self.referrers(request, name, subject)?,
+            Endpoint::Manifest { name, target } if delete => self.delete_manifest(request, name, target)?,
+            Endpoint::Manifest { name, target } => self.manifest(request, name, target)?,
+            Endpoint::Blob { name, digest } if delete => self.delete_blob(request, name, digest)?,
+            Endpoint::Blob { name, digest } => self.blob(request, name, digest)?,
+            Endpoint::Base | Endpoint::Uploads { .. } | Endpoint::Upload { .. } => {
+                respond::json(&serde_json::json!({}))
+            }
+        };
+        respond::echo_namespace(&request.query, &mut response);
+        Ok(response)
     }
 }

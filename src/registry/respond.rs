@@ -8,6 +8,7 @@ use axum::{
     response::Response,
 };
 use serde::Serialize;
+use serde_json::Value;
 
 use super::endpoint::Query;
 use crate::{
@@ -16,6 +17,7 @@ use crate::{
         failure::{Failure, Reason},
     },
     oci::error_code::{self, ErrorCode},
+    store::Deletion,
 };
 
 /// Every answer: a response, or why there is none.
@@ -28,31 +30,47 @@ pub(super) struct Refusal(Box<Inner>);
 #[derive(Debug)]
 struct Inner {
     code: ErrorCode,
-    detail: Option<String>,
+    detail: Option<Value>,
     cause: Option<Failure>,
+    headers: Vec<(HeaderName, String)>,
 }
 
 impl Refusal {
     pub(super) fn of(code: ErrorCode) -> Self {
-        Self(Box::new(Inner { code, detail: None, cause: None }))
+        Self(Box::new(Inner { code, detail: None, cause: None, headers: Vec::new() }))
     }
 
     /// Something on our side.
     pub(super) fn fault(cause: Failure) -> Self {
-        Self(Box::new(Inner { code: error_code::INTERNAL, detail: None, cause: Some(cause) }))
+        Self::because(error_code::INTERNAL, cause)
     }
 
     /// What was asked for is published, but its bytes are gone or bad: the disk has the last word (threats
     /// R07), so the client hears that there is none, and the log hears why.
     pub(super) fn lost(code: ErrorCode, cause: Failure) -> Self {
         match cause.reason {
-            Reason::BlobMissing => Self(Box::new(Inner { code, detail: None, cause: Some(cause) })),
+            Reason::BlobMissing => Self::because(code, cause),
             _ => Self::fault(cause),
         }
     }
 
+    fn because(code: ErrorCode, cause: Failure) -> Self {
+        Self(Box::new(Inner { code, detail: None, cause: Some(cause), headers: Vec::new() }))
+    }
+
+    /// A method that the endpoint does not understand; `allow` lists those that it does.
+    pub(super) fn method(allow: &str) -> Self {
+        Self::of(error_code::UNSUPPORTED).header(header::ALLOW, allow)
+    }
+
+    /// Adds a header.
+    pub(super) fn header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
+        self.0.headers.push((name, value.into()));
+        self
+    }
+
     /// Adds what may help the client.
-    pub(super) fn detail(mut self, detail: impl Into<String>) -> Self {
+    pub(super) fn detail(mut self, detail: impl Into<Value>) -> Self {
         self.0.detail = Some(detail.into());
         self
     }
@@ -71,8 +89,8 @@ impl Refusal {
         let ErrorCode { code, status, message } = self.0.code;
         let mut response = json(&Errors { errors: [Entry { code, message, detail: self.0.detail }] });
         *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        if status == StatusCode::METHOD_NOT_ALLOWED.as_u16() {
-            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        for (name, value) in self.0.headers {
+            set(response.headers_mut(), name, &value);
         }
         response
     }
@@ -94,7 +112,7 @@ struct Entry {
     code: &'static str,
     message: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<String>,
+    detail: Option<Value>,
 }
 
 /// A JSON document.
@@ -110,6 +128,33 @@ pub(super) fn bytes_of(media_type: &str, bytes: Vec<u8>) -> Response {
     let mut response = Response::new(Body::from(bytes));
     set(response.headers_mut(), header::CONTENT_TYPE, media_type);
     response
+}
+
+/// An answer without a body.
+pub(super) fn empty(status: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// 201 for content that is here now, and where it is.
+pub(super) fn created(location: &str, digest: &Digest) -> Response {
+    let mut response = empty(StatusCode::CREATED);
+    set(response.headers_mut(), header::LOCATION, location);
+    set(response.headers_mut(), HeaderName::from_static("docker-content-digest"), &digest.to_string());
+    response
+}
+
+/// What became of a wish to delete; `unknown` for what is not here.
+pub(super) fn deleted(deletion: Deletion, unknown: ErrorCode) -> Answer {
+    match deletion {
+        Deletion::Done => Ok(empty(StatusCode::ACCEPTED)),
+        Deletion::Unknown => Err(Refusal::of(unknown)),
+        Deletion::InUse(parent) => Err(Refusal::of(error_code::DENIED).detail(serde_json::json!({
+            "listed-by": parent,
+            "rule": "what a manifest of the repository lists stays as long as the manifest: delete that first",
+        }))),
+    }
 }
 
 /// Sets a header whose value comes from checked data; one that no header can hold is left out.
@@ -148,8 +193,7 @@ pub(super) fn range_applies(headers: &HeaderMap, digest: &Digest) -> bool {
 
 /// 304 for content that the client has.
 pub(super) fn not_modified(digest: &Digest) -> Response {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    let mut response = empty(StatusCode::NOT_MODIFIED);
     name_content(response.headers_mut(), digest);
     response
 }

@@ -2,9 +2,10 @@
 
 use std::{future::Future, io, net::SocketAddr, time::Duration};
 
-use super::{FaultLog, app, door::Door};
+use super::{Access, FaultLog, app, door::Door};
 use crate::{
     base::{
+        clock::Timestamp,
         failure::{Failure, Reason, Result},
         limits,
     },
@@ -21,6 +22,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub async fn serve(
     store: Store,
     listen: SocketAddr,
+    access: Access,
     log: FaultLog,
     ready: impl FnOnce(SocketAddr),
     shutdown: impl Future<Output = ()> + Send + 'static,
@@ -28,9 +30,10 @@ pub async fn serve(
     let at = |error: &io::Error| failure(listen, error);
     let listener = tokio::net::TcpListener::bind(listen).await.map_err(|error| at(&error))?;
     ready(listener.local_addr().map_err(|error| at(&error))?);
+    let sweeper = tokio::spawn(sweep(store.clone(), log.clone()));
     let (stopping, stopped) = tokio::sync::oneshot::channel();
     let door = Door::new(listener, limits::CONNECTIONS, PATIENCE);
-    let server = axum::serve(door, app(store, log)).with_graceful_shutdown(async move {
+    let server = axum::serve(door, app(store, access, log)).with_graceful_shutdown(async move {
         shutdown.await;
         let _receiver_may_be_gone = stopping.send(());
     });
@@ -40,9 +43,26 @@ pub async fn serve(
             Err(_server_ended) => std::future::pending().await,
         }
     };
-    tokio::select! {
+    let ended = tokio::select! {
         ended = server => ended.map_err(|error| at(&error)),
         () = deadline => Ok(()),
+    };
+    sweeper.abort();
+    ended
+}
+
+/// Forgets pushes that nobody goes on with, now and once an hour.
+async fn sweep(store: Store, log: FaultLog) {
+    loop {
+        let store = store.clone();
+        let swept = tokio::task::spawn_blocking(move || {
+            let old = Timestamp::now().seconds().saturating_sub(limits::UPLOAD_SECONDS);
+            Timestamp::from_seconds(old).map_or(Ok(0), |before| store.sweep_uploads(before))
+        });
+        if let Ok(Err(failure)) = swept.await {
+            log.tell(&failure);
+        }
+        tokio::time::sleep(Duration::from_hours(1)).await;
     }
 }
 

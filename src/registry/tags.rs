@@ -18,7 +18,7 @@ impl Registry {
 
     pub(super) fn catalog(&self, request: &Request) -> Answer {
         let page = Page::of(request);
-        let repositories = self.store.repositories(page.last, page.probe())?;
+        let repositories = self.store.repositories(page.last, page.probe(), self.access.hidden())?;
         Ok(page.answer(
             repositories,
             "/v2/_catalog",

@@ -122,7 +122,7 @@ impl Store {
         let Some(file) = open_staging(&path)? else {
             return self.scratch(digest.algorithm());
         };
-        let mut writer = BlobWriter::new(self.clone(), path, file, digest.algorithm(), true);
+        let mut writer = BlobWriter::new(self.clone(), path, file, digest.algorithm(), Leaves::Bytes);
         writer.rehash()?;
         Ok(writer)
     }
@@ -137,7 +137,7 @@ impl Store {
             let path = self.home().join("staging").join(name);
             // Another process may be sweeping just this name, left by an earlier one of our number.
             if let Some(file) = open_staging(&path)? {
-                let mut writer = BlobWriter::new(self.clone(), path, file, algorithm, false);
+                let mut writer = BlobWriter::new(self.clone(), path, file, algorithm, Leaves::Nothing);
                 writer.restart()?;
                 return Ok(writer);
             }
@@ -166,11 +166,16 @@ fn missing(digest: &Digest) -> Failure {
         .hint("run the command that brings it (build or import) again")
 }
 
-/// Opens a staging file for this process alone; `None` while another one has it. The system releases the
-/// lock when the process ends, however it ends.
+/// Opens a staging file for this process alone, making it where it is missing; `None` while another one has it. The
+/// system releases the lock when the process ends, however it ends.
 fn open_staging(path: &Path) -> Result<Option<File>> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    take(path, &options)
+}
+
+/// Opens `path` and takes its lock; `None` while another one has it.
+pub(super) fn take(path: &Path, options: &OpenOptions) -> Result<Option<File>> {
     loop {
         let file = options.open(path).map_err(|error| fs::failure(path, "open", &error))?;
         match file.try_lock() {
@@ -196,6 +201,17 @@ fn stands_at(file: &File, path: &Path) -> Result<bool> {
     }
 }
 
+/// What a writer leaves in the staging folder when it is dropped before its blob is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leaves {
+    /// Nothing: it is scratch, or known to be bad.
+    Nothing,
+    /// The bytes, if there are any, for the next run.
+    Bytes,
+    /// What was acknowledged, and be it nothing: its name is known to a client that goes on from there.
+    Acknowledged,
+}
+
 /// A blob under way. Dropping it keeps the bytes for the next run (or removes them, if it is scratch);
 /// only [`commit`](Self::commit) makes a blob of it.
 #[derive(Debug)]
@@ -206,14 +222,15 @@ pub struct BlobWriter {
     algorithm: Algorithm,
     hasher: Hasher,
     len: u64,
-    resumable: bool,
+    acknowledged: u64,
+    leaves: Leaves,
     done: bool,
 }
 
 impl BlobWriter {
-    fn new(store: Store, path: PathBuf, file: File, algorithm: Algorithm, resumable: bool) -> Self {
+    pub(super) fn new(store: Store, path: PathBuf, file: File, algorithm: Algorithm, leaves: Leaves) -> Self {
         let hasher = Hasher::new(algorithm);
-        Self { store, path, file, algorithm, hasher, len: 0, resumable, done: false }
+        Self { store, path, file, algorithm, hasher, len: 0, acknowledged: 0, leaves, done: false }
     }
 
     /// Bytes written so far, earlier runs included.
@@ -226,7 +243,8 @@ impl BlobWriter {
         self.len == 0
     }
 
-    fn rehash(&mut self) -> Result<()> {
+    /// Hashes what is there, from its first byte.
+    pub(super) fn rehash(&mut self) -> Result<()> {
         let mut buffer = vec![0; 1 << 18];
         loop {
             let count = stream::read_full(&mut self.file, &mut buffer)
@@ -255,6 +273,26 @@ impl BlobWriter {
         Ok(())
     }
 
+    /// Hashes by another algorithm from now on; what is there is read once more.
+    pub fn hash_by(&mut self, algorithm: Algorithm) -> Result<()> {
+        if algorithm == self.algorithm {
+            return Ok(());
+        }
+        self.file.rewind().map_err(|error| fs::failure(&self.path, "read", &error))?;
+        (self.algorithm, self.hasher, self.len) = (algorithm, Hasher::new(algorithm), 0);
+        self.rehash()
+    }
+
+    /// What is written so far was confirmed to whoever brings it. The rest of a push is cut off when it breaks.
+    pub fn acknowledge(&mut self) {
+        self.acknowledged = self.len;
+    }
+
+    /// Gives it up: nothing is left of it.
+    pub fn abandon(mut self) {
+        self.leaves = Leaves::Nothing;
+    }
+
     /// Appends bytes.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.file.write_all(bytes).map_err(|error| fs::failure(&self.path, "write", &error))?;
@@ -273,7 +311,7 @@ impl BlobWriter {
     pub fn commit(mut self, blob: &Descriptor) -> Result<()> {
         let found = self.digest();
         if self.len != blob.size || found != blob.digest {
-            self.resumable = false;
+            self.leaves = Leaves::Nothing;
             let message = format!(
                 "expected {} bytes of {}, found {} bytes of {found}",
                 blob.size, blob.digest, self.len
@@ -283,7 +321,7 @@ impl BlobWriter {
         }
         self.file.sync_all().map_err(|error| {
             // After a failed sync the kernel may have dropped the pages: never resume from them (C04).
-            self.resumable = false;
+            self.leaves = Leaves::Nothing;
             fs::failure(&self.path, "sync", &error)
         })?;
         let target = self.store.blob_path(&blob.digest);
@@ -299,8 +337,19 @@ impl BlobWriter {
 
 impl Drop for BlobWriter {
     fn drop(&mut self) {
-        if !self.done && (!self.resumable || self.len == 0) {
+        let goes = match self.leaves {
+            Leaves::Nothing => true,
+            Leaves::Bytes => self.len == 0,
+            Leaves::Acknowledged => false,
+        };
+        if self.done {
+            return;
+        }
+        if goes {
             let _best_effort = std::fs::remove_file(&self.path);
+        } else if self.leaves == Leaves::Acknowledged && self.len > self.acknowledged {
+            // Where this fails, the digest of the whole will not hold.
+            let _best_effort = self.file.set_len(self.acknowledged);
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::{
         failure::{Failure, Reason, Result},
         fs,
     },
-    oci::Descriptor,
+    oci::{Descriptor, Document},
 };
 
 /// Repositories, tags, manifests and their edges, and what was reported of each import.
@@ -72,6 +72,33 @@ pub struct PublishedManifest {
     pub blobs: Vec<Descriptor>,
     /// Child manifests that must be published in the same repository, in this publication or before.
     pub children: Vec<Digest>,
+    /// What it lists and what need not be here: platforms that were left out, layers that lie elsewhere.
+    pub absent: Vec<Digest>,
+}
+
+impl PublishedManifest {
+    /// `document`, whose descriptor is `root`, in a repository that has these `blobs` and `children` of it.
+    pub fn new(
+        repository: &str,
+        root: Descriptor,
+        document: &Document,
+        blobs: Vec<Descriptor>,
+        children: Vec<Digest>,
+    ) -> Self {
+        let is_here =
+            |digest: &Digest| children.contains(digest) || blobs.iter().any(|blob| blob.digest == *digest);
+        let listed = document.descriptors().into_iter().map(|listed| &listed.digest);
+        Self {
+            repository: repository.to_owned(),
+            subject: document.subject().map(|subject| subject.digest.clone()),
+            artifact_type: document.artifact_type().map(str::to_owned),
+            annotations: document.annotations().clone(),
+            absent: listed.filter(|digest| !is_here(digest)).cloned().collect(),
+            blobs,
+            children,
+            root,
+        }
+    }
 }
 
 /// A tag in a repository.
@@ -195,14 +222,30 @@ impl Store {
         })
     }
 
-    /// Repositories in byte order, after `last`, at most `limit`.
-    pub fn repositories(&self, last: Option<&str>, limit: usize) -> Result<Vec<String>> {
+    /// Repositories in byte order, after `last`, at most `limit`; none whose name begins with `hidden`.
+    pub fn repositories(
+        &self,
+        last: Option<&str>,
+        limit: usize,
+        hidden: Option<&str>,
+    ) -> Result<Vec<String>> {
         self.query(|database| {
             database
                 .prepare_cached(
-                    "SELECT DISTINCT repository FROM manifests WHERE repository > ?1 ORDER BY repository LIMIT ?2",
+                    "SELECT DISTINCT repository FROM manifests WHERE repository > ?1
+                       AND (?3 IS NULL OR substr(repository, 1, length(?3)) <> ?3) ORDER BY repository LIMIT ?2",
                 )?
-                .query_map(params![last.unwrap_or(""), as_sql(limit)], |row| row.get(0))?
+                .query_map(params![last.unwrap_or(""), as_sql(limit), hidden], |row| row.get(0))?
+                .collect()
+        })
+    }
+
+    /// Repositories that have a blob.
+    pub fn repositories_with(&self, digest: &Digest) -> Result<Vec<String>> {
+        self.query(|database| {
+            database
+                .prepare_cached("SELECT repository FROM blobs WHERE digest = ?1")?
+                .query_map([digest.to_string()], |row| row.get(0))?
                 .collect()
         })
     }
@@ -264,7 +307,11 @@ fn contents(manifest: &PublishedManifest) -> impl Iterator<Item = &Descriptor> {
     std::iter::once(&manifest.root).chain(&manifest.blobs)
 }
 
-fn is_published(database: &Connection, repository: &str, digest: &Digest) -> rusqlite::Result<bool> {
+pub(super) fn is_published(
+    database: &Connection,
+    repository: &str,
+    digest: &Digest,
+) -> rusqlite::Result<bool> {
     database
         .prepare_cached(
             "SELECT 1 FROM blobs WHERE repository = ?1 AND digest = ?2
@@ -305,6 +352,13 @@ fn insert_manifest(database: &Connection, manifest: &PublishedManifest) -> rusql
             manifest.artifact_type,
             serde_json::to_string(&manifest.annotations).unwrap_or_else(|_unreachable| "{}".to_owned()),
         ])?;
+    let listed =
+        manifest.blobs.iter().map(|blob| &blob.digest).chain(&manifest.children).chain(&manifest.absent);
+    for child in listed {
+        database
+            .prepare_cached("INSERT OR IGNORE INTO edges (repository, parent, child) VALUES (?1, ?2, ?3)")?
+            .execute(params![manifest.repository, manifest.root.digest.to_string(), child.to_string()])?;
+    }
     for blob in &manifest.blobs {
         database
             .prepare_cached("INSERT OR IGNORE INTO blobs (repository, digest) VALUES (?1, ?2)")?
@@ -344,6 +398,7 @@ mod tests {
             annotations: [("k".to_owned(), "v".to_owned())].into(),
             blobs: vec![config],
             children: vec![],
+            absent: vec![],
         };
         let tags = vec![PublishedTag { repository: manifest.repository.clone(), tag: tag.into(), digest }];
         Publication { manifests: vec![manifest], tags }
@@ -360,7 +415,7 @@ mod tests {
         assert_eq!(store.tags(repository, None, 9).unwrap().unwrap(), ["a", "b"]);
         assert_eq!(store.tags(repository, Some("a"), 9).unwrap().unwrap(), ["b"]);
         assert_eq!(store.tags("other", None, 9).unwrap(), None);
-        assert_eq!(store.repositories(None, 9).unwrap(), [repository]);
+        assert_eq!(store.repositories(None, 9, None).unwrap(), [repository]);
         let found = store.manifest(repository, &Target::Tag("a".into())).unwrap().unwrap();
         assert_eq!(found.digest, Digest::of(b"manifest"));
         assert!(store.blob_in(repository, &Digest::of(b"{}")).unwrap());
@@ -384,6 +439,6 @@ mod tests {
         store.put(&blob_gone.manifests[0].blobs[0], b"{}").unwrap();
         blob_gone.manifests[0].children.push(Digest::of(b"child"));
         assert_eq!(store.publish(&blob_gone).unwrap_err().reason, Reason::BlobMissing);
-        assert!(store.repositories(None, 9).unwrap().is_empty());
+        assert!(store.repositories(None, 9, None).unwrap().is_empty());
     }
 }

@@ -3,13 +3,15 @@
 //! ```text
 //! HOME/
 //!   sealift.db                 SQLite                                              (database.rs)
-//!                                what is published: tags, manifests, edges         (metadata.rs)
+//!                                what is published: tags, manifests, blobs         (metadata.rs)
+//!                                what clients change of it: edges, deletions       (pushes.rs)
 //!                                what the site knows: trust, channels, overrides   (site.rs)
 //!                                what happened: the ledger, signed receipts        (ledger.rs, receipts.rs)
 //!                                what each key signed last                         (signed.rs)
 //!   keys/importer.pem          the key that signs receipts; `crate::site` makes it
 //!   blobs/sha256/ab/<hex>      content, complete and synced, never changed         (blobs.rs)
 //!   staging/<alg>-<hex>.part   content under way; kept for the next run            (blobs.rs)
+//!   staging/upload-<id>-….part a push under way; kept for its client               (uploads.rs)
 //! ```
 //!
 //! Invariants: a file under `blobs/` is whole and matched its digest when it was put there; a manifest is
@@ -22,9 +24,11 @@ mod database;
 pub mod examine;
 mod ledger;
 mod metadata;
+mod pushes;
 mod receipts;
 mod signed;
 mod site;
+mod uploads;
 
 use std::{
     fs::{File, TryLockError},
@@ -35,9 +39,11 @@ use std::{
 pub use blobs::BlobWriter;
 pub use database::{Change, State};
 pub use metadata::{Publication, PublishedManifest, PublishedTag, ReferrerRow, Target};
+pub use pushes::Deletion;
 pub use receipts::SignedReceipt;
 pub use signed::Signed;
 pub use site::{Channel, HeldBeacon, HeldOverride, Imported, Settings, SiteRow, Unfinished};
+pub use uploads::Upload;
 
 use crate::base::{failure::Result, fs};
 

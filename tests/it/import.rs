@@ -210,11 +210,11 @@ fn a_damaged_bundle_publishes_nothing_and_a_good_copy_finishes() {
         bad[at] ^= 1;
         std::fs::write(&volume, &bad).unwrap();
         assert_eq!(reason(scene.run(&home(&site))), Reason::ChunkDamaged, "{at}");
-        assert!(site.repositories(None, 9).unwrap().is_empty() && site.reports().unwrap().is_empty());
+        assert!(site.repositories(None, 9, None).unwrap().is_empty() && site.reports().unwrap().is_empty());
     }
     std::fs::write(&volume, &good).unwrap();
     scene.run(&home(&site)).unwrap();
-    assert_eq!(site.repositories(None, 9).unwrap().len(), 4);
+    assert_eq!(site.repositories(None, 9, None).unwrap().len(), 4);
 }
 
 /// Threats R04: several processes, here with a store of their own each, import into one new home.
@@ -232,7 +232,7 @@ fn imports_at_the_same_time_lose_nothing() {
         }
     });
     let site = scene.site();
-    assert_eq!(site.repositories(None, 9).unwrap().len(), 4);
+    assert_eq!(site.repositories(None, 9, None).unwrap().len(), 4);
     assert_eq!(site.tags(NGINX, None, 9).unwrap().unwrap(), ["1.27", "sig", "stable"]);
     assert_eq!(site.reports().unwrap().len(), names.len());
     for blob in &scene.workshop.contents.blobs {

@@ -27,6 +27,7 @@ mod opened;
 mod pipeline;
 mod reference;
 mod registry_api;
+mod registry_push;
 mod remote;
 mod sign;
 mod site;

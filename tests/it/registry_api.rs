@@ -11,7 +11,7 @@ use std::{
 use sealift::{
     base::{digest::Digest, failure::Reason},
     oci::{Descriptor, media_type},
-    registry::{FaultLog, serve},
+    registry::{Access, FaultLog, serve},
     store::{Publication, PublishedManifest, PublishedTag, Store},
 };
 use serde_json::{Value, json};
@@ -47,7 +47,7 @@ impl Site {
             let listen = SocketAddr::from(([127, 0, 0, 1], 0));
             let tell = move |address| ready.send(address).unwrap();
             let shutdown = async { stopped.await.unwrap_or_default() };
-            runtime.unwrap().block_on(serve(served, listen, log, tell, shutdown)).unwrap();
+            runtime.unwrap().block_on(serve(served, listen, Access::default(), log, tell, shutdown)).unwrap();
         });
         let address = address.recv().unwrap();
         let (stop, thread) = (Some(stop), Some(thread));
@@ -158,6 +158,7 @@ fn publish(store: &Store, layer: &[u8]) -> (Vec<u8>, Vec<u8>) {
         annotations: BTreeMap::new(),
         blobs: blobs.iter().map(|&blob| blob.clone()).collect(),
         children: Vec::new(),
+        absent: Vec::new(),
     };
     let mut manifests = vec![published(&image_root, &[&config, &layer]), published(&index_root, &[])];
     for (number, kind) in
@@ -416,6 +417,8 @@ fn a_taken_address_is_named() {
     let store = Store::open(folder.path()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let listen = taken.local_addr().unwrap();
-    let served = runtime.block_on(serve(store, listen, FaultLog::silent(), |_address| {}, async {}));
+    let served =
+        runtime
+            .block_on(serve(store, listen, Access::default(), FaultLog::silent(), |_address| {}, async {}));
     assert_eq!(served.unwrap_err().reason, Reason::AddressInUse);
 }

@@ -159,6 +159,9 @@ pub(in crate::cli) struct Serve {
     /// Address and port to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5000")]
     pub(in crate::cli) listen: std::net::SocketAddr,
+    /// Open the repositories below sandbox/ to pushes and deletions by everybody, for trials and conformance runs
+    #[arg(long)]
+    pub(in crate::cli) sandbox: bool,
 }
 
 #[derive(Debug, clap::Args)]

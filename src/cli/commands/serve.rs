@@ -7,6 +7,10 @@ use crate::{
     store::Store,
 };
 
+/// What is not to be missed by whoever starts a sandbox.
+const SANDBOX: &str = "warning: --sandbox lets everybody who reaches this address push to and delete from the \
+    repositories below sandbox/, without a password; for trials and conformance runs only";
+
 pub(super) fn run(args: &Serve, settings: &Settings, out: &Out) -> Result<(), Failures> {
     let store = Store::open(&settings.home)?;
     let interrupted = async {
@@ -16,13 +20,18 @@ pub(super) fn run(args: &Serve, settings: &Settings, out: &Out) -> Result<(), Fa
     let log = registry::FaultLog::new(move |failure| {
         progress.note(&format!("error[{}]: {failure}", failure.reason.text()));
     });
+    let access = registry::Access { sandbox: args.sandbox };
+    if access.sandbox {
+        out.note(SANDBOX);
+    }
+    let takes = if access.sandbox { "sandbox/ is open to everybody" } else { "read-only" };
     let ready = |address: std::net::SocketAddr| {
         if out.is_json() {
             out.data(&format!("{{\"schema\":1,\"address\":\"{address}\"}}\n"));
         } else {
-            out.data(&format!("serving http://{address} (read-only)\n"));
+            out.data(&format!("serving http://{address} ({takes})\n"));
         }
     };
-    super::runtime()?.block_on(registry::serve(store, args.listen, log, ready, interrupted))?;
+    super::runtime()?.block_on(registry::serve(store, args.listen, access, log, ready, interrupted))?;
     Ok(())
 }

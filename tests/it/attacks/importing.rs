@@ -19,7 +19,7 @@ use crate::{
 fn site(store: &Store) -> (Vec<String>, Vec<String>, Files) {
     let mut kept = files(store.home());
     kept.retain(|path, _| !path.starts_with("sealift.db") && !path.starts_with("keys/"));
-    (store.repositories(None, 99).unwrap(), store.reports().unwrap(), kept)
+    (store.repositories(None, 99, None).unwrap(), store.reports().unwrap(), kept)
 }
 
 fn import(bundle: &Path, store: &Store) -> Result<(), Failures> {

@@ -257,7 +257,7 @@ struct Visible {
 
 fn visible(site: &Site) -> Visible {
     let store = site.store();
-    let repositories = store.repositories(None, 99).unwrap();
+    let repositories = store.repositories(None, 99, None).unwrap();
     let tags = repositories.iter().map(|name| store.tags(name, None, 99).unwrap().unwrap()).collect();
     let channels = store.state(|state| state.channels()).unwrap();
     let places = channels.into_iter().map(|channel| (channel.name, channel.memory.last)).collect();

@@ -232,7 +232,7 @@ fn a_registry_gets_everything_before_the_channel_moves() {
     let done = push(&site, &sink, &two).unwrap();
     stands_at(&site, 2, &two);
     assert_eq!(done.report.destination, sink.host());
-    assert!(site.store().repositories(None, 9).unwrap().is_empty());
+    assert!(site.store().repositories(None, 9, None).unwrap().is_empty());
     assert_eq!(push(&site, &sink, &one).unwrap_err().failures.list()[0].reason, Reason::Rollback);
 }
 

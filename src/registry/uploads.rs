@@ -1,0 +1,321 @@
+//! Pushes of blobs (distribution-spec, "Pushing Blobs"): in one request, in a stream, or in chunks that may be
+//! interrupted and go on, after a restart of the server too.
+//!
+//! No thread waits for a client: what comes is gathered piece by piece, and each piece written and hashed at once on
+//! a blocking thread. What a broken request brought is forgotten, so that a client that sends it again does not find
+//! it twice (threats R09).
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
+use axum::{
+    body::{Body, Bytes},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    response::Response,
+};
+use futures_util::StreamExt as _;
+
+use super::{
+    Registry, Request, blocking,
+    respond::{self, Answer, Refusal},
+};
+use crate::{
+    base::{digest::Digest, failure::Reason, limits},
+    oci::{Descriptor, error_code, media_type},
+    store::{BlobWriter, Upload},
+};
+
+/// Bytes gathered before they are written; with what the socket holds, the memory of one push.
+const PIECE: usize = 512 << 10;
+
+/// Pushes between two of their requests, by repository and id, hashed as far as they are. What does not find room is
+/// only closed: the store has the bytes, and hashes them again.
+#[derive(Debug, Default)]
+pub(super) struct Parked(Mutex<BTreeMap<(String, String), BlobWriter>>);
+
+impl Parked {
+    fn take(&self, repository: &str, id: &str) -> Option<BlobWriter> {
+        let key = (repository.to_owned(), id.to_owned());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&key)
+    }
+
+    fn park(&self, repository: &str, id: &str, writer: BlobWriter) {
+        let mut parked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if parked.len() >= limits::OPEN_UPLOADS {
+            parked.pop_first();
+        }
+        parked.insert((repository.to_owned(), id.to_owned()), writer);
+    }
+}
+
+/// A push that this request has for itself.
+struct Session {
+    repository: String,
+    name: String,
+    id: String,
+    writer: BlobWriter,
+}
+
+impl Session {
+    fn location(&self) -> String {
+        format!("/v2/{}/blobs/uploads/{}", self.name, self.id)
+    }
+
+    /// The bytes that are here; of none at all the customary `0-0`, for there is no right answer.
+    fn range(&self) -> String {
+        format!("0-{}", self.writer.len().saturating_sub(1))
+    }
+
+    /// How far it is, for the client to go on from there.
+    fn progress(&self, status: StatusCode) -> Response {
+        let mut response = respond::empty(status);
+        let headers = response.headers_mut();
+        respond::set(headers, header::LOCATION, &self.location());
+        respond::set(headers, header::RANGE, &self.range());
+        respond::set(headers, HeaderName::from_static("docker-upload-uuid"), &self.id);
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+        response
+    }
+}
+
+impl Registry {
+    /// `POST`: begins a push, or does all of it: with the blob in the body, or from another repository.
+    pub(super) async fn begin_upload(&self, request: Request, name: &str, body: Body) -> Answer {
+        let repository = request.query.repository(name);
+        if let Some(digest) = &request.query.mount {
+            if let Some(response) = self.mount(&request, name, &repository, digest).await? {
+                return Ok(response);
+            }
+        } else if let Some(digest) = &request.query.digest {
+            let (store, algorithm) = (self.store.clone(), digest.algorithm());
+            let writer = blocking(move || Ok(store.scratch(algorithm)?)).await?;
+            let writer = receive(writer, body, &request.headers).await?;
+            return self.finish(writer, name, &repository, digest).await;
+        }
+        let (store, into) = (self.store.clone(), repository.clone());
+        let (id, writer) = blocking(move || Ok(store.begin_upload(&into)?)).await?;
+        let session = Session { repository, name: name.to_owned(), id, writer };
+        let response = session.progress(StatusCode::ACCEPTED);
+        self.park(session);
+        Ok(response)
+    }
+
+    /// `GET`: how far a push is.
+    pub(super) async fn upload_progress(&self, request: &Request, name: &str, id: &str) -> Answer {
+        let session = self.session(request, name, id).await?;
+        let response = session.progress(StatusCode::NO_CONTENT);
+        self.park(session);
+        Ok(response)
+    }
+
+    /// `DELETE`: gives a push up.
+    pub(super) async fn cancel_upload(&self, request: &Request, name: &str, id: &str) -> Answer {
+        self.session(request, name, id).await?.writer.abandon();
+        Ok(respond::empty(StatusCode::NO_CONTENT))
+    }
+
+    /// `PATCH`: the next chunk, or all of it in one stream.
+    pub(super) async fn append(&self, request: Request, name: &str, id: &str, body: Body) -> Answer {
+        let session = self.session(&request, name, id).await?;
+        let session = self.take_chunk(session, &request.headers, body).await?;
+        let response = session.progress(StatusCode::ACCEPTED);
+        self.park(session);
+        Ok(response)
+    }
+
+    /// `PUT`: perhaps a last chunk, and the digest of the whole.
+    pub(super) async fn finish_upload(&self, request: Request, name: &str, id: &str, body: Body) -> Answer {
+        let Some(digest) = &request.query.digest else {
+            return Err(Refusal::of(error_code::DIGEST_INVALID).detail("the parameter digest is missing"));
+        };
+        let session = self.session(&request, name, id).await?;
+        let session = self.take_chunk(session, &request.headers, body).await?;
+        let (mut writer, algorithm) = (session.writer, digest.algorithm());
+        let writer = blocking(move || {
+            writer.hash_by(algorithm)?;
+            Ok(writer)
+        });
+        self.finish(writer.await?, name, &session.repository, digest).await
+    }
+
+    /// `DELETE` of a blob.
+    pub(super) fn delete_blob(&self, request: &Request, name: &str, digest: &Digest) -> Answer {
+        let repository = request.query.repository(name);
+        let deleted = self.store.change(|change| change.delete_blob(&repository, digest))?;
+        respond::deleted(deleted, error_code::BLOB_UNKNOWN)
+    }
+
+    async fn session(&self, request: &Request, name: &str, id: &str) -> Result<Session, Refusal> {
+        let repository = request.query.repository(name);
+        let writer = match self.parked.take(&repository, id) {
+            Some(writer) => writer,
+            None => {
+                let (store, into, id) = (self.store.clone(), repository.clone(), id.to_owned());
+                match blocking(move || Ok(store.upload(&into, &id)?)).await? {
+                    Upload::Open(writer) => writer,
+                    Upload::Busy => return Err(Refusal::of(error_code::UPLOAD_BUSY)),
+                    Upload::Unknown => return Err(Refusal::of(error_code::BLOB_UPLOAD_UNKNOWN)),
+                }
+            }
+        };
+        Ok(Session { repository, name: name.to_owned(), id: id.to_owned(), writer })
+    }
+
+    fn park(&self, session: Session) {
+        self.parked.park(&session.repository, &session.id, session.writer);
+    }
+
+    /// Writes what the request brings. A chunk must begin where the push is; what is cut short never came.
+    async fn take_chunk(
+        &self,
+        session: Session,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<Session, Refusal> {
+        if let Some(chunk) = headers.get(header::CONTENT_RANGE) {
+            let chunk = chunk.to_str().ok().and_then(Chunk::parse);
+            let fits =
+                chunk.as_ref().map(|chunk| chunk.start == session.writer.len() && !chunk.is_not(headers));
+            if fits != Some(true) {
+                let refusal = match fits {
+                    None => Refusal::of(error_code::BLOB_UPLOAD_INVALID)
+                        .detail("Content-Range must read START-END, without a unit"),
+                    Some(_) => Refusal::of(error_code::CHUNK_OUT_OF_ORDER),
+                };
+                let refusal = refusal
+                    .header(header::LOCATION, session.location())
+                    .header(header::RANGE, session.range());
+                self.park(session);
+                return Err(refusal);
+            }
+        }
+        let mut writer = receive(session.writer, body, headers).await?;
+        writer.acknowledge();
+        Ok(Session { writer, ..session })
+    }
+
+    /// Makes the blob and gives it to the repository.
+    async fn finish(&self, writer: BlobWriter, name: &str, repository: &str, digest: &Digest) -> Answer {
+        let (store, repository, digest) = (self.store.clone(), repository.to_owned(), digest.clone());
+        let location = format!("/v2/{name}/blobs/{digest}");
+        blocking(move || {
+            let blob = Descriptor::new(media_type::OCTETS, digest, writer.len());
+            writer.commit(&blob).map_err(|failure| match failure.reason {
+                Reason::DigestMismatch => Refusal::of(error_code::DIGEST_INVALID).detail(failure.message),
+                _ => Refusal::fault(failure),
+            })?;
+            if !store.change(|change| change.add_blob(&repository, &blob.digest))? {
+                // Somebody deleted the same content in between: it never counted, so it is sent again.
+                return Err(Refusal::of(error_code::BLOB_UPLOAD_UNKNOWN));
+            }
+            Ok(respond::created(&location, &blob.digest))
+        })
+        .await
+    }
+
+    /// Gives the repository a blob of another one, if the client may pull it there; `None` where it must be sent.
+    async fn mount(
+        &self,
+        request: &Request,
+        name: &str,
+        into: &str,
+        digest: &Digest,
+    ) -> Result<Option<Response>, Refusal> {
+        let (store, into, digest) = (self.store.clone(), into.to_owned(), digest.clone());
+        let from = request.query.from.clone();
+        let (access, location) = (self.access, format!("/v2/{name}/blobs/{digest}"));
+        blocking(move || {
+            let sources = match from {
+                Some(from) => vec![from],
+                // An anonymous mount (distribution-spec, "Mounting a blob from another repository").
+                None => store.repositories_with(&digest)?,
+            };
+            let mounted = store.change(|change| {
+                for source in sources.iter().filter(|source| access.sees(source)) {
+                    if change.has_in(source, &digest)? {
+                        return change.add_blob(&into, &digest);
+                    }
+                }
+                Ok(false)
+            })?;
+            Ok(mounted.then(|| respond::created(&location, &digest)))
+        })
+        .await
+    }
+}
+
+/// What `Content-Range` says of a chunk: first and last byte, without a unit (distribution-spec, "Pushing a blob in
+/// chunks").
+struct Chunk {
+    start: u64,
+    last: u64,
+}
+
+impl Chunk {
+    fn parse(text: &str) -> Option<Self> {
+        let (start, last) = text.split_once('-')?;
+        let number = |text: &str| {
+            let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+            digits.then(|| text.parse().ok()).flatten()
+        };
+        let chunk = Self { start: number(start)?, last: number(last)? };
+        (chunk.start <= chunk.last).then_some(chunk)
+    }
+
+    /// Whether the body is known to be of another length.
+    fn is_not(&self, headers: &HeaderMap) -> bool {
+        announced(headers).is_some_and(|length| length != (self.last - self.start).saturating_add(1))
+    }
+}
+
+fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Appends a body to a blob. Where it fails, or the client is gone, the writer goes too, and with it what it brought.
+async fn receive(mut writer: BlobWriter, body: Body, headers: &HeaderMap) -> Result<BlobWriter, Refusal> {
+    writer.reserve(announced(headers).unwrap_or_default())?;
+    let mut stream = body.into_data_stream();
+    loop {
+        let (mut pieces, mut gathered, mut ended) = (Vec::new(), 0, false);
+        while gathered < PIECE && !ended {
+            match stream.next().await {
+                Some(bytes) => {
+                    let cut =
+                        |error: axum::Error| Refusal::of(error_code::SIZE_INVALID).detail(error.to_string());
+                    let bytes: Bytes = bytes.map_err(cut)?;
+                    gathered += bytes.len();
+                    pieces.push(bytes);
+                }
+                None => ended = true,
+            }
+        }
+        if !pieces.is_empty() {
+            let written = blocking(move || {
+                pieces.iter().try_for_each(|bytes| writer.write(bytes))?;
+                Ok(writer)
+            });
+            writer = written.await?;
+        }
+        if ended {
+            return Ok(writer);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_have_no_unit_and_no_total() {
+        let parse = |text| Chunk::parse(text).map(|chunk| (chunk.start, chunk.last));
+        assert_eq!(parse("0-9"), Some((0, 9)));
+        assert_eq!(parse("10-10"), Some((10, 10)));
+        for wrong in ["bytes 0-9", "0-9/10", "9-0", "-9", "0-", "", "+0-9", "0-99999999999999999999999"] {
+            assert_eq!(parse(wrong), None, "{wrong}");
+        }
+    }
+}

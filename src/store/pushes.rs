@@ -1,0 +1,248 @@
+//! What clients of the registry change: a blob, a tag or a manifest at a time.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::Change;
+use crate::{
+    base::{
+        digest::Digest,
+        failure::{Failure, Result},
+    },
+    oci::Descriptor,
+};
+
+/// What a manifest lists, present or not: while it stands, nothing of it can be taken away.
+pub(super) const SCHEMA: &str = "
+    CREATE TABLE edges (
+        repository TEXT NOT NULL,
+        parent     TEXT NOT NULL,
+        child      TEXT NOT NULL,
+        PRIMARY KEY (repository, parent, child),
+        FOREIGN KEY (repository, parent) REFERENCES manifests (repository, digest) ON DELETE CASCADE
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX edges_child ON edges (repository, child);
+";
+
+/// What became of a wish to delete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Deletion {
+    /// It is gone.
+    Done,
+    /// The repository does not have it.
+    Unknown,
+    /// This manifest lists it.
+    InUse(Digest),
+}
+
+impl Change<'_> {
+    /// From now on the repository has this blob. `false` where its bytes are not in the store: another client may
+    /// just have deleted it.
+    pub fn add_blob(&self, repository: &str, digest: &Digest) -> Result<bool> {
+        if self.store.size_of(digest)?.is_none() {
+            return Ok(false);
+        }
+        self.query(|database| {
+            database
+                .prepare_cached("INSERT OR IGNORE INTO blobs (repository, digest) VALUES (?1, ?2)")?
+                .execute(params![repository, digest.to_string()])
+        })?;
+        Ok(true)
+    }
+
+    /// Whether the repository has this blob or manifest.
+    pub fn has_in(&self, repository: &str, digest: &Digest) -> Result<bool> {
+        self.query(|database| super::metadata::is_published(database, repository, digest))
+    }
+
+    /// Whether the repository has this manifest.
+    pub fn has_manifest(&self, repository: &str, digest: &Digest) -> Result<bool> {
+        self.query(|database| {
+            database
+                .prepare_cached("SELECT 1 FROM manifests WHERE repository = ?1 AND digest = ?2")?
+                .exists(params![repository, digest.to_string()])
+        })
+    }
+
+    /// Whether the store has this content, of this size.
+    pub fn has_bytes(&self, blob: &Descriptor) -> Result<bool> {
+        self.store.has(blob)
+    }
+
+    /// Takes a tag away; its manifest stays.
+    pub fn delete_tag(&self, repository: &str, tag: &str) -> Result<Deletion> {
+        let deleted = self.query(|database| {
+            database
+                .prepare_cached("DELETE FROM tags WHERE repository = ?1 AND tag = ?2")?
+                .execute(params![repository, tag])
+        })?;
+        Ok(if deleted == 0 { Deletion::Unknown } else { Deletion::Done })
+    }
+
+    /// Takes a manifest away with the tags that lead to it, unless an index lists it. What it lists itself stays, and
+    /// so do its referrers.
+    pub fn delete_manifest(&self, repository: &str, digest: &Digest) -> Result<Deletion> {
+        self.delete(repository, digest, |database| {
+            let tags = "DELETE FROM tags WHERE repository = ?1 AND digest = ?2";
+            database.prepare_cached(tags)?.execute(params![repository, digest.to_string()])?;
+            let manifest = "DELETE FROM manifests WHERE repository = ?1 AND digest = ?2";
+            database.prepare_cached(manifest)?.execute(params![repository, digest.to_string()])
+        })
+    }
+
+    /// Takes a blob away, unless a manifest lists it.
+    pub fn delete_blob(&self, repository: &str, digest: &Digest) -> Result<Deletion> {
+        self.delete(repository, digest, |database| {
+            let blob = "DELETE FROM blobs WHERE repository = ?1 AND digest = ?2";
+            database.prepare_cached(blob)?.execute(params![repository, digest.to_string()])
+        })
+    }
+
+    /// Deletes rows by `work`, and the bytes with the last of them. The bytes go before the change is true: should it
+    /// fail, the disk has the last word, and a push brings them again. Never the other way round, for a push that finds
+    /// them in between would be acknowledged and lost.
+    fn delete(
+        &self,
+        repository: &str,
+        digest: &Digest,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<usize>,
+    ) -> Result<Deletion> {
+        if let Some(parent) = self.query(|database| parent(database, repository, digest))? {
+            return Ok(Deletion::InUse(Digest::parse(&parent).map_err(Failure::internal)?));
+        }
+        if self.query(work)? == 0 {
+            return Ok(Deletion::Unknown);
+        }
+        let elsewhere = self.query(|database| is_anywhere(database, digest))?;
+        if !elsewhere && self.store.size_of(digest)?.is_some() {
+            self.store.discard(digest)?;
+        }
+        Ok(Deletion::Done)
+    }
+}
+
+/// A manifest that lists `digest`.
+fn parent(database: &Connection, repository: &str, digest: &Digest) -> rusqlite::Result<Option<String>> {
+    database
+        .prepare_cached("SELECT parent FROM edges WHERE repository = ?1 AND child = ?2 LIMIT 1")?
+        .query_row(params![repository, digest.to_string()], |row| row.get(0))
+        .optional()
+}
+
+/// Whether any repository has it.
+fn is_anywhere(database: &Connection, digest: &Digest) -> rusqlite::Result<bool> {
+    database
+        .prepare_cached(
+            "SELECT 1 FROM blobs WHERE digest = ?1 UNION ALL SELECT 1 FROM manifests WHERE digest = ?1",
+        )?
+        .exists([digest.to_string()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        oci::{Document, media_type},
+        store::{Publication, PublishedManifest, PublishedTag, Store, Target},
+    };
+
+    const A: &str = "sandbox/a";
+    const B: &str = "sandbox/b";
+
+    /// A home where two repositories have an image, and the first has an index of it and tags.
+    struct Scene {
+        _dir: tempfile::TempDir,
+        store: Store,
+        config: Descriptor,
+        image: Descriptor,
+        index: Descriptor,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let store = Store::open(&dir.path().join("home")).unwrap();
+            let put = |media_type: &str, bytes: &[u8]| {
+                let blob = Descriptor::of(media_type, bytes);
+                store.put(&blob, bytes).unwrap();
+                blob
+            };
+            let config = put(media_type::CONFIG, b"{}");
+            let document = |media_type: &str, json: serde_json::Value| {
+                let bytes = serde_json::to_vec(&json).unwrap();
+                (put(media_type, &bytes), Document::parse(&bytes, media_type).unwrap())
+            };
+            let body = serde_json::json!({ "schemaVersion": 2, "config": config, "layers": [] });
+            let (image, parsed) = document(media_type::MANIFEST, body);
+            let gone = Descriptor::of(media_type::MANIFEST, b"gone");
+            let body = serde_json::json!({ "schemaVersion": 2, "manifests": [image, gone] });
+            let (index, listing) = document(media_type::INDEX, body);
+            let of = |repository| {
+                PublishedManifest::new(repository, image.clone(), &parsed, vec![config.clone()], vec![])
+            };
+            let children = vec![image.digest.clone()];
+            let listing = PublishedManifest::new(A, index.clone(), &listing, vec![], children);
+            assert_eq!(listing.absent, std::slice::from_ref(&gone.digest));
+            let tag = |tag: &str| PublishedTag {
+                repository: A.into(),
+                tag: tag.into(),
+                digest: index.digest.clone(),
+            };
+            let tags = vec![tag("one"), tag("two")];
+            store.publish(&Publication { manifests: vec![of(A), of(B), listing], tags }).unwrap();
+            Self { _dir: dir, store, config, image, index }
+        }
+
+        fn blob(&self, repository: &str, blob: &Descriptor) -> Deletion {
+            self.store.change(|change| change.delete_blob(repository, &blob.digest)).unwrap()
+        }
+
+        fn manifest(&self, repository: &str, manifest: &Descriptor) -> Deletion {
+            self.store.change(|change| change.delete_manifest(repository, &manifest.digest)).unwrap()
+        }
+
+        fn tag(&self, tag: &str) -> Deletion {
+            self.store.change(|change| change.delete_tag(A, tag)).unwrap()
+        }
+    }
+
+    #[test]
+    fn what_a_manifest_lists_stays_as_long_as_it_does() {
+        let scene = Scene::new();
+        assert_eq!(scene.blob(A, &scene.config), Deletion::InUse(scene.image.digest.clone()));
+        assert_eq!(scene.manifest(A, &scene.image), Deletion::InUse(scene.index.digest.clone()));
+        assert_eq!(scene.manifest(A, &scene.index), Deletion::Done);
+        assert_eq!(scene.store.tags(A, None, 9).unwrap(), Some(vec![]));
+        assert_eq!(scene.manifest(A, &scene.image), Deletion::Done);
+        assert_eq!(scene.blob(A, &scene.config), Deletion::Done);
+        assert_eq!(scene.blob(A, &scene.config), Deletion::Unknown);
+        assert_eq!(scene.manifest(A, &scene.image), Deletion::Unknown);
+    }
+
+    /// Threats B2 (d), (h): what another repository or another tag holds is not touched.
+    #[test]
+    fn bytes_go_with_the_last_that_has_them() {
+        let scene = Scene::new();
+        assert_eq!((scene.tag("one"), scene.tag("one")), (Deletion::Done, Deletion::Unknown));
+        let found = scene.store.manifest(A, &Target::Tag("two".into())).unwrap();
+        assert_eq!(found.unwrap().digest, scene.index.digest);
+        scene.manifest(A, &scene.index);
+        assert!(!scene.store.has(&scene.index).unwrap());
+        scene.manifest(A, &scene.image);
+        scene.blob(A, &scene.config);
+        assert!(!scene.store.blob_in(A, &scene.config.digest).unwrap());
+        assert!(scene.store.blob_in(B, &scene.config.digest).unwrap());
+        assert!(scene.store.has(&scene.image).unwrap() && scene.store.has(&scene.config).unwrap());
+        scene.manifest(B, &scene.image);
+        scene.blob(B, &scene.config);
+        assert!(!scene.store.has(&scene.image).unwrap() && !scene.store.has(&scene.config).unwrap());
+    }
+
+    #[test]
+    fn only_what_the_store_has_is_added() {
+        let scene = Scene::new();
+        let add = |digest: &Digest| scene.store.change(|change| change.add_blob(A, digest)).unwrap();
+        assert!(add(&scene.config.digest) && add(&scene.config.digest));
+        assert!(!add(&Digest::of(b"nowhere")));
+        assert!(!scene.store.blob_in(A, &Digest::of(b"nowhere")).unwrap());
+    }
+}

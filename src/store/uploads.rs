@@ -1,0 +1,153 @@
+//! Pushes under way: blobs whose digest nobody tells before the end. Their bytes lie in the staging folder, so that a
+//! push goes on after a restart of the registry, or after whatever ended the connection.
+
+use std::{fs::OpenOptions, os::unix::fs::MetadataExt as _, path::PathBuf};
+
+use super::{
+    Store,
+    blobs::{self, BlobWriter, Leaves},
+};
+use crate::base::{
+    clock::Timestamp,
+    digest::{self, Algorithm, Digest},
+    failure::{Failure, Reason, Result},
+    fs,
+};
+
+/// A push that goes on.
+#[derive(Debug)]
+pub enum Upload {
+    /// Nobody began it in this repository, or it was ended since.
+    Unknown,
+    /// Another request is at it.
+    Busy,
+    /// What came so far, hashed again from its first byte.
+    Open(BlobWriter),
+}
+
+impl Store {
+    /// Begins a push into `repository`. The id is 32 random hexadecimal digits: who knows it may go on with it.
+    pub fn begin_upload(&self, repository: &str) -> Result<(String, BlobWriter)> {
+        let mut random = [0; 16];
+        getrandom::fill(&mut random)
+            .map_err(|error| Failure::new(Reason::InputOutput, "the system's randomness", error))?;
+        let id = digest::hex(&random);
+        let path = self.upload_path(repository, &id);
+        let file = fs::create_new(&path, 0o600)?;
+        let locked = file.try_lock();
+        locked.map_err(|error| Failure::new(Reason::InputOutput, path.display(), error))?;
+        Ok((id, BlobWriter::new(self.clone(), path, file, Algorithm::Sha256, Leaves::Acknowledged)))
+    }
+
+    /// The push `id` into `repository`; an id that was given out for another repository is unknown (threats R10).
+    pub fn upload(&self, repository: &str, id: &str) -> Result<Upload> {
+        if id.len() != 32 || !id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+            return Ok(Upload::Unknown);
+        }
+        let path = self.upload_path(repository, id);
+        let file = match blobs::take(&path, OpenOptions::new().read(true).write(true)) {
+            Ok(Some(file)) => file,
+            Ok(None) => return Ok(Upload::Busy),
+            Err(failure) if failure.reason == Reason::NotFound => return Ok(Upload::Unknown),
+            Err(failure) => return Err(failure),
+        };
+        let mut writer = BlobWriter::new(self.clone(), path, file, Algorithm::Sha256, Leaves::Acknowledged);
+        writer.rehash()?;
+        writer.acknowledge();
+        Ok(Upload::Open(writer))
+    }
+
+    /// Removes pushes that nobody touched since `before` and that nobody has open (threats X07). How many.
+    pub fn sweep_uploads(&self, before: Timestamp) -> Result<usize> {
+        let staging = self.home().join("staging");
+        let mut swept = 0;
+        for name in fs::names(&staging)?.iter().filter(|name| name.starts_with("upload-")) {
+            let path = staging.join(name);
+            // The lock is held until the file is gone: nobody goes on with it meanwhile.
+            let Ok(Some(file)) = blobs::take(&path, OpenOptions::new().read(true).write(true)) else {
+                continue;
+            };
+            let touched = file.metadata().map_err(|error| fs::failure(&path, "inspect", &error))?.mtime();
+            if u64::try_from(touched).is_ok_and(|touched| touched < before.seconds()) {
+                fs::remove_file(&path)?;
+                swept += 1;
+            }
+        }
+        Ok(swept)
+    }
+
+    /// The repository is part of the name, so that an id is worth nothing in another one.
+    fn upload_path(&self, repository: &str, id: &str) -> PathBuf {
+        let repository = Digest::of(repository.as_bytes());
+        let short = repository.hex().get(..16).unwrap_or_default();
+        self.home().join("staging").join(format!("upload-{id}-{short}.part"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::Descriptor;
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("home")).unwrap();
+        (dir, store)
+    }
+
+    fn open(store: &Store, repository: &str, id: &str) -> BlobWriter {
+        match store.upload(repository, id).unwrap() {
+            Upload::Open(writer) => writer,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_push_goes_on_after_a_restart_and_only_in_its_repository() {
+        let (_dir, store) = store();
+        let (id, mut writer) = store.begin_upload("sandbox/a").unwrap();
+        assert!(matches!(store.upload("sandbox/a", &id).unwrap(), Upload::Busy));
+        writer.write(b"hel").unwrap();
+        writer.acknowledge();
+        // What a broken connection brought is forgotten.
+        writer.write(b"l??").unwrap();
+        drop(writer);
+        for (repository, id) in
+            [("sandbox/b", id.as_str()), ("sandbox/a", &"0".repeat(32)), ("sandbox/a", "../x")]
+        {
+            assert!(matches!(store.upload(repository, id).unwrap(), Upload::Unknown));
+        }
+        let mut writer = open(&store, "sandbox/a", &id);
+        assert_eq!(writer.len(), 3);
+        writer.write(b"lo").unwrap();
+        let blob = Descriptor::of("x", b"hello");
+        writer.commit(&blob).unwrap();
+        assert_eq!(store.read_blob(&blob).unwrap(), b"hello");
+        assert!(matches!(store.upload("sandbox/a", &id).unwrap(), Upload::Unknown));
+    }
+
+    #[test]
+    fn another_algorithm_is_found_out_at_the_end() {
+        let (_dir, store) = store();
+        let (_id, mut writer) = store.begin_upload("sandbox/a").unwrap();
+        writer.write(b"hel").unwrap();
+        writer.hash_by(Algorithm::Sha512).unwrap();
+        writer.write(b"lo").unwrap();
+        let mut hasher = crate::base::digest::Hasher::new(Algorithm::Sha512);
+        hasher.update(b"hello");
+        writer.commit(&Descriptor::new("x", hasher.finish(), 5)).unwrap();
+    }
+
+    #[test]
+    fn an_empty_push_is_kept_and_an_abandoned_one_swept() {
+        let (_dir, store) = store();
+        let now = Timestamp::now().seconds();
+        let [before, after] = [now - 60, now + 60].map(|time| Timestamp::from_seconds(time).unwrap());
+        let (id, writer) = store.begin_upload("sandbox/a").unwrap();
+        assert_eq!(store.sweep_uploads(after).unwrap(), 0, "somebody is at it");
+        drop(writer);
+        assert!(open(&store, "sandbox/a", &id).is_empty());
+        assert_eq!((store.sweep_uploads(before).unwrap(), store.sweep_uploads(after).unwrap()), (0, 1));
+        assert!(matches!(store.upload("sandbox/a", &id).unwrap(), Upload::Unknown));
+    }
+}

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Pushes into a sandbox: the conformance suites of the OCI distribution-spec, the one of version 1.1 and the newer one,
+# with every category on; and the clients that people have. The reports are kept in target/conformance.
+set -euo pipefail
+# shellcheck source=tests/interop/lib.sh
+source "$(dirname "$0")/lib.sh"
+
+here=$RUN/62-conformance
+reports=$ROOT/target/conformance
+rm -rf "$reports"
+mkdir -p "$reports/1.1" "$reports/dev"
+serve "$here/site" "$here/serve.log" --sandbox
+
+# --- suites --------------------------------------------------------------------------------------
+
+suite() {
+  env OCI_REGISTRY="$SERVED" OCI_TLS=disabled OCI_VERSION=dev OCI_DATA_SPARSE=true OCI_RESULTS_DIR="$reports/dev" \
+    OCI_REPO1=sandbox/conformance/one OCI_REPO2=sandbox/conformance/two conformance
+}
+check "the conformance suite, version dev" suite
+equal "nothing of it is skipped or disabled" none \
+  "$(grep -Eo '(skipped|disabled|failed): [1-9][0-9]*' "$reports/dev/results.yaml" | head -n 3 | xargs echo none | awk '{ print $NF }')"
+
+suite1() {
+  env OCI_ROOT_URL="http://$SERVED" OCI_NAMESPACE=sandbox/conformance/first OCI_CROSSMOUNT_NAMESPACE=sandbox/conformance/second \
+    OCI_TEST_PULL=1 OCI_TEST_PUSH=1 OCI_TEST_CONTENT_DISCOVERY=1 OCI_TEST_CONTENT_MANAGEMENT=1 OCI_AUTOMATIC_CROSSMOUNT=1 \
+    OCI_DELETE_MANIFEST_BEFORE_BLOBS=1 OCI_HIDE_SKIPPED_WORKFLOWS=0 OCI_REPORT_DIR="$reports/1.1" conformance1
+}
+check "the conformance suite, version 1.1" suite1
+
+# --- clients -------------------------------------------------------------------------------------
+
+into=$SERVED/sandbox
+same() { equal "$1 pushes what upstream has" "$(raw "$UPSTREAM" "$2" | sha256sum)" "$(raw "$into" "$3" | sha256sum)"; }
+check "skopeo copies an index with all it lists" skopeo copy -q --all --src-tls-verify=false --dest-tls-verify=false \
+  "docker://$UPSTREAM/library/debian:multi" "docker://$into/skopeo:1"
+same skopeo library/debian:multi skopeo:1
+check "crane copies" crane copy --insecure "$UPSTREAM/team/go-app:1.0" "$into/crane:1"
+same crane team/go-app:1.0 crane:1
+check "oras copies" oras copy --from-plain-http --to-plain-http "$UPSTREAM/team/go-app:1.0" "$into/oras:1"
+same oras team/go-app:1.0 oras:1
+short=$(mktemp -d)
+trap 'stop_all; rm -rf "$short"' EXIT
+podman() { command podman --root "$here/podman" --runroot "$short/run" --storage-driver vfs "$@"; }
+check "podman pulls" podman pull -q --tls-verify=false "$UPSTREAM/team/go-app:1.0"
+check "podman pushes" podman push -q --tls-verify=false "$UPSTREAM/team/go-app:1.0" "$into/podman:1"
+check "what podman pushed can be pulled" skopeo copy -q --src-tls-verify=false "docker://$into/podman:1" "dir:$here/back"
+helm create "$here/chart" >/dev/null
+(cd "$here" && helm package chart >/dev/null)
+check "helm pushes a chart" helm push --plain-http "$here"/chart-*.tgz "oci://$into/charts"
+check "helm pulls it" helm pull --plain-http "oci://$into/charts/chart" --version 0.1.0 -d "$here/back"
+check "outside of the sandbox nobody pushes" not crane copy --insecure "$UPSTREAM/team/go-app:1.0" "$SERVED/team/go-app:1.0"
