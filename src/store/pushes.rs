@@ -11,7 +11,8 @@ use crate::{
     oci::Descriptor,
 };
 
-/// What a manifest lists, present or not: while it stands, nothing of it can be taken away.
+/// What a manifest lists, present or not: while it stands, nothing of it can be taken away. And blobs by digest, for
+/// a push that asks who has one.
 pub(super) const SCHEMA: &str = "
     CREATE TABLE edges (
         repository TEXT NOT NULL,
@@ -24,6 +25,7 @@ pub(super) const SCHEMA: &str = "
 ";
 
 /// What became of a wish to delete.
+    CREATE INDEX blobs_digest ON blobs (digest, repository);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Deletion {
     /// It is gone.

@@ -302,7 +302,8 @@ fn a_site_of_schema_2_is_one_before_it_is_brought_to_today() {
     drop(site);
     // What the later steps made goes again.
     let database = Connection::open(home.join("sealift.db")).unwrap();
-    database.execute_batch("DROP TABLE unfinished; PRAGMA user_version = 2;").unwrap();
+    let undo = "DROP TABLE edges; DROP INDEX blobs_digest; DROP TABLE unfinished; PRAGMA user_version = 2;";
+    database.execute_batch(undo).unwrap();
     drop(database);
     let kept = |state: &State<'_>| {
         let (report, _) = sealift::site::status(state, "home", time(NOW))?;
