@@ -434,7 +434,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let mut blob_gone = publication(&store, "a");
-        store.discard(&blob_gone.manifests[0].blobs[0].digest).unwrap();
+        fs::remove_file(&store.blob_path(&blob_gone.manifests[0].blobs[0].digest)).unwrap();
         assert_eq!(store.publish(&blob_gone).unwrap_err().reason, Reason::BlobMissing);
         store.put(&blob_gone.manifests[0].blobs[0], b"{}").unwrap();
         blob_gone.manifests[0].children.push(Digest::of(b"child"));

@@ -1,4 +1,7 @@
 //! What clients of the registry change: a blob, a tag or a manifest at a time.
+//!
+//! A deletion takes rows away and never bytes: another push, an import or a build may have found them and rely on
+//! them the next moment. Nothing here frees space; that is for a collection which knows everything that is needed.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -22,10 +25,10 @@ pub(super) const SCHEMA: &str = "
         FOREIGN KEY (repository, parent) REFERENCES manifests (repository, digest) ON DELETE CASCADE
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX edges_child ON edges (repository, child);
+    CREATE INDEX blobs_digest ON blobs (digest, repository);
 ";
 
 /// What became of a wish to delete.
-    CREATE INDEX blobs_digest ON blobs (digest, repository);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Deletion {
     /// It is gone.
@@ -37,8 +40,8 @@ pub enum Deletion {
 }
 
 impl Change<'_> {
-    /// From now on the repository has this blob. `false` where its bytes are not in the store: another client may
-    /// just have deleted it.
+    /// From now on the repository has this blob. `false` where its bytes are not in the store: what a repository
+    /// had may have rotted, and been removed.
     pub fn add_blob(&self, repository: &str, digest: &Digest) -> Result<bool> {
         if self.store.size_of(digest)?.is_none() {
             return Ok(false);
@@ -91,7 +94,7 @@ impl Change<'_> {
         })
     }
 
-    /// Takes a blob away, unless a manifest lists it.
+    /// Takes a blob away, unless a manifest lists it. Other repositories keep theirs.
     pub fn delete_blob(&self, repository: &str, digest: &Digest) -> Result<Deletion> {
         self.delete(repository, digest, |database| {
             let blob = "DELETE FROM blobs WHERE repository = ?1 AND digest = ?2";
@@ -99,9 +102,7 @@ impl Change<'_> {
         })
     }
 
-    /// Deletes rows by `work`, and the bytes with the last of them. The bytes go before the change is true: should it
-    /// fail, the disk has the last word, and a push brings them again. Never the other way round, for a push that finds
-    /// them in between would be acknowledged and lost.
+    /// Deletes rows by `work`, unless a manifest lists `digest`.
     fn delete(
         &self,
         repository: &str,
@@ -111,14 +112,7 @@ impl Change<'_> {
         if let Some(parent) = self.query(|database| parent(database, repository, digest))? {
             return Ok(Deletion::InUse(Digest::parse(&parent).map_err(Failure::internal)?));
         }
-        if self.query(work)? == 0 {
-            return Ok(Deletion::Unknown);
-        }
-        let elsewhere = self.query(|database| is_anywhere(database, digest))?;
-        if !elsewhere && self.store.size_of(digest)?.is_some() {
-            self.store.discard(digest)?;
-        }
-        Ok(Deletion::Done)
+        Ok(if self.query(work)? == 0 { Deletion::Unknown } else { Deletion::Done })
     }
 }
 
@@ -128,15 +122,6 @@ fn parent(database: &Connection, repository: &str, digest: &Digest) -> rusqlite:
         .prepare_cached("SELECT parent FROM edges WHERE repository = ?1 AND child = ?2 LIMIT 1")?
         .query_row(params![repository, digest.to_string()], |row| row.get(0))
         .optional()
-}
-
-/// Whether any repository has it.
-fn is_anywhere(database: &Connection, digest: &Digest) -> rusqlite::Result<bool> {
-    database
-        .prepare_cached(
-            "SELECT 1 FROM blobs WHERE digest = ?1 UNION ALL SELECT 1 FROM manifests WHERE digest = ?1",
-        )?
-        .exists([digest.to_string()])
 }
 
 #[cfg(test)]
@@ -220,23 +205,28 @@ mod tests {
         assert_eq!(scene.manifest(A, &scene.image), Deletion::Unknown);
     }
 
-    /// Threats B2 (d), (h): what another repository or another tag holds is not touched.
+    /// Threats B2 (d), (h): what another repository or another tag holds is not touched, and no bytes ever are.
     #[test]
-    fn bytes_go_with_the_last_that_has_them() {
+    fn a_deletion_takes_rows_of_its_repository_and_no_bytes() {
         let scene = Scene::new();
         assert_eq!((scene.tag("one"), scene.tag("one")), (Deletion::Done, Deletion::Unknown));
         let found = scene.store.manifest(A, &Target::Tag("two".into())).unwrap();
         assert_eq!(found.unwrap().digest, scene.index.digest);
+        let published = |repository| {
+            [&scene.config, &scene.image, &scene.index]
+                .map(|content| scene.store.blob_in(repository, &content.digest).unwrap())
+        };
+        assert_eq!((published(A), published(B)), ([true, true, true], [true, true, false]));
         scene.manifest(A, &scene.index);
-        assert!(!scene.store.has(&scene.index).unwrap());
         scene.manifest(A, &scene.image);
         scene.blob(A, &scene.config);
-        assert!(!scene.store.blob_in(A, &scene.config.digest).unwrap());
-        assert!(scene.store.blob_in(B, &scene.config.digest).unwrap());
-        assert!(scene.store.has(&scene.image).unwrap() && scene.store.has(&scene.config).unwrap());
+        assert_eq!((published(A), published(B)), ([false; 3], [true, true, false]));
         scene.manifest(B, &scene.image);
         scene.blob(B, &scene.config);
-        assert!(!scene.store.has(&scene.image).unwrap() && !scene.store.has(&scene.config).unwrap());
+        assert_eq!(published(B), [false; 3]);
+        for content in [&scene.config, &scene.image, &scene.index] {
+            assert!(scene.store.has(content).unwrap());
+        }
     }
 
     #[test]
