@@ -71,7 +71,11 @@ impl Store {
     /// stays, for then it was the expectation that was wrong, or another process has just brought it anew.
     pub fn damaged(&self, digest: &Digest) -> Failure {
         let object = self.blob_path(digest);
-        match self.is_whole(digest) {
+        let copy = match self.open_blob(digest) {
+            Ok(copy) => copy,
+            Err(failure) => return failure,
+        };
+        match self.is_whole(&copy, digest) {
             Ok(true) => {
                 let message = "the stored bytes match the digest, but not the size that was expected";
                 return Failure::new(Reason::SizeMismatch, object.display(), message)
@@ -80,34 +84,51 @@ impl Store {
             Ok(false) => {}
             Err(failure) => return failure,
         }
-        let hint = if self.discard(digest).is_ok() {
-            "the damaged copy was removed: run the command again to bring it anew, and check the disk"
-        } else {
-            "remove the file, run the command again, and check the disk"
+        let hint = match self.discard(&copy, digest) {
+            Ok(true) => {
+                "the damaged copy was removed: run the command again to bring it anew, and check the disk"
+            }
+            Ok(false) => {
+                "another process has removed or replaced that copy: run the command again, and check the disk"
+            }
+            Err(_stays) => "remove the file, run the command again, and check the disk",
         };
         let message = "stored bytes no longer match the digest";
         Failure::new(Reason::StoreDamaged, object.display(), message).hint(hint)
     }
 
-    /// Whether the stored bytes match the digest.
-    fn is_whole(&self, digest: &Digest) -> Result<bool> {
+    /// Whether the bytes of this copy match the digest.
+    fn is_whole(&self, copy: &File, digest: &Digest) -> Result<bool> {
         let failed = |error: &std::io::Error| fs::failure(&self.blob_path(digest), "read", error);
-        let mut content = stream::Hashing::new(self.open_blob(digest)?, digest.algorithm());
+        let mut content = stream::Hashing::new(copy, digest.algorithm());
         std::io::copy(&mut content, &mut std::io::sink()).map_err(|error| failed(&error))?;
         Ok(content.finish().0 == *digest)
     }
 
-    /// Removes a blob. Only for content known to be bad.
-    pub fn discard(&self, digest: &Digest) -> Result<()> {
+    /// Removes a copy of a blob that is known to be bad. `false` where it stands there no longer: to hash it took its
+    /// time, and whoever has brought a whole one meanwhile was told that it is there.
+    fn discard(&self, bad: &File, digest: &Digest) -> Result<bool> {
         let path = self.blob_path(digest);
-        std::fs::remove_file(&path).map_err(|error| fs::failure(&path, "remove", &error))
+        // Between the look and the removal nobody gives the name to another copy.
+        let _alone = turn(&path, File::lock)?;
+        if !stands_at(bad, &path)? {
+            return Ok(false);
+        }
+        fs::remove_file(&path)?;
+        Ok(true)
     }
 
-    /// Stores small content that is in memory.
+    /// Stores small content that is in memory. A copy that is there is compared with it: one that rotted is replaced.
     pub fn put(&self, blob: &Descriptor, bytes: &[u8]) -> Result<()> {
         blob.check(bytes)?;
         if self.has(blob)? {
-            return Ok(());
+            let mut there = Vec::with_capacity(bytes.len());
+            let copy = self.open_blob(&blob.digest);
+            // One that cannot be read, or has gone in between, is as good as rotten.
+            let read = copy.is_ok_and(|copy| copy.take(blob.size).read_to_end(&mut there).is_ok());
+            if read && there == bytes {
+                return Ok(());
+            }
         }
         let mut writer = self.scratch(blob.digest.algorithm())?;
         writer.write(bytes)?;
@@ -164,6 +185,15 @@ impl Store {
 fn missing(digest: &Digest) -> Failure {
     Failure::new(Reason::BlobMissing, digest, "the store does not have it")
         .hint("run the command that brings it (build or import) again")
+}
+
+/// A turn at the folder of a blob: of those who give it a name in common, of who takes a name away alone, in whatever
+/// process. It ends when the value is dropped.
+fn turn(blob: &Path, lock: impl Fn(&File) -> std::io::Result<()>) -> Result<File> {
+    let shard = blob.parent().unwrap_or(Path::new("."));
+    let folder = File::open(shard).map_err(|error| fs::failure(shard, "open", &error))?;
+    lock(&folder).map_err(|error| fs::failure(shard, "lock", &error))?;
+    Ok(folder)
 }
 
 /// Opens a staging file for this process alone, making it where it is missing; `None` while another one has it. The
@@ -329,6 +359,7 @@ impl BlobWriter {
         if !shard.is_dir() {
             fs::create_dir(shard, true)?;
         }
+        let _with_others = turn(&target, File::lock_shared)?;
         fs::publish(&self.path, &target)?;
         self.done = true;
         Ok(())
@@ -367,6 +398,15 @@ mod tests {
     #[test]
     fn a_blob_is_there_only_after_commit() {
         let (_dir, store) = store();
+    /// With a blob whose bytes changed on the disk.
+    fn rotten() -> (tempfile::TempDir, Store, Descriptor) {
+        let (dir, store) = store();
+        let blob = Descriptor::of("x", b"hello");
+        store.put(&blob, b"hello").unwrap();
+        fs::write_atomic(&store.blob_path(&blob.digest), b"hellO", 0o600).unwrap();
+        (dir, store, blob)
+    }
+
         let blob = Descriptor::of("x", b"hello");
         let mut writer = store.writer(&blob.digest).unwrap();
         writer.write(b"hello").unwrap();
@@ -443,11 +483,56 @@ mod tests {
 
     #[test]
     fn damage_on_disk_is_found_and_removed() {
-        let (_dir, store) = store();
-        let blob = Descriptor::of("x", b"hello");
-        store.put(&blob, b"hello").unwrap();
-        fs::write_atomic(&store.blob_path(&blob.digest), b"hellO", 0o600).unwrap();
+        let (_dir, store, blob) = rotten();
         assert_eq!(store.read_blob(&blob).unwrap_err().reason, Reason::StoreDamaged);
         assert!(!store.has(&blob).unwrap());
     }
 }
+
+    /// R27: to hash a large copy takes seconds, in which a push or an import may bring a whole one.
+    #[test]
+    fn a_whole_copy_that_comes_while_a_bad_one_is_judged_stays() {
+        let (_dir, store, blob) = rotten();
+        let bad = store.open_blob(&blob.digest).unwrap();
+        assert!(!store.is_whole(&bad, &blob.digest).unwrap());
+        store.put(&blob, b"hello").unwrap();
+        assert!(!store.discard(&bad, &blob.digest).unwrap());
+        assert_eq!(store.read_blob(&blob).unwrap(), b"hello");
+    }
+
+    /// R27: nor in between the look at the name and its removal.
+    #[test]
+    fn no_copy_gets_its_name_while_one_is_removed() {
+        let (_dir, store, blob) = rotten();
+        let path = store.blob_path(&blob.digest);
+        let bad = store.open_blob(&blob.digest).unwrap();
+        let alone = turn(&path, File::lock).unwrap();
+        std::thread::scope(|scope| {
+            let bringing = scope.spawn(|| store.put(&blob, b"hello").unwrap());
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            assert!(!bringing.is_finished() && stands_at(&bad, &path).unwrap());
+            drop(alone);
+            bringing.join().unwrap();
+        });
+        // And the other way round: who removes waits for those who bring.
+        let together = [turn(&path, File::lock_shared).unwrap(), turn(&path, File::lock_shared).unwrap()];
+        std::thread::scope(|scope| {
+            let removing = scope.spawn(|| store.discard(&bad, &blob.digest).unwrap());
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            assert!(!removing.is_finished());
+            drop(together);
+            assert!(!removing.join().unwrap());
+        });
+        assert_eq!(store.read_blob(&blob).unwrap(), b"hello");
+    }
+
+    #[test]
+    fn rotten_content_is_replaced_by_bringing_it_again() {
+        let (_dir, store, blob) = rotten();
+        store.put(&blob, b"hello").unwrap();
+        assert_eq!(store.read_blob(&blob).unwrap(), b"hello");
+        let inode = || std::fs::metadata(store.blob_path(&blob.digest)).unwrap().ino();
+        let before = inode();
+        store.put(&blob, b"hello").unwrap();
+        assert_eq!(inode(), before, "a whole one stays");
+    }
