@@ -368,19 +368,22 @@ impl BlobWriter {
 
 impl Drop for BlobWriter {
     fn drop(&mut self) {
-        let goes = match self.leaves {
-            Leaves::Nothing => true,
-            Leaves::Bytes => self.len == 0,
-            Leaves::Acknowledged => false,
-        };
         if self.done {
             return;
         }
-        if goes {
-            let _best_effort = std::fs::remove_file(&self.path);
-        } else if self.leaves == Leaves::Acknowledged && self.len > self.acknowledged {
-            // Where this fails, the digest of the whole will not hold.
-            let _best_effort = self.file.set_len(self.acknowledged);
+        match self.leaves {
+            Leaves::Bytes if self.len > 0 => {}
+            Leaves::Nothing | Leaves::Bytes => {
+                let _best_effort = std::fs::remove_file(&self.path);
+            }
+            Leaves::Acknowledged => {
+                // The file tells, for `len` does not count what a failed write brought. Nothing is cut in vain: that
+                // would touch the file, and a push whose client only looks at it would never be old.
+                if self.file.metadata().is_ok_and(|file| file.len() > self.acknowledged) {
+                    // Where this fails, the digest of the whole will not hold.
+                    let _best_effort = self.file.set_len(self.acknowledged);
+                }
+            }
         }
     }
 }
@@ -395,9 +398,6 @@ mod tests {
         (dir, store)
     }
 
-    #[test]
-    fn a_blob_is_there_only_after_commit() {
-        let (_dir, store) = store();
     /// With a blob whose bytes changed on the disk.
     fn rotten() -> (tempfile::TempDir, Store, Descriptor) {
         let (dir, store) = store();
@@ -407,6 +407,9 @@ mod tests {
         (dir, store, blob)
     }
 
+    #[test]
+    fn a_blob_is_there_only_after_commit() {
+        let (_dir, store) = store();
         let blob = Descriptor::of("x", b"hello");
         let mut writer = store.writer(&blob.digest).unwrap();
         writer.write(b"hello").unwrap();
@@ -439,6 +442,25 @@ mod tests {
         assert_eq!(writer.commit(&blob).unwrap_err().reason, Reason::DigestMismatch);
         assert_eq!(store.writer(&blob.digest).unwrap().len(), 0);
         assert!(!store.has(&blob).unwrap());
+    }
+
+    /// R09: a full disk may take half of a write, of which the writer does not know.
+    #[test]
+    fn of_a_push_only_what_was_acknowledged_stays() {
+        let (_dir, store) = store();
+        let (id, mut writer) = store.begin_upload("sandbox/a").unwrap();
+        writer.write(b"hel").unwrap();
+        writer.acknowledge();
+        writer.file.write_all(b"l").unwrap();
+        let (path, file) = (writer.path.clone(), writer.file.try_clone().unwrap());
+        let left = || std::fs::metadata(&path).unwrap();
+        drop(writer);
+        assert_eq!(left().len(), 3);
+        // Somebody who only looks how far it is does not keep it from being swept.
+        file.set_modified(std::time::UNIX_EPOCH).unwrap();
+        drop(file);
+        drop(store.upload("sandbox/a", &id).unwrap());
+        assert_eq!((left().len(), left().mtime()), (3, 0));
     }
 
     #[test]
@@ -487,7 +509,6 @@ mod tests {
         assert_eq!(store.read_blob(&blob).unwrap_err().reason, Reason::StoreDamaged);
         assert!(!store.has(&blob).unwrap());
     }
-}
 
     /// R27: to hash a large copy takes seconds, in which a push or an import may bring a whole one.
     #[test]
@@ -536,3 +557,4 @@ mod tests {
         store.put(&blob, b"hello").unwrap();
         assert_eq!(inode(), before, "a whole one stays");
     }
+}

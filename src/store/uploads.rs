@@ -1,7 +1,15 @@
 //! Pushes under way: blobs whose digest nobody tells before the end. Their bytes lie in the staging folder, so that a
 //! push goes on after a restart of the registry, or after whatever ended the connection.
+//!
+//! What a request brought counts when it is acknowledged, and the rest is cut off when the request breaks. Only where
+//! the process is killed, or the power fails, nobody cuts: then what lies in the file counts as received. A client
+//! learns from `Range` how far that is, and the digest at the end tells whether it is what was sent.
 
-use std::{fs::OpenOptions, os::unix::fs::MetadataExt as _, path::PathBuf};
+use std::{
+    fs::OpenOptions,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
 
 use super::{
     Store,
@@ -58,22 +66,21 @@ impl Store {
     }
 
     /// Removes pushes that nobody touched since `before` and that nobody has open (threats X07). How many.
+    ///
+    /// # Errors
+    /// The first of those that one or the other push met; the rest are swept all the same.
     pub fn sweep_uploads(&self, before: Timestamp) -> Result<usize> {
         let staging = self.home().join("staging");
-        let mut swept = 0;
+        let (mut swept, mut failed) = (0, None);
         for name in fs::names(&staging)?.iter().filter(|name| name.starts_with("upload-")) {
-            let path = staging.join(name);
-            // The lock is held until the file is gone: nobody goes on with it meanwhile.
-            let Ok(Some(file)) = blobs::take(&path, OpenOptions::new().read(true).write(true)) else {
-                continue;
-            };
-            let touched = file.metadata().map_err(|error| fs::failure(&path, "inspect", &error))?.mtime();
-            if u64::try_from(touched).is_ok_and(|touched| touched < before.seconds()) {
-                fs::remove_file(&path)?;
-                swept += 1;
+            match sweep(&staging.join(name), before) {
+                Ok(gone) => swept += usize::from(gone),
+                // Its push has just ended.
+                Err(failure) if failure.reason == Reason::NotFound => {}
+                Err(failure) => drop(failed.get_or_insert(failure)),
             }
         }
-        Ok(swept)
+        failed.map_or(Ok(swept), Err)
     }
 
     /// The repository is part of the name, so that an id is worth nothing in another one.
@@ -82,6 +89,20 @@ impl Store {
         let short = repository.hex().get(..16).unwrap_or_default();
         self.home().join("staging").join(format!("upload-{id}-{short}.part"))
     }
+}
+
+/// Removes one, if it is old and nobody has it open.
+fn sweep(path: &Path, before: Timestamp) -> Result<bool> {
+    // The lock is held until the file is gone: nobody goes on with it meanwhile.
+    let Some(file) = blobs::take(path, OpenOptions::new().read(true).write(true))? else {
+        return Ok(false);
+    };
+    let touched = file.metadata().map_err(|error| fs::failure(path, "inspect", &error))?.mtime();
+    let old = u64::try_from(touched).is_ok_and(|touched| touched < before.seconds());
+    if old {
+        fs::remove_file(path)?;
+    }
+    Ok(old)
 }
 
 #[cfg(test)]
@@ -149,5 +170,19 @@ mod tests {
         assert!(open(&store, "sandbox/a", &id).is_empty());
         assert_eq!((store.sweep_uploads(before).unwrap(), store.sweep_uploads(after).unwrap()), (0, 1));
         assert!(matches!(store.upload("sandbox/a", &id).unwrap(), Upload::Unknown));
+    }
+
+    #[test]
+    fn one_that_cannot_be_swept_is_told_and_keeps_no_other() {
+        let (_dir, store) = store();
+        let soon = Timestamp::from_seconds(Timestamp::now().seconds() + 60).unwrap();
+        let ids: Vec<String> = (0..9).map(|_| store.begin_upload("sandbox/a").unwrap().0).collect();
+        let strange = store.home().join("staging/upload-strange");
+        fs::create_dir(&strange, true).unwrap();
+        store.sweep_uploads(soon).unwrap_err();
+        for id in ids {
+            assert!(matches!(store.upload("sandbox/a", &id).unwrap(), Upload::Unknown));
+        }
+        assert!(strange.exists());
     }
 }
