@@ -230,7 +230,7 @@ impl Registry {
             let sources = match from {
                 Some(from) => vec![from],
                 // An anonymous mount (distribution-spec, "Mounting a blob from another repository").
-                None => store.repositories_with(&digest)?,
+                None => store.repositories_with(&digest, limits::MOUNT_SOURCES)?,
             };
             let mounted = store.change(|change| {
                 for source in sources.iter().filter(|source| access.sees(source)) {

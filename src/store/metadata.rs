@@ -1,6 +1,9 @@
 //! What is published: repositories, tags, manifests and their edges, in one SQLite file.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    collections::{BTreeSet, HashSet},
+    path::Path,
+};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -9,7 +12,7 @@ use crate::{
     base::{
         digest::Digest,
         failure::{Failure, Reason, Result},
-        fs,
+        fs, limits,
     },
     oci::{Descriptor, Document},
 };
@@ -77,23 +80,27 @@ pub struct PublishedManifest {
 }
 
 impl PublishedManifest {
-    /// `document`, whose descriptor is `root`, in a repository that has these `blobs` and `children` of it.
+    /// `document`, whose descriptor is `root`, in a repository that has these `blobs` and `children` of it. What is
+    /// listed several times is kept once, but for a blob of several sizes: that is for the store to refuse.
     pub fn new(
         repository: &str,
         root: Descriptor,
         document: &Document,
-        blobs: Vec<Descriptor>,
-        children: Vec<Digest>,
+        mut blobs: Vec<Descriptor>,
+        mut children: Vec<Digest>,
     ) -> Self {
-        let is_here =
-            |digest: &Digest| children.contains(digest) || blobs.iter().any(|blob| blob.digest == *digest);
+        let mut seen = HashSet::new();
+        blobs.retain(|blob| seen.insert((blob.digest.clone(), blob.size)));
+        let mut known: HashSet<Digest> = HashSet::new();
+        children.retain(|child| known.insert(child.clone()));
+        known.extend(blobs.iter().map(|blob| blob.digest.clone()));
         let listed = document.descriptors().into_iter().map(|listed| &listed.digest);
         Self {
             repository: repository.to_owned(),
             subject: document.subject().map(|subject| subject.digest.clone()),
             artifact_type: document.artifact_type().map(str::to_owned),
             annotations: document.annotations().clone(),
-            absent: listed.filter(|digest| !is_here(digest)).cloned().collect(),
+            absent: listed.filter(|&digest| known.insert(digest.clone())).cloned().collect(),
             blobs,
             children,
             root,
@@ -240,18 +247,20 @@ impl Store {
         })
     }
 
-    /// Repositories that have a blob.
-    pub fn repositories_with(&self, digest: &Digest) -> Result<Vec<String>> {
+    /// Repositories that have a blob, in byte order, at most `limit`.
+    pub fn repositories_with(&self, digest: &Digest, limit: usize) -> Result<Vec<String>> {
         self.query(|database| {
             database
-                .prepare_cached("SELECT repository FROM blobs WHERE digest = ?1")?
-                .query_map([digest.to_string()], |row| row.get(0))?
+                .prepare_cached(WITH_BLOB)?
+                .query_map(params![digest.to_string(), as_sql(limit)], |row| row.get(0))?
                 .collect()
         })
     }
 
     /// Manifests of a repository whose subject is `subject`, ordered by digest: only those of one artifact
-    /// type if asked, after `last`, at most `limit`.
+    /// type if asked, after `last`, at most `limit`. However long their annotations are, what is held at once is about
+    /// a page: from the second on, the one that goes beyond [`limits::PAGE_BYTES`] is the last. So whoever cuts pages
+    /// there leaves at least that one for the next, and sees that there is more.
     pub fn referrers(
         &self,
         repository: &str,
@@ -262,23 +271,26 @@ impl Store {
     ) -> Result<Vec<ReferrerRow>> {
         let last = last.map_or_else(String::new, ToString::to_string);
         self.query(|database| {
-            database
-                .prepare_cached(
-                    "SELECT media_type, digest, size, artifact_type, annotations FROM manifests
-                     WHERE repository = ?1 AND subject = ?2 AND (?3 IS NULL OR artifact_type = ?3)
-                       AND digest > ?4 ORDER BY digest LIMIT ?5",
-                )?
-                .query_map(
-                    params![repository, subject.to_string(), artifact_type, last, as_sql(limit)],
-                    |row| {
-                        let mut descriptor = descriptor_row(row)?;
-                        descriptor.artifact_type = row.get(3)?;
-                        let annotations: String = row.get(4)?;
-                        descriptor.annotations = serde_json::from_str(&annotations).unwrap_or_default();
-                        Ok(ReferrerRow { descriptor })
-                    },
-                )?
-                .collect()
+            let mut statement = database.prepare_cached(
+                "SELECT media_type, digest, size, artifact_type, annotations FROM manifests
+                 WHERE repository = ?1 AND subject = ?2 AND (?3 IS NULL OR artifact_type = ?3)
+                   AND digest > ?4 ORDER BY digest LIMIT ?5",
+            )?;
+            let asked = params![repository, subject.to_string(), artifact_type, last, as_sql(limit)];
+            let (mut rows, mut found, mut bytes) = (statement.query(asked)?, Vec::new(), 0);
+            while let Some(row) = rows.next()? {
+                let mut descriptor = descriptor_row(row)?;
+                descriptor.artifact_type = row.get(3)?;
+                let annotations: String = row.get(4)?;
+                // No more than what a list that shows it has, so that a page never ends after this.
+                bytes += annotations.len() + descriptor.artifact_type.as_ref().map_or(0, String::len);
+                descriptor.annotations = serde_json::from_str(&annotations).unwrap_or_default();
+                found.push(ReferrerRow { descriptor });
+                if found.len() > 1 && bytes as u64 > limits::PAGE_BYTES {
+                    break;
+                }
+            }
+            Ok(found)
         })
     }
 
@@ -292,6 +304,8 @@ impl Store {
         })
     }
 }
+
+const WITH_BLOB: &str = "SELECT repository FROM blobs WHERE digest = ?1 ORDER BY repository LIMIT ?2";
 
 /// How a manifest is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -335,13 +349,15 @@ fn missing_child(database: &Connection, publication: &Publication) -> rusqlite::
     Ok(None)
 }
 
+/// The same bytes under another type have that type from now on: who brings them is told that it holds, and what the
+/// bytes list is the same under any type that they can have.
 fn insert_manifest(database: &Connection, manifest: &PublishedManifest) -> rusqlite::Result<()> {
     database
         .prepare_cached(
             "INSERT INTO manifests
              (repository, digest, media_type, size, subject, artifact_type, annotations)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-             ON CONFLICT DO NOTHING",
+             ON CONFLICT DO UPDATE SET media_type = excluded.media_type",
         )?
         .execute(params![
             manifest.repository,
@@ -427,6 +443,102 @@ mod tests {
         assert_eq!((of_type("type"), of_type("other")), (1, 0));
         let last = Some(&referrers[0].descriptor.digest);
         assert!(store.referrers(repository, &Digest::of(b"subject"), None, last, 9).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_listed_twice_is_kept_once() {
+        let blob = |size: u64| Descriptor::new("layer", Digest::of(b"blob"), size);
+        let gone = Descriptor::new("layer", Digest::of(b"gone"), 4);
+        let layers = [blob(4), gone.clone(), blob(4), gone.clone()];
+        let body = serde_json::json!({ "schemaVersion": 2, "config": blob(4), "layers": layers });
+        let bytes = serde_json::to_vec(&body).unwrap();
+        let media_type = crate::oci::media_type::MANIFEST;
+        let document = Document::parse(&bytes, media_type).unwrap();
+        let child = Digest::of(b"child");
+        // Of two sizes one is a lie, which publishing then finds.
+        let blobs = vec![blob(4), blob(5), blob(4)];
+        let children = vec![child.clone(), child.clone()];
+        let root = Descriptor::of(media_type, &bytes);
+        let manifest = PublishedManifest::new("x", root, &document, blobs, children);
+        let sizes: Vec<u64> = manifest.blobs.iter().map(|blob| blob.size).collect();
+        assert_eq!((sizes, manifest.children, manifest.absent), (vec![4, 5], vec![child], vec![gone.digest]));
+    }
+
+    #[test]
+    fn the_same_bytes_have_the_type_they_were_brought_with_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let mut again = publication(&store, "a");
+        store.publish(&again).unwrap();
+        again.manifests[0].root.media_type = crate::oci::media_type::DOCKER_MANIFEST.into();
+        store.publish(&again).unwrap();
+        let found = store.manifest("docker.io/library/x", &Target::Tag("a".into())).unwrap();
+        assert_eq!(found, Some(again.manifests[0].root.clone()));
+    }
+
+    /// J13: a page of referrers is cut by its bytes, and so is what is read for it.
+    #[test]
+    fn referrers_with_long_annotations_are_read_a_page_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let mut all = publication(&store, "a");
+        let template = all.manifests.remove(0);
+        let long = usize::try_from(limits::PAGE_BYTES).unwrap() / 2;
+        for number in 0..5 {
+            let bytes = format!("manifest {number}");
+            let root = Descriptor::of(crate::oci::media_type::MANIFEST, bytes.as_bytes());
+            store.put(&root, bytes.as_bytes()).unwrap();
+            // The longest alone fills a page.
+            let text = "x".repeat(if number == 0 { 2 * long } else { long });
+            let annotations = [("k".to_owned(), text)].into();
+            all.manifests.push(PublishedManifest { root, annotations, ..template.clone() });
+        }
+        let mut wanted: Vec<Digest> =
+            all.manifests.iter().map(|manifest| manifest.root.digest.clone()).collect();
+        wanted.sort_by_key(ToString::to_string);
+        all.tags.clear();
+        store.publish(&all).unwrap();
+        let read = |last: Option<&Digest>, limit| -> Vec<Digest> {
+            let rows = store.referrers(&template.repository, &Digest::of(b"subject"), None, last, limit);
+            rows.unwrap().into_iter().map(|row| row.descriptor.digest).collect()
+        };
+        let (mut seen, mut last) = (Vec::new(), None);
+        loop {
+            let mut rows = read(last.as_ref(), 9);
+            assert!(rows.len() <= 2, "more than a page and the one after");
+            if rows.len() == 2 {
+                rows.truncate(1);
+            } else {
+                seen.extend(rows);
+                break;
+            }
+            last = rows.last().cloned();
+            seen.extend(rows);
+        }
+        assert_eq!(seen, wanted);
+        assert_eq!(read(None, 1), wanted[..1]);
+    }
+
+    #[test]
+    fn who_has_a_blob_is_looked_up_and_not_searched() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let mut all = publication(&store, "a");
+        let template = all.manifests[0].clone();
+        for name in ["c", "b", "a"] {
+            all.manifests.push(PublishedManifest { repository: name.into(), ..template.clone() });
+        }
+        store.publish(&all).unwrap();
+        let digest = Digest::of(b"{}");
+        assert_eq!(store.repositories_with(&digest, 2).unwrap(), ["a", "b"]);
+        assert_eq!(store.repositories_with(&digest, 9).unwrap().len(), 4);
+        let plan: String = store
+            .query(|database| {
+                let explain = format!("EXPLAIN QUERY PLAN {WITH_BLOB}");
+                database.query_row(&explain, params![digest.to_string(), 9], |row| row.get(3))
+            })
+            .unwrap();
+        assert!(plan.starts_with("SEARCH blobs USING COVERING INDEX blobs_digest"), "{plan}");
     }
 
     #[test]
