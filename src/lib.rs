@@ -46,6 +46,7 @@
 //! | `HOME/keys/importer-<id>.pem` | [`site`]: one that lay there before another was given |
 //! | `HOME/blobs/sha256/ab/<hex>` | [`store`]: content by digest |
 //! | `HOME/staging/` | [`store`]: content under way |
+//! | `HOME/staging/upload-<id>-….part` | [`store`]: a push under way into the [`registry`] |
 //! | `OUT/.NAME-VERSION.partial/` | [`build`]: a bundle under way, renamed to `OUT/NAME-VERSION/` |
 //! | `BUNDLE/SHA256SUMS` | [`bundle`] writes; [`verify`] reads it first |
 //! | `BUNDLE/signatures/<key-id>.sig` | [`trust`] makes and checks; [`bundle`] and [`sign`] write |

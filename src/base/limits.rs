@@ -103,11 +103,11 @@ pub const RECEIPT_BYTES: usize = 4 << 10;
 pub const LEDGER_LINE_BYTES: usize = 32 << 10;
 /// Bytes of a ledger that is read from a file: some hundred thousand records.
 pub const LEDGER_BYTES: u64 = 256 << 20;
-/// Tags that one push of a manifest may set.
+/// Tags that one push of a manifest may set (X03).
 pub const TAGS_AT_ONCE: usize = 64;
 /// Repositories that are asked for a blob which a push wants mounted from anywhere (X03).
 pub const MOUNT_SOURCES: usize = 100;
 /// Pushes of blobs that the registry keeps open between two requests; more are opened and hashed again (X06).
 pub const OPEN_UPLOADS: usize = 256;
-/// Seconds after which a push of a blob that nobody went on with is forgotten.
+/// Seconds after which a push of a blob that nobody went on with is forgotten (X07).
 pub const UPLOAD_SECONDS: u64 = 24 * 3600;

@@ -14,10 +14,11 @@
 //!   staging/upload-<id>-….part a push under way; kept for its client               (uploads.rs)
 //! ```
 //!
-//! Invariants: a file under `blobs/` is whole and matched its digest when it was put there; a manifest is
-//! published only in a transaction that found its whole closure; what one command changes, one [`Change`]
-//! makes true together, with the lines of the ledger that tell of it. The connected side uses the same folder
-//! as its cache and publishes nothing.
+//! Invariants: a file under `blobs/` is whole and matched its digest when it was put there, and is removed only when
+//! it no longer does; a manifest is published only in a transaction that found it, and whatever its repository is said
+//! to have of what it lists. The rest is recorded as absent: of an import what was left out on purpose, of a push into
+//! a sandbox all that was not there. What one command changes, one [`Change`] makes true together, with the lines of
+//! the ledger that tell of it. The connected side uses the same folder as its cache and publishes nothing.
 
 mod blobs;
 mod database;
