@@ -108,6 +108,16 @@ pub const TAGS_AT_ONCE: usize = 64;
 /// Repositories that are asked for a blob which a push wants mounted from anywhere (X03).
 pub const MOUNT_SOURCES: usize = 100;
 /// Pushes of blobs that the registry keeps open between two requests; more are opened and hashed again (X06).
-pub const OPEN_UPLOADS: usize = 256;
+pub const OPEN_UPLOADS: usize = 64;
+/// Seconds that such a push stays open; then only its file is kept.
+pub const OPEN_UPLOAD_SECONDS: u64 = 300;
+/// Pushes of blobs that may be under way in one home, each with its file (X07).
+pub const UPLOADS: usize = 1024;
+/// Bytes of disk that pushes leave free: the site on the same disk needs room for its ledger and database (R22).
+pub const PUSH_MARGIN: u64 = 256 << 20;
+/// Manifests that the registry reads at a time, each of up to [`OCI_MANIFEST_BYTES`] in memory (X03).
+pub const MANIFESTS_AT_ONCE: usize = 16;
+/// Bytes of a request that are read though it is answered already; after more the connection is closed.
+pub const DRAINED_BYTES: u64 = 8 << 20;
 /// Seconds after which a push of a blob that nobody went on with is forgotten (X07).
 pub const UPLOAD_SECONDS: u64 = 24 * 3600;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Options, Source,
+    Destination, Options, Source,
     filter::{self, Narrowed},
     mapping::Target,
     sign::Unsigned,
@@ -122,6 +122,7 @@ impl Planner<'_> {
         let (referrers, dropped) = travelling(artifact, &mut graph, &absent, &mut read)?;
 
         let target = Target::of(artifact, self.prefix, &self.options.mapping)?;
+        self.keep_out_of_the_sandbox(&target, artifact)?;
         if let Some(tag) = &target.tag {
             self.tag(&target.repository, tag, &artifact.root.digest, artifact)?;
         }
@@ -159,6 +160,17 @@ impl Planner<'_> {
             self.note_unsigned(artifact, &target.repository, &own, &graph)?;
         }
         self.place(graph, &target.repository, &absent)
+    }
+
+    /// Whoever reaches a registry with a sandbox replaces what stands there, so nothing verified may.
+    fn keep_out_of_the_sandbox(&self, target: &Target, artifact: &Artifact) -> Result<()> {
+        let home = matches!(self.options.destination, Destination::Home);
+        if !home || !format!("{}/", target.repository).starts_with(reference::SANDBOX) {
+            return Ok(());
+        }
+        let found = format!("it would stand in {}, below {}", target.repository, reference::SANDBOX);
+        Err(Failure::new(Reason::BadArgument, &artifact.name, format!("{found}, where everybody may push"))
+            .hint("map it to another name: --map FROM=TO"))
     }
 
     /// The artifact's platforms that are imported.

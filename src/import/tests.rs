@@ -266,6 +266,18 @@ fn mapped_names_may_not_meet() {
 }
 
 #[test]
+fn nothing_verified_stands_where_everybody_may_push() {
+    let (_dir, store) = home();
+    let (bundle, _) = Memory::usual();
+    let mapping = |table: &str| Options { mapping: Mapping::parse(&[table]).unwrap(), ..options(&store) };
+    for table in ["docker.io/library=sandbox", "docker.io=sandbox/hub", "docker.io/library/nginx=sandbox"] {
+        assert_eq!(reason(go(&bundle, &mapping(table))), Reason::BadArgument, "{table}");
+    }
+    assert_eq!(store.repositories(None, 9, None).unwrap(), Vec::<String>::new());
+    go(&bundle, &mapping("docker.io=sandboxes")).unwrap();
+}
+
+#[test]
 fn files_are_written_once_and_never_over_others() {
     use std::os::unix::fs::PermissionsExt as _;
     let (dir, store) = home();

@@ -22,6 +22,7 @@ codes! {
     BLOB_UNKNOWN "BLOB_UNKNOWN" 404 "blob unknown to registry"
     BLOB_UPLOAD_INVALID "BLOB_UPLOAD_INVALID" 400 "blob upload invalid"
     BLOB_UPLOAD_UNKNOWN "BLOB_UPLOAD_UNKNOWN" 404 "blob upload unknown to registry"
+    CHUNK_LENGTH "BLOB_UPLOAD_INVALID" 400 "the chunk is not as long as its Content-Range says"
     CHUNK_OUT_OF_ORDER "BLOB_UPLOAD_INVALID" 416 "the chunk does not begin where the upload ends"
     DENIED "DENIED" 403 "requested access to the resource is denied"
     DIGEST_INVALID "DIGEST_INVALID" 400 "provided digest is not valid"
@@ -35,7 +36,10 @@ codes! {
     RANGE_INVALID "RANGE_INVALID" 416 "the range is outside of the blob"
     SIZE_INVALID "SIZE_INVALID" 400 "fewer bytes came than were announced"
     TOO_LARGE "SIZE_INVALID" 413 "larger than this registry takes"
+    TOO_SLOW "SIZE_INVALID" 408 "the body comes too slowly"
+    NO_SPACE "SIZE_INVALID" 507 "there is no room for it on the disk of this registry"
     UPLOAD_BUSY "TOOMANYREQUESTS" 429 "another request is at this upload"
+    UPLOADS_FULL "TOOMANYREQUESTS" 429 "too many uploads are under way"
     UNSUPPORTED "UNSUPPORTED" 405 "the operation is unsupported here"
     INTERNAL "UNKNOWN" 500 "the registry failed: its log says why"
 }

@@ -8,6 +8,10 @@ use crate::base::{
     text,
 };
 
+/// What the names of repositories begin with that a registry of ours opens to pushes: nothing that was verified
+/// stands there.
+pub const SANDBOX: &str = "sandbox/";
+
 /// A full reference. The registry is always named; `docker.io` shorthand is expanded when parsing.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Reference {

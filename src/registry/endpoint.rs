@@ -62,7 +62,7 @@ pub(super) enum Endpoint {
 impl Endpoint {
     /// Reads the path as it stands in the request: nothing in the grammar needs percent-encoding, so
     /// `%2f` and its kin are refused with the rest (threats J17).
-    pub(super) fn parse(uri: &Uri) -> Result<Self, Refusal> {
+    pub(super) fn parse(uri: &Uri, method: &Method) -> Result<Self, Refusal> {
         if uri.path().len() + uri.query().map_or(0, str::len) > limits::REQUEST_TARGET_BYTES {
             return Err(Refusal::of(error_code::NAME_INVALID));
         }
@@ -98,11 +98,11 @@ impl Endpoint {
             ("manifests", _) if last.contains(':') => {
                 Ok(Self::Manifest { name: name()?, target: Target::Digest(digest()?) })
             }
-            // No such tag can exist: for a client that is the same as a tag that does not.
-            ("manifests", _) if !reference::is_tag(last) => {
-                name().and(Err(Refusal::of(error_code::TAG_INVALID)))
+            ("manifests", _) if *method == Method::PUT || reference::is_tag(last) => {
+                Ok(Self::Manifest { name: name()?, target: Target::Tag(tag(last.to_owned())?) })
             }
-            ("manifests", _) => Ok(Self::Manifest { name: name()?, target: Target::Tag(last.to_owned()) }),
+            // No such tag can exist: for a client that reads, that is the same as a tag that does not.
+            ("manifests", _) => name().and(Err(Refusal::of(error_code::TAG_INVALID))),
             _ => Err(unknown()),
         }
     }
@@ -121,33 +121,24 @@ impl Endpoint {
     }
 
     /// What a client wants that sends `method`; `None` for a method that is not understood here.
-    pub(super) fn action(&self, method: &Method) -> Option<Action> {
-        let understood = self.methods().split(", ").any(|one| one == method.as_str());
-        let action = match *method {
+    pub(super) fn action(&self, method: &str) -> Option<Action> {
+        let action = match method {
             // How far a push is, is a matter of who pushes.
-            Method::GET | Method::HEAD if !matches!(self, Self::Upload { .. }) => Action::Pull,
-            Method::DELETE if !matches!(self, Self::Upload { .. }) => Action::Delete,
+            "GET" | "HEAD" if !matches!(self, Self::Upload { .. }) => Action::Pull,
+            "DELETE" if !matches!(self, Self::Upload { .. }) => Action::Delete,
             _ => Action::Push,
         };
-        understood.then_some(action)
+        self.methods().contains(&method).then_some(action)
     }
 
-    /// The methods that a server understands that takes no pushes.
-    pub(super) fn read_methods(&self) -> &'static str {
+    /// The methods that it understands (distribution-spec, "Endpoints").
+    pub(super) fn methods(&self) -> &'static [&'static str] {
         match self {
-            Self::Uploads { .. } | Self::Upload { .. } => "",
-            _ => "GET, HEAD",
-        }
-    }
-
-    /// The methods that it understands (distribution-spec, "Endpoints"), as the `Allow` header lists them.
-    pub(super) fn methods(&self) -> &'static str {
-        match self {
-            Self::Base | Self::Catalog | Self::Tags { .. } | Self::Referrers { .. } => "GET, HEAD",
-            Self::Manifest { .. } => "GET, HEAD, PUT, DELETE",
-            Self::Blob { .. } => "GET, HEAD, DELETE",
-            Self::Uploads { .. } => "POST",
-            Self::Upload { .. } => "GET, PATCH, PUT, DELETE",
+            Self::Base | Self::Catalog | Self::Tags { .. } | Self::Referrers { .. } => &["GET", "HEAD"],
+            Self::Manifest { .. } => &["GET", "HEAD", "PUT", "DELETE"],
+            Self::Blob { .. } => &["GET", "HEAD", "DELETE"],
+            Self::Uploads { .. } => &["POST"],
+            Self::Upload { .. } => &["GET", "PATCH", "PUT", "DELETE"],
         }
     }
 }
@@ -174,31 +165,45 @@ pub(super) struct Query {
 }
 
 impl Query {
-    pub(super) fn parse(uri: &Uri) -> Result<Self, Refusal> {
+    /// What `action` does not ask for is not even read: a pull does not fail by what is said about pushes.
+    pub(super) fn parse(uri: &Uri, action: Option<Action>) -> Result<Self, Refusal> {
         let extract::Query(written) = extract::Query::<Vec<(String, String)>>::try_from_uri(uri)
             .map_err(|error| Refusal::of(error_code::PAGINATION_INVALID).detail(error.body_text()))?;
         let mut query = Self::default();
+        let push = action == Some(Action::Push);
         // What is not known is ignored; what is given twice is refused.
         for (name, value) in written {
+            let mut wrong = error_code::PAGINATION_INVALID;
             let again = match name.as_str() {
                 "n" => query.n.replace(count(&value)?).is_some(),
                 "last" => query.last.replace(value).is_some(),
                 // No media type holds a space: it is the `+` of `+json` from a client that did not encode it.
                 "artifactType" => query.artifact_type.replace(value.replace(' ', "+")).is_some(),
                 "ns" => query.namespace.replace(namespace(value)?).is_some(),
-                "digest" => query.digest.replace(digest(&value)?).is_some(),
-                "mount" => query.mount.replace(digest(&value)?).is_some(),
-                "from" => query.from.replace(repository(value)?).is_some(),
-                "tag" => {
+                "digest" if push => {
+                    wrong = error_code::DIGEST_INVALID;
+                    query.digest.replace(digest(&value)?).is_some()
+                }
+                "mount" if push => {
+                    wrong = error_code::DIGEST_INVALID;
+                    query.mount.replace(digest(&value)?).is_some()
+                }
+                "from" if push => {
+                    wrong = error_code::NAME_INVALID;
+                    query.from.replace(repository(value)?).is_some()
+                }
+                "tag" if push => {
                     query.tags.push(tag(value)?);
-                    query.tags.len() > limits::TAGS_AT_ONCE
+                    if query.tags.len() > limits::TAGS_AT_ONCE {
+                        let most = format!("a push sets at most {} tags", limits::TAGS_AT_ONCE);
+                        return Err(Refusal::of(error_code::MANIFEST_INVALID).detail(most));
+                    }
+                    false
                 }
                 _ => false,
             };
             if again {
-                return Err(
-                    Refusal::of(error_code::PAGINATION_INVALID).detail(format!("{name} is given twice"))
-                );
+                return Err(Refusal::of(wrong).detail(format!("{name} is given twice")));
             }
         }
         Ok(query)
@@ -243,7 +248,7 @@ mod tests {
 
     fn parse(path: &str) -> Result<Endpoint, u16> {
         let uri: Uri = path.parse().unwrap();
-        Endpoint::parse(&uri).map_err(|refusal| refusal.code().status)
+        Endpoint::parse(&uri, &Method::GET).map_err(|refusal| refusal.code().status)
     }
 
     #[test]
@@ -297,36 +302,50 @@ mod tests {
         ] {
             assert_eq!(parse(path), Err(status), "{path}");
         }
+        // Who reads a tag that cannot be is told that there is none; who sets it, that it cannot be.
+        let put = Endpoint::parse(&"/v2/a/manifests/.x".parse().unwrap(), &Method::PUT);
+        assert_eq!(put.unwrap_err().code(), error_code::MANIFEST_INVALID);
     }
 
     #[test]
     fn queries_are_checked() {
-        let parse = |query: &str| {
+        let parse = |action, query: &str| {
             let uri: Uri = format!("/v2/_catalog?{query}").parse().unwrap();
-            Query::parse(&uri).map_err(|refusal| refusal.code().status)
+            Query::parse(&uri, Some(action)).map_err(|refusal| refusal.code().code)
         };
-        let query = parse("n=5&last=docker.io%2Fx&other=1&artifactType=a/b+json&ns=Docker.io:443").unwrap();
+        let query =
+            parse(Action::Pull, "n=5&last=docker.io%2Fx&other=1&artifactType=a/b+json&ns=Docker.io:443")
+                .unwrap();
         assert_eq!((query.n, query.last.as_deref()), (Some(5), Some("docker.io/x")));
         assert_eq!(query.artifact_type.as_deref(), Some("a/b+json"));
         assert_eq!(query.repository("library/x"), "docker.io_443/library/x");
-        let query = parse("digest=sha256:X&mount=x");
-        assert_eq!(query, Err(400));
-        let query = parse("from=a/b&tag=1&tag=2").unwrap();
+        let query = parse(Action::Push, "from=a/b&tag=1&tag=2").unwrap();
         assert_eq!((query.from.as_deref(), query.tags.join(" ").as_str()), (Some("a/b"), "1 2"));
-        for wrong in [
-            "from=..",
-            "tag=.x",
-            &["tag=1"; 65].join("&"),
-            "last=a&last=b",
-            "n=-1",
-            "n=x",
-            "n=",
-            "n=99999999999",
-            "n=1&n=2",
-            "ns=a/../b",
-            "ns=",
+        let digest = Digest::of(b"x");
+        for (wrong, code) in [
+            ("last=a&last=b", "PAGINATION_NUMBER_INVALID"),
+            ("n=-1", "PAGINATION_NUMBER_INVALID"),
+            ("n=x", "PAGINATION_NUMBER_INVALID"),
+            ("n=", "PAGINATION_NUMBER_INVALID"),
+            ("n=99999999999", "PAGINATION_NUMBER_INVALID"),
+            ("n=1&n=2", "PAGINATION_NUMBER_INVALID"),
+            ("ns=a/../b", "NAME_INVALID"),
+            ("ns=", "NAME_INVALID"),
         ] {
-            assert_eq!(parse(wrong), Err(400), "{wrong}");
+            assert_eq!(parse(Action::Pull, wrong), Err(code), "{wrong}");
+        }
+        for (wrong, code) in [
+            ("digest=sha256:X", "DIGEST_INVALID"),
+            ("mount=x", "DIGEST_INVALID"),
+            (&format!("digest={digest}&digest={digest}"), "DIGEST_INVALID"),
+            (&format!("mount={digest}&mount={digest}"), "DIGEST_INVALID"),
+            ("from=..", "NAME_INVALID"),
+            ("from=a&from=b", "NAME_INVALID"),
+            ("tag=.x", "MANIFEST_INVALID"),
+            (&["tag=1"; 65].join("&"), "MANIFEST_INVALID"),
+        ] {
+            assert_eq!(parse(Action::Push, wrong), Err(code), "{wrong}");
+            assert_eq!(parse(Action::Pull, wrong), Ok(Query::default()), "{wrong}");
         }
     }
 }

@@ -5,16 +5,16 @@ use axum::{
     http::{HeaderName, HeaderValue, header},
     response::Response,
 };
-use futures_util::StreamExt as _;
 
 use super::{
     Registry, Request, blocking,
+    body::Incoming,
     respond::{self, Answer, Refusal},
 };
 use crate::{
     base::{
         digest::{Algorithm, Hasher},
-        failure::Failure,
+        failure::{Failure, Reason, Result},
         limits,
     },
     oci::{Descriptor, Document, error_code, image::sniff_media_type, media_type},
@@ -52,18 +52,25 @@ impl Registry {
         request: Request,
         name: &str,
         target: &Target,
-        body: Body,
+        body: &mut Incoming,
     ) -> Answer {
-        let bytes = gather(body).await?;
+        // Never closed, so there is always a permit in the end.
+        let seat = self.manifests.acquire().await.ok();
+        let bytes = body.whole(limits::OCI_MANIFEST_BYTES).await?;
+        drop(seat);
         let (store, name, target) = (self.store.clone(), name.to_owned(), target.clone());
         blocking(move || {
             let pushed = Pushed::read(&request, &bytes, &target)?;
             let repository = request.query.repository(&name);
             store.put(&pushed.root, &bytes)?;
             let tags = pushed.tags(&repository, &request, &target);
-            store.change(|change| {
+            let published = store.change(|change| {
                 let manifest = pushed.manifest(change, &repository)?;
                 change.publish(&Publication { manifests: vec![manifest], tags: tags.clone() })
+            });
+            published.map_err(|failure| match failure.reason {
+                Reason::SizeMismatch => Refusal::of(error_code::MANIFEST_INVALID).detail(failure.message),
+                _ => failure.into(),
             })?;
             let digest = &pushed.root.digest;
             let mut response = respond::created(&format!("/v2/{name}/manifests/{digest}"), digest);
@@ -73,7 +80,8 @@ impl Registry {
                 respond::set(headers, HeaderName::from_static("oci-subject"), &subject.digest.to_string());
             }
             if !request.query.tags.is_empty() {
-                respond::set(headers, HeaderName::from_static("oci-tag"), &request.query.tags.join(", "));
+                let set: Vec<&str> = tags.iter().map(|tag| tag.tag.as_str()).collect();
+                respond::set(headers, HeaderName::from_static("oci-tag"), &set.join(", "));
             }
             Ok(response)
         })
@@ -95,19 +103,6 @@ impl Registry {
         let known = self.store.tags(repository, None, 0)?.is_some();
         Ok(Refusal::of(if known { error_code::MANIFEST_UNKNOWN } else { error_code::NAME_UNKNOWN }))
     }
-}
-
-/// The whole of a manifest, as long as it is no longer than one may be.
-async fn gather(body: Body) -> Result<Vec<u8>, Refusal> {
-    let (mut bytes, mut stream) = (Vec::new(), body.into_data_stream());
-    while let Some(piece) = stream.next().await {
-        let cut = |error: axum::Error| Refusal::of(error_code::SIZE_INVALID).detail(error.to_string());
-        bytes.extend_from_slice(&piece.map_err(cut)?);
-        if bytes.len() as u64 > limits::OCI_MANIFEST_BYTES {
-            return Err(Refusal::of(error_code::TOO_LARGE));
-        }
-    }
-    Ok(bytes)
 }
 
 /// A manifest that a client sends, read and checked.
@@ -140,16 +135,32 @@ impl Pushed {
         Ok(Self { root, document })
     }
 
-    /// With what it lists and the repository has.
-    fn manifest(&self, change: &Change<'_>, repository: &str) -> Result<PublishedManifest, Failure> {
+    /// With what it lists and the repository has. What is there is there in the size that is listed: where it is
+    /// not, no client could pull the one by the other.
+    fn manifest(&self, change: &Change<'_>, repository: &str) -> Result<PublishedManifest> {
+        let is_here = |listed: &Descriptor| {
+            let known = change.has_in(repository, &listed.digest)?;
+            let found = if known { change.size_of(&listed.digest)? } else { None };
+            match found {
+                Some(size) if size != listed.size => {
+                    let message = format!("it gives {} {} bytes, of {size}", listed.digest, listed.size);
+                    Err(Failure::new(Reason::SizeMismatch, &self.root.digest, message))
+                }
+                found => Ok(found.is_some()),
+            }
+        };
+        if let Some(subject) = self.document.subject() {
+            is_here(subject)?;
+        }
         let (mut blobs, mut children) = (Vec::new(), Vec::new());
         for listed in self.document.descriptors() {
-            if matches!(self.document, Document::Index(_)) {
-                if change.has_manifest(repository, &listed.digest)? {
-                    children.push(listed.digest.clone());
-                }
-            } else if change.has_in(repository, &listed.digest)? && change.has_bytes(listed)? {
+            if !is_here(listed)? {
+                continue;
+            }
+            if matches!(self.document, Document::Image(_)) {
                 blobs.push(listed.clone());
+            } else if change.has_manifest(repository, &listed.digest)? {
+                children.push(listed.digest.clone());
             }
         }
         let root = self.root.clone();

@@ -16,6 +16,7 @@
 
 mod access;
 mod blobs;
+mod body;
 mod door;
 mod endpoint;
 mod manifests;
@@ -25,25 +26,31 @@ mod serve;
 mod tags;
 mod uploads;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    body::Body,
     extract::State,
-    http::{HeaderMap, Method, Uri},
+    http::{HeaderMap, HeaderValue, Method, Uri, header},
     response::Response,
     routing::any,
 };
+use tokio::sync::Semaphore;
 
 pub use access::Access;
 pub use serve::serve;
 
 use self::{
+    access::Action,
+    body::Incoming,
     endpoint::{Endpoint, Query},
     respond::{Answer, Refusal},
 };
-use crate::{base::failure::Failure, oci::error_code, store::Store};
+use crate::{
+    base::{failure::Failure, limits},
+    oci::error_code,
+    store::Store,
+};
 
 /// Is told of every fault that a client sees only as an error of the server.
 #[derive(Clone)]
@@ -77,17 +84,22 @@ struct Registry {
     store: Store,
     access: Access,
     parked: Arc<uploads::Parked>,
+    /// A seat for each manifest that is read.
+    manifests: Arc<Semaphore>,
     log: FaultLog,
 }
 
+/// How long a client may say nothing, between requests, within one, or when it stops reading.
+const PATIENCE: Duration = Duration::from_mins(1);
+
 /// The registry as an axum application, without a socket.
-pub fn app(store: Store, access: Access, log: FaultLog) -> Router {
+fn app(registry: Registry) -> Router {
     Router::new()
         .route("/v2", any(handle))
         .route("/v2/", any(handle))
         .route("/v2/{*rest}", any(handle))
         .fallback(async || respond::finish(Refusal::of(error_code::ENDPOINT_UNKNOWN).into_response()))
-        .with_state(Registry { store, access, parked: Arc::default(), log })
+        .with_state(registry)
 }
 
 /// What a client asks for, read once.
@@ -104,11 +116,28 @@ struct Request {
 impl Request {
     /// Reads it, and asks whether it may be done: no endpoint is reached otherwise.
     fn admit(method: Method, uri: &Uri, headers: HeaderMap, access: Access) -> Result<Self, Refusal> {
-        let endpoint = Endpoint::parse(uri)?;
-        let query = Query::parse(uri)?;
-        let action = endpoint.action(&method).ok_or_else(|| Refusal::method(endpoint.methods()))?;
-        if let Some(name) = endpoint.name() {
-            access.check(action, &query.repository(name), &endpoint)?;
+        let endpoint = Endpoint::parse(uri, &method)?;
+        let action = endpoint.action(method.as_str());
+        let query = Query::parse(uri, action)?;
+        let repository = endpoint.name().map(|name| query.repository(name)).unwrap_or_default();
+        let may = |action: Option<Action>| match action {
+            // An index whatever is there (distribution-spec, "Listing Referrers"): it is empty where nothing is shown.
+            Some(Action::Pull) if matches!(endpoint, Endpoint::Referrers { .. }) => Ok(()),
+            Some(action) => access.check(action, &repository),
+            None => Err(Refusal::of(error_code::UNSUPPORTED)),
+        };
+        may(action).map_err(|refusal| {
+            if refusal.code() != error_code::UNSUPPORTED {
+                return refusal;
+            }
+            // What this server takes there; nothing at all is an answer too (RFC 9110, 10.2.1).
+            let methods = endpoint.methods().iter().filter(|method| may(endpoint.action(method)).is_ok());
+            refusal.header(header::ALLOW, methods.copied().collect::<Vec<_>>().join(", "))
+        })?;
+        if action != Some(Action::Pull) && query.namespace.is_some() {
+            return Err(
+                Refusal::of(error_code::NAME_INVALID).detail("ns names what is pulled through a mirror")
+            );
         }
         Ok(Self { head_only: method == Method::HEAD, method, endpoint, query, headers })
     }
@@ -117,16 +146,20 @@ impl Request {
 async fn handle(State(registry): State<Registry>, request: axum::extract::Request) -> Response {
     let log = registry.log.clone();
     let (parts, body) = request.into_parts();
+    let mut body = Incoming::new(body, &parts.headers, PATIENCE);
     let answer = match Request::admit(parts.method, &parts.uri, parts.headers, registry.access) {
-        Ok(request) => registry.answer(request, body).await,
+        Ok(request) => registry.answer(request, &mut body).await,
         Err(refusal) => Err(refusal),
     };
-    let response = answer.unwrap_or_else(|refusal| {
+    let mut response = answer.unwrap_or_else(|refusal| {
         if let Some(failure) = refusal.cause() {
             log.tell(failure);
         }
         refusal.into_response()
     });
+    if !body.drain().await {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     respond::finish(response)
 }
 
@@ -140,7 +173,12 @@ async fn blocking<T: Send + 'static>(
 }
 
 impl Registry {
-    async fn answer(self, request: Request, body: Body) -> Answer {
+    fn new(store: Store, access: Access, log: FaultLog) -> Self {
+        let manifests = Arc::new(Semaphore::new(limits::MANIFESTS_AT_ONCE));
+        Self { store, access, parked: Arc::default(), manifests, log }
+    }
+
+    async fn answer(self, request: Request, body: &mut Incoming) -> Answer {
         match (request.endpoint.clone(), &request.method) {
             (Endpoint::Uploads { name }, _) => self.begin_upload(request, &name, body).await,
             (Endpoint::Upload { name, id }, &Method::GET) => self.upload_progress(&request, &name, &id).await,

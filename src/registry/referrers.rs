@@ -21,13 +21,12 @@ impl Registry {
         let last = query.last.as_deref().map(Digest::parse).transpose();
         let last = last.map_err(|_why| Refusal::of(error_code::PAGINATION_INVALID))?;
         let size = query.n.map_or(limits::REFERRERS_ENTRIES, |n| n.clamp(1, limits::REFERRERS_ENTRIES));
-        let rows = self.store.referrers(
-            &query.repository(name),
-            subject,
-            query.artifact_type.as_deref(),
-            last.as_ref(),
-            size + 1,
-        )?;
+        let (repository, artifact_type) = (query.repository(name), query.artifact_type.as_deref());
+        let rows = if self.access.sees(&repository) {
+            self.store.referrers(&repository, subject, artifact_type, last.as_ref(), size + 1)?
+        } else {
+            Vec::new()
+        };
         let found: Vec<Descriptor> = rows.into_iter().map(|row| row.descriptor).collect();
         let count = fitting(&found, size)?;
         let next = found.get(..count).filter(|page| page.len() < found.len()).and_then(<[_]>::last);

@@ -58,9 +58,9 @@ impl Refusal {
         Self(Box::new(Inner { code, detail: None, cause: Some(cause), headers: Vec::new() }))
     }
 
-    /// A method that the endpoint does not understand; `allow` lists those that it does.
-    pub(super) fn method(allow: &str) -> Self {
-        Self::of(error_code::UNSUPPORTED).header(header::ALLOW, allow)
+    /// What may be done later: after so many seconds.
+    pub(super) fn later(code: ErrorCode, seconds: u32) -> Self {
+        Self::of(code).header(header::RETRY_AFTER, seconds.to_string())
     }
 
     /// Adds a header.
@@ -80,7 +80,6 @@ impl Refusal {
         self.0.cause.as_ref()
     }
 
-    #[cfg(test)]
     pub(super) fn code(&self) -> ErrorCode {
         self.0.code
     }
@@ -98,7 +97,11 @@ impl Refusal {
 
 impl From<Failure> for Refusal {
     fn from(cause: Failure) -> Self {
-        Self::fault(cause)
+        match cause.reason {
+            // The client hears it as often as it tries; whoever runs the registry hears of it from `doctor`.
+            Reason::DiskFull => Self::of(error_code::NO_SPACE),
+            _ => Self::fault(cause),
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! The socket around the application.
 
-use std::{future::Future, io, net::SocketAddr, time::Duration};
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use super::{Access, FaultLog, app, door::Door};
+use super::{Access, FaultLog, PATIENCE, Registry, app, door::Door};
 use crate::{
     base::{
         clock::Timestamp,
@@ -14,8 +14,6 @@ use crate::{
 
 /// How long transfers under way may go on after the shutdown was asked for.
 const GRACE: Duration = Duration::from_secs(10);
-/// How long a connection may lie idle, between requests or when a client stops reading.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Serves `store` on `listen` (port 0 takes any free one) until `shutdown` is ready. `ready` hears the
 /// bound address as soon as connections are accepted.
@@ -30,10 +28,11 @@ pub async fn serve(
     let at = |error: &io::Error| failure(listen, error);
     let listener = tokio::net::TcpListener::bind(listen).await.map_err(|error| at(&error))?;
     ready(listener.local_addr().map_err(|error| at(&error))?);
-    let sweeper = tokio::spawn(sweep(store.clone(), log.clone()));
+    let registry = Registry::new(store, access, log);
+    let sweeper = tokio::spawn(sweep(registry.clone()));
     let (stopping, stopped) = tokio::sync::oneshot::channel();
     let door = Door::new(listener, limits::CONNECTIONS, PATIENCE);
-    let server = axum::serve(door, app(store, access, log)).with_graceful_shutdown(async move {
+    let server = axum::serve(door, app(registry)).with_graceful_shutdown(async move {
         shutdown.await;
         let _receiver_may_be_gone = stopping.send(());
     });
@@ -52,15 +51,12 @@ pub async fn serve(
 }
 
 /// Forgets pushes that nobody goes on with, now and once an hour.
-async fn sweep(store: Store, log: FaultLog) {
+async fn sweep(registry: Registry) {
     loop {
-        let store = store.clone();
-        let swept = tokio::task::spawn_blocking(move || {
-            let old = Timestamp::now().seconds().saturating_sub(limits::UPLOAD_SECONDS);
-            Timestamp::from_seconds(old).map_or(Ok(0), |before| store.sweep_uploads(before))
-        });
+        let (store, parked) = (registry.store.clone(), Arc::clone(&registry.parked));
+        let swept = tokio::task::spawn_blocking(move || parked.sweep(&store, Timestamp::now()));
         if let Ok(Err(failure)) = swept.await {
-            log.tell(&failure);
+            registry.log.tell(&failure);
         }
         tokio::time::sleep(Duration::from_hours(1)).await;
     }

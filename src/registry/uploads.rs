@@ -6,47 +6,80 @@
 //! it twice (threats R09).
 
 use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    collections::VecDeque,
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use axum::{
-    body::{Body, Bytes},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::Response,
 };
-use futures_util::StreamExt as _;
 
 use super::{
-    Registry, Request, blocking,
+    Registry, Request,
+    access::Action,
+    blocking,
+    body::Incoming,
     respond::{self, Answer, Refusal},
 };
 use crate::{
-    base::{digest::Digest, failure::Reason, limits},
+    base::{
+        clock::Timestamp,
+        digest::Digest,
+        failure::{Failure, Reason},
+        limits,
+    },
     oci::{Descriptor, error_code, media_type},
-    store::{BlobWriter, Upload},
+    store::{BlobWriter, Store, Upload},
 };
 
 /// Bytes gathered before they are written; with what the socket holds, the memory of one push.
-const PIECE: usize = 512 << 10;
+const PIECE: u64 = 512 << 10;
 
-/// Pushes between two of their requests, by repository and id, hashed as far as they are. What does not find room is
-/// only closed: the store has the bytes, and hashes them again.
+/// Pushes between two of their requests, hashed as far as they are, the oldest first. What does not find room, or stays
+/// for long, is only closed: the store has the bytes, and hashes them again.
 #[derive(Debug, Default)]
-pub(super) struct Parked(Mutex<BTreeMap<(String, String), BlobWriter>>);
+pub(super) struct Parked(Mutex<VecDeque<ParkedUpload>>);
+
+#[derive(Debug)]
+struct ParkedUpload {
+    repository: String,
+    id: String,
+    since: Timestamp,
+    writer: BlobWriter,
+}
 
 impl Parked {
     fn take(&self, repository: &str, id: &str) -> Option<BlobWriter> {
-        let key = (repository.to_owned(), id.to_owned());
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&key)
+        let mut parked = self.lock();
+        let at =
+            parked.iter().position(|one| (one.repository.as_str(), one.id.as_str()) == (repository, id))?;
+        parked.remove(at).map(|one| one.writer)
     }
 
-    fn park(&self, repository: &str, id: &str, writer: BlobWriter) {
-        let mut parked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if parked.len() >= limits::OPEN_UPLOADS {
-            parked.pop_first();
-        }
-        parked.insert((repository.to_owned(), id.to_owned()), writer);
+    /// Keeps a push; what it takes the place of is for the caller to close.
+    fn park(&self, upload: ParkedUpload) -> Option<ParkedUpload> {
+        let mut parked = self.lock();
+        parked.push_back(upload);
+        if parked.len() > limits::OPEN_UPLOADS { parked.pop_front() } else { None }
+    }
+
+    /// Forgets pushes that nobody goes on with (threats X07): those that are open here too. How many.
+    pub(super) fn sweep(&self, store: &Store, now: Timestamp) -> Result<usize, Failure> {
+        let before = |seconds| Timestamp::from_seconds(now.seconds().saturating_sub(seconds));
+        let closing = before(limits::OPEN_UPLOAD_SECONDS);
+        let stale: Vec<ParkedUpload> = {
+            let mut parked = self.lock();
+            let count =
+                parked.iter().take_while(|one| closing.is_some_and(|before| one.since < before)).count();
+            parked.drain(..count).collect()
+        };
+        drop(stale);
+        before(limits::UPLOAD_SECONDS).map_or(Ok(0), |before| store.sweep_uploads(before))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<ParkedUpload>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -82,7 +115,7 @@ impl Session {
 
 impl Registry {
     /// `POST`: begins a push, or does all of it: with the blob in the body, or from another repository.
-    pub(super) async fn begin_upload(&self, request: Request, name: &str, body: Body) -> Answer {
+    pub(super) async fn begin_upload(&self, request: Request, name: &str, body: &mut Incoming) -> Answer {
         let repository = request.query.repository(name);
         if let Some(digest) = &request.query.mount {
             if let Some(response) = self.mount(&request, name, &repository, digest).await? {
@@ -91,14 +124,20 @@ impl Registry {
         } else if let Some(digest) = &request.query.digest {
             let (store, algorithm) = (self.store.clone(), digest.algorithm());
             let writer = blocking(move || Ok(store.scratch(algorithm)?)).await?;
-            let writer = receive(writer, body, &request.headers).await?;
+            let writer = receive(writer, body).await?;
             return self.finish(writer, name, &repository, digest).await;
         }
         let (store, into) = (self.store.clone(), repository.clone());
-        let (id, writer) = blocking(move || Ok(store.begin_upload(&into)?)).await?;
+        let begun = blocking(move || {
+            if store.uploads()? >= limits::UPLOADS {
+                return Err(Refusal::later(error_code::UPLOADS_FULL, 60));
+            }
+            Ok(store.begin_upload(&into)?)
+        });
+        let (id, writer) = begun.await?;
         let session = Session { repository, name: name.to_owned(), id, writer };
         let response = session.progress(StatusCode::ACCEPTED);
-        self.park(session);
+        self.park(session).await;
         Ok(response)
     }
 
@@ -106,27 +145,37 @@ impl Registry {
     pub(super) async fn upload_progress(&self, request: &Request, name: &str, id: &str) -> Answer {
         let session = self.session(request, name, id).await?;
         let response = session.progress(StatusCode::NO_CONTENT);
-        self.park(session);
+        self.park(session).await;
         Ok(response)
     }
 
     /// `DELETE`: gives a push up.
     pub(super) async fn cancel_upload(&self, request: &Request, name: &str, id: &str) -> Answer {
-        self.session(request, name, id).await?.writer.abandon();
-        Ok(respond::empty(StatusCode::NO_CONTENT))
+        let writer = self.session(request, name, id).await?.writer;
+        blocking(move || {
+            writer.abandon();
+            Ok(respond::empty(StatusCode::NO_CONTENT))
+        })
+        .await
     }
 
     /// `PATCH`: the next chunk, or all of it in one stream.
-    pub(super) async fn append(&self, request: Request, name: &str, id: &str, body: Body) -> Answer {
+    pub(super) async fn append(&self, request: Request, name: &str, id: &str, body: &mut Incoming) -> Answer {
         let session = self.session(&request, name, id).await?;
         let session = self.take_chunk(session, &request.headers, body).await?;
         let response = session.progress(StatusCode::ACCEPTED);
-        self.park(session);
+        self.park(session).await;
         Ok(response)
     }
 
     /// `PUT`: perhaps a last chunk, and the digest of the whole.
-    pub(super) async fn finish_upload(&self, request: Request, name: &str, id: &str, body: Body) -> Answer {
+    pub(super) async fn finish_upload(
+        &self,
+        request: Request,
+        name: &str,
+        id: &str,
+        body: &mut Incoming,
+    ) -> Answer {
         let Some(digest) = &request.query.digest else {
             return Err(Refusal::of(error_code::DIGEST_INVALID).detail("the parameter digest is missing"));
         };
@@ -155,7 +204,7 @@ impl Registry {
                 let (store, into, id) = (self.store.clone(), repository.clone(), id.to_owned());
                 match blocking(move || Ok(store.upload(&into, &id)?)).await? {
                     Upload::Open(writer) => writer,
-                    Upload::Busy => return Err(Refusal::of(error_code::UPLOAD_BUSY)),
+                    Upload::Busy => return Err(Refusal::later(error_code::UPLOAD_BUSY, 1)),
                     Upload::Unknown => return Err(Refusal::of(error_code::BLOB_UPLOAD_UNKNOWN)),
                 }
             }
@@ -163,8 +212,12 @@ impl Registry {
         Ok(Session { repository, name: name.to_owned(), id: id.to_owned(), writer })
     }
 
-    fn park(&self, session: Session) {
-        self.parked.park(&session.repository, &session.id, session.writer);
+    async fn park(&self, session: Session) {
+        let Session { repository, id, writer, .. } = session;
+        let upload = ParkedUpload { repository, id, since: Timestamp::now(), writer };
+        if let Some(oldest) = self.parked.park(upload) {
+            close(oldest).await;
+        }
     }
 
     /// Writes what the request brings. A chunk must begin where the push is; what is cut short never came.
@@ -172,26 +225,29 @@ impl Registry {
         &self,
         session: Session,
         headers: &HeaderMap,
-        body: Body,
+        body: &mut Incoming,
     ) -> Result<Session, Refusal> {
-        if let Some(chunk) = headers.get(header::CONTENT_RANGE) {
-            let chunk = chunk.to_str().ok().and_then(Chunk::parse);
-            let fits =
-                chunk.as_ref().map(|chunk| chunk.start == session.writer.len() && !chunk.is_not(headers));
-            if fits != Some(true) {
-                let refusal = match fits {
-                    None => Refusal::of(error_code::BLOB_UPLOAD_INVALID)
-                        .detail("Content-Range must read START-END, without a unit"),
-                    Some(_) => Refusal::of(error_code::CHUNK_OUT_OF_ORDER),
-                };
-                let refusal = refusal
-                    .header(header::LOCATION, session.location())
-                    .header(header::RANGE, session.range());
-                self.park(session);
-                return Err(refusal);
+        let (start, location, range) = (session.writer.len(), session.location(), session.range());
+        let refuse = |code| Refusal::of(code).header(header::LOCATION, location).header(header::RANGE, range);
+        let chunk = headers.get(header::CONTENT_RANGE).map(|text| text.to_str().ok().and_then(Chunk::parse));
+        let wrong = match &chunk {
+            Some(None) => Some(error_code::BLOB_UPLOAD_INVALID),
+            Some(Some(chunk)) if chunk.start != start => Some(error_code::CHUNK_OUT_OF_ORDER),
+            Some(Some(chunk)) if body.announced().is_some_and(|length| length != chunk.len()) => {
+                Some(error_code::CHUNK_LENGTH)
             }
+            _ => None,
+        };
+        if let Some(code) = wrong {
+            self.park(session).await;
+            return Err(refuse(code).detail("Content-Range reads FIRST-LAST: no unit, both within the chunk"));
         }
-        let mut writer = receive(session.writer, body, headers).await?;
+        let mut writer = receive(session.writer, body).await?;
+        // Of a stream, the length is known only now.
+        if chunk.flatten().is_some_and(|chunk| chunk.len() != writer.len().saturating_sub(start)) {
+            close(writer).await;
+            return Err(refuse(error_code::CHUNK_LENGTH));
+        }
         writer.acknowledge();
         Ok(Session { writer, ..session })
     }
@@ -207,7 +263,7 @@ impl Registry {
                 _ => Refusal::fault(failure),
             })?;
             if !store.change(|change| change.add_blob(&repository, &blob.digest))? {
-                // Somebody deleted the same content in between: it never counted, so it is sent again.
+                // It was found damaged and removed in between: it never counted, so it is sent again.
                 return Err(Refusal::of(error_code::BLOB_UPLOAD_UNKNOWN));
             }
             Ok(respond::created(&location, &blob.digest))
@@ -233,7 +289,7 @@ impl Registry {
                 None => store.repositories_with(&digest, limits::MOUNT_SOURCES)?,
             };
             let mounted = store.change(|change| {
-                for source in sources.iter().filter(|source| access.sees(source)) {
+                for source in sources.iter().filter(|source| access.check(Action::Pull, source).is_ok()) {
                     if change.has_in(source, &digest)? {
                         return change.add_blob(&into, &digest);
                     }
@@ -264,40 +320,42 @@ impl Chunk {
         (chunk.start <= chunk.last).then_some(chunk)
     }
 
-    /// Whether the body is known to be of another length.
-    fn is_not(&self, headers: &HeaderMap) -> bool {
-        announced(headers).is_some_and(|length| length != (self.last - self.start).saturating_add(1))
+    fn len(&self) -> u64 {
+        (self.last - self.start).saturating_add(1)
     }
 }
 
-fn announced(headers: &HeaderMap) -> Option<u64> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+/// Closes what may have to be cut back or removed, which waits for the disk.
+async fn close<T: Send + 'static>(open: T) {
+    let _closed = blocking(move || {
+        drop(open);
+        Ok(())
+    })
+    .await;
 }
 
 /// Appends a body to a blob. Where it fails, or the client is gone, the writer goes too, and with it what it brought.
-async fn receive(mut writer: BlobWriter, body: Body, headers: &HeaderMap) -> Result<BlobWriter, Refusal> {
-    writer.reserve(announced(headers).unwrap_or_default())?;
-    let mut stream = body.into_data_stream();
+async fn receive(mut writer: BlobWriter, body: &mut Incoming) -> Result<BlobWriter, Refusal> {
+    let mut left = body.announced().unwrap_or_default();
+    let mut piece = Vec::new();
     loop {
-        let (mut pieces, mut gathered, mut ended) = (Vec::new(), 0, false);
-        while gathered < PIECE && !ended {
-            match stream.next().await {
-                Some(bytes) => {
-                    let cut =
-                        |error: axum::Error| Refusal::of(error_code::SIZE_INVALID).detail(error.to_string());
-                    let bytes: Bytes = bytes.map_err(cut)?;
-                    gathered += bytes.len();
-                    pieces.push(bytes);
-                }
-                None => ended = true,
+        let ended = match body.fill(&mut piece, PIECE).await {
+            Ok(ended) => ended,
+            Err(refusal) => {
+                close(writer).await;
+                return Err(refusal);
             }
-        }
-        if !pieces.is_empty() {
+        };
+        if !piece.is_empty() {
             let written = blocking(move || {
-                pieces.iter().try_for_each(|bytes| writer.write(bytes))?;
-                Ok(writer)
+                // Others write too: asked once for the whole, it would hold for no piece but the first.
+                writer.reserve(left.max(piece.len() as u64).saturating_add(limits::PUSH_MARGIN))?;
+                writer.write(&piece)?;
+                left = left.saturating_sub(piece.len() as u64);
+                piece.clear();
+                Ok((writer, piece, left))
             });
-            writer = written.await?;
+            (writer, piece, left) = written.await?;
         }
         if ended {
             return Ok(writer);
@@ -317,5 +375,48 @@ mod tests {
         for wrong in ["bytes 0-9", "0-9/10", "9-0", "-9", "0-", "", "+0-9", "0-99999999999999999999999"] {
             assert_eq!(parse(wrong), None, "{wrong}");
         }
+    }
+
+    /// X07: what is open here is swept as what is not, and what somebody is at is not.
+    #[test]
+    fn abandoned_pushes_go_though_they_are_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("home")).unwrap();
+        let parked = Parked::default();
+        let now = Timestamp::now();
+        let later = |seconds| Timestamp::from_seconds(now.seconds() + seconds).unwrap();
+        let park = |since| {
+            let (id, writer) = store.begin_upload("sandbox/a").unwrap();
+            assert!(
+                parked
+                    .park(ParkedUpload { repository: "sandbox/a".into(), id: id.clone(), since, writer })
+                    .is_none()
+            );
+            id
+        };
+        let (old, new) = (park(now), park(later(limits::UPLOAD_SECONDS)));
+        assert_eq!(parked.sweep(&store, later(limits::OPEN_UPLOAD_SECONDS + 60)).unwrap(), 0);
+        assert!(matches!(store.upload("sandbox/a", &old).unwrap(), Upload::Open(_)), "closed, and kept");
+        assert!(matches!(store.upload("sandbox/a", &new).unwrap(), Upload::Busy));
+        assert_eq!(parked.sweep(&store, later(limits::UPLOAD_SECONDS + 60)).unwrap(), 1);
+        assert!(matches!(store.upload("sandbox/a", &old).unwrap(), Upload::Unknown));
+        assert!(parked.take("sandbox/b", &new).is_none() && parked.take("sandbox/a", &new).is_some());
+    }
+
+    #[test]
+    fn the_oldest_makes_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("home")).unwrap();
+        let parked = Parked::default();
+        let mut ids = Vec::new();
+        for _ in 0..=limits::OPEN_UPLOADS {
+            let (id, writer) = store.begin_upload("sandbox/a").unwrap();
+            ids.push(id.clone());
+            let upload = ParkedUpload { repository: "sandbox/a".into(), id, since: Timestamp::now(), writer };
+            let gone = parked.park(upload);
+            assert_eq!(gone.map(|gone| gone.id), (ids.len() > limits::OPEN_UPLOADS).then(|| ids[0].clone()));
+        }
+        assert!(parked.take("sandbox/a", &ids[0]).is_none());
+        assert!(ids[1..].iter().all(|id| parked.take("sandbox/a", id).is_some()));
     }
 }

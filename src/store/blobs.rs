@@ -289,7 +289,7 @@ impl BlobWriter {
 
     /// Fails unless so many further bytes fit where the store is.
     pub fn reserve(&self, bytes: u64) -> Result<()> {
-        fs::require_space(self.store.home(), bytes, "the download")
+        fs::require_space(self.store.home(), bytes, "content on its way")
     }
 
     /// Throws away what was written and begins anew.

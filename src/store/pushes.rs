@@ -6,12 +6,9 @@
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::Change;
-use crate::{
-    base::{
-        digest::Digest,
-        failure::{Failure, Result},
-    },
-    oci::Descriptor,
+use crate::base::{
+    digest::Digest,
+    failure::{Failure, Result},
 };
 
 /// What a manifest lists, present or not: while it stands, nothing of it can be taken away. And blobs by digest, for
@@ -68,9 +65,9 @@ impl Change<'_> {
         })
     }
 
-    /// Whether the store has this content, of this size.
-    pub fn has_bytes(&self, blob: &Descriptor) -> Result<bool> {
-        self.store.has(blob)
+    /// Size of a stored blob; `None` when it is not there.
+    pub fn size_of(&self, digest: &Digest) -> Result<Option<u64>> {
+        self.store.size_of(digest)
     }
 
     /// Takes a tag away; its manifest stays.
@@ -128,7 +125,7 @@ fn parent(database: &Connection, repository: &str, digest: &Digest) -> rusqlite:
 mod tests {
     use super::*;
     use crate::{
-        oci::{Document, media_type},
+        oci::{Descriptor, Document, media_type},
         store::{Publication, PublishedManifest, PublishedTag, Store, Target},
     };
 

@@ -65,6 +65,12 @@ impl Store {
         Ok(Upload::Open(writer))
     }
 
+    /// How many pushes are under way.
+    pub fn uploads(&self) -> Result<usize> {
+        let names = fs::names(&self.home().join("staging"))?;
+        Ok(names.iter().filter(|name| name.starts_with("upload-")).count())
+    }
+
     /// Removes pushes that nobody touched since `before` and that nobody has open (threats X07). How many.
     ///
     /// # Errors

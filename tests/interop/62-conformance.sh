@@ -18,8 +18,13 @@ suite() {
     OCI_REPO1=sandbox/conformance/one OCI_REPO2=sandbox/conformance/two conformance
 }
 check "the conformance suite, version dev" suite
-equal "nothing of it is skipped or disabled" none \
-  "$(grep -Eo '(skipped|disabled|failed): [1-9][0-9]*' "$reports/dev/results.yaml" | head -n 3 | xargs echo none | awk '{ print $NF }')"
+# results.yaml says `Pass`, or something else, of each API and each kind of data
+verdicts() {
+  [ -s "$reports/dev/results.yaml" ] || { echo "there is no results.yaml"; return; }
+  sed -n '/^apis:/,$p' "$reports/dev/results.yaml" | grep '^ ' | grep -v ': Pass$' | sed 's/^ *//' | paste -sd,
+  [ "$(grep -c '^  .*: Pass$' "$reports/dev/results.yaml")" -ge 52 ] || echo "fewer than 52 pass"
+}
+equal "nothing of it fails, is skipped or disabled" "all pass" "$(verdicts | sed '/^$/d' | grep . || echo "all pass")"
 
 suite1() {
   env OCI_ROOT_URL="http://$SERVED" OCI_NAMESPACE=sandbox/conformance/first OCI_CROSSMOUNT_NAMESPACE=sandbox/conformance/second \
@@ -27,6 +32,28 @@ suite1() {
     OCI_DELETE_MANIFEST_BEFORE_BLOBS=1 OCI_HIDE_SKIPPED_WORKFLOWS=0 OCI_REPORT_DIR="$reports/1.1" conformance1
 }
 check "the conformance suite, version 1.1" suite1
+# The four that cannot run with the others: two are for registries that take no pushes and get their content from
+# elsewhere, two for those that answer a mount without `from` with an upload, where sealift mounts.
+leaves_out='Get tag name from environment
+Populate registry with test tags (no push)
+Cross-mounting of nonexistent blob should yield session id
+Cross-mounting without from, and automatic content discovery disabled should return a 202'
+left_out() {
+  python3 - "$reports/1.1/junit.xml" <<'EOF'
+import sys, xml.etree.ElementTree as tree
+
+cases = list(tree.parse(sys.argv[1]).iter("testcase"))
+for case in cases:
+    if case.find("failure") is not None or case.find("error") is not None:
+        print("failed:", case.get("name"))
+    elif case.find("skipped") is not None:
+        print(case.get("name"))
+if len(cases) < 80:
+    print("only", len(cases), "cases")
+EOF
+}
+equal "of it, only what contradicts the rest is left out" "$(sort <<<"$leaves_out")" \
+  "$(left_out | sed -E 's/^OCI Distribution Conformance Tests (Pull Setup|Content Discovery Setup|Push Cross-Repository Blob Mount) //' | sort)"
 
 # --- clients -------------------------------------------------------------------------------------
 

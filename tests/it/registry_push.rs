@@ -4,14 +4,17 @@ use std::{
     collections::BTreeMap,
     io::{Read as _, Write as _},
     net::{Shutdown, SocketAddr, TcpStream},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use sealift::{
-    base::digest::{Algorithm, Digest, Hasher},
-    oci::{Descriptor, media_type},
+    base::{
+        digest::{Algorithm, Digest, Hasher},
+        limits,
+    },
+    oci::{Descriptor, Document, media_type},
     registry::{Access, FaultLog, serve},
-    store::Store,
+    store::{Publication, PublishedManifest, PublishedTag, Store},
 };
 use serde_json::{Value, json};
 
@@ -43,6 +46,21 @@ impl Server {
     fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         let mut socket = TcpStream::connect(self.address).unwrap();
         socket.write_all(&request(method, path, headers, body.len(), body)).unwrap();
+        let mut bytes = Vec::new();
+        socket.read_to_end(&mut bytes).unwrap();
+        Answer::parse(&bytes)
+    }
+
+    /// The same as a stream, of which the server is not told how long it is.
+    fn stream(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let mut socket = TcpStream::connect(self.address).unwrap();
+        socket.write_all(head(method, path, headers, "Transfer-Encoding: chunked").as_bytes()).unwrap();
+        for piece in body.chunks(700) {
+            socket.write_all(format!("{:x}\r\n", piece.len()).as_bytes()).unwrap();
+            socket.write_all(piece).unwrap();
+            socket.write_all(b"\r\n").unwrap();
+        }
+        socket.write_all(b"0\r\n\r\n").unwrap();
         let mut bytes = Vec::new();
         socket.read_to_end(&mut bytes).unwrap();
         Answer::parse(&bytes)
@@ -81,13 +99,16 @@ impl Drop for Server {
     }
 }
 
-fn request(method: &str, path: &str, headers: &[(&str, &str)], length: usize, body: &[u8]) -> Vec<u8> {
-    let mut head =
-        format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n");
+fn head(method: &str, path: &str, headers: &[(&str, &str)], length: &str) -> String {
+    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{length}\r\n");
     for (name, value) in headers {
         head.push_str(&[name, ": ", value, "\r\n"].concat());
     }
-    [head.as_bytes(), b"\r\n", body].concat()
+    head + "\r\n"
+}
+
+fn request(method: &str, path: &str, headers: &[(&str, &str)], length: usize, body: &[u8]) -> Vec<u8> {
+    [head(method, path, headers, &format!("Content-Length: {length}")).as_bytes(), body].concat()
 }
 
 struct Answer {
@@ -124,7 +145,7 @@ fn home() -> tempfile::TempDir {
 }
 
 fn sandbox(home: &tempfile::TempDir) -> Server {
-    Server::start(home.path(), Access { sandbox: true })
+    Server::start(home.path(), Access::Sandbox)
 }
 
 fn image(config: &Descriptor, layers: &[&Descriptor]) -> Vec<u8> {
@@ -133,36 +154,86 @@ fn image(config: &Descriptor, layers: &[&Descriptor]) -> Vec<u8> {
     serde_json::to_vec(&image).unwrap()
 }
 
+/// Every file below the folders that content lies in, with what it holds.
+fn files(home: &tempfile::TempDir) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![home.path().join("blobs"), home.path().join("staging")];
+    while let Some(folder) = folders.pop() {
+        for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.insert(path.clone(), std::fs::read(path).unwrap());
+            }
+        }
+    }
+    files
+}
+
+/// Publishes an image as an import does.
+fn import(home: &tempfile::TempDir, repository: &str) -> Descriptor {
+    let store = Store::open(home.path()).unwrap();
+    let config = Descriptor::of(media_type::CONFIG, b"{\"imported\":true}");
+    store.put(&config, b"{\"imported\":true}").unwrap();
+    let bytes = image(&config, &[]);
+    let root = Descriptor::of(media_type::MANIFEST, &bytes);
+    store.put(&root, &bytes).unwrap();
+    let document = Document::parse(&bytes, media_type::MANIFEST).unwrap();
+    let manifest = PublishedManifest::new(repository, root.clone(), &document, vec![config], vec![]);
+    let tag = PublishedTag { repository: repository.into(), tag: "1".into(), digest: root.digest.clone() };
+    store.publish(&Publication { manifests: vec![manifest], tags: vec![tag] }).unwrap();
+    root
+}
+
 /// R13: where nothing is opened, nothing is written, by no way; and what was pushed is not served either.
 #[test]
 fn without_a_sandbox_nothing_is_written_or_seen() {
     let home = home();
-    let digest = {
+    let imported = import(&home, "docker.io/library/nginx");
+    let (config, bytes) = {
         let server = sandbox(&home);
         let config = server.push(media_type::CONFIG, b"{}");
-        assert_eq!(server.manifest("1", &image(&config, &[])).status, 201);
-        config.digest
+        let bytes = image(&config, &[]);
+        assert_eq!(server.manifest("1", &bytes).status, 201);
+        (config, bytes)
     };
-    let server = Server::start(home.path(), Access::default());
-    for (method, path) in [
-        ("POST", format!("{REPOSITORY}/blobs/uploads/")),
-        ("PATCH", format!("{REPOSITORY}/blobs/uploads/{}", "0".repeat(32))),
-        ("PUT", format!("{REPOSITORY}/manifests/1")),
-        ("DELETE", format!("{REPOSITORY}/manifests/1")),
-        ("DELETE", format!("{REPOSITORY}/blobs/{digest}")),
-    ] {
-        let answer = server.ask(method, &format!("/v2/{path}"), &[], b"");
-        assert_eq!((answer.status, answer.code().as_str()), (405, "UNSUPPORTED"), "{method} {path}");
+    let before = files(&home);
+    let server = Server::start(home.path(), Access::ReadOnly);
+    for repository in [REPOSITORY, "docker.io/library/nginx"] {
+        for (method, path, allow) in [
+            ("POST", "blobs/uploads/".to_owned(), ""),
+            ("POST", format!("blobs/uploads/?digest={}", config.digest), ""),
+            ("PATCH", format!("blobs/uploads/{}", "0".repeat(32)), ""),
+            ("PUT", "manifests/1".to_owned(), "GET, HEAD"),
+            ("DELETE", "manifests/1".to_owned(), "GET, HEAD"),
+            ("DELETE", format!("manifests/{}", imported.digest), "GET, HEAD"),
+            ("DELETE", format!("blobs/{}", config.digest), "GET, HEAD"),
+        ] {
+            let answer = server.ask(method, &format!("/v2/{repository}/{path}"), &[], b"{}");
+            assert_eq!((answer.status, answer.code().as_str()), (405, "UNSUPPORTED"), "{method} {path}");
+            // Of what is not shown, not even that it could be read.
+            let shown = if repository == REPOSITORY { "" } else { allow };
+            assert_eq!(answer.header("allow"), shown, "{method} {repository}/{path}");
+        }
     }
-    for path in ["manifests/1", "tags/list", &format!("blobs/{digest}")] {
-        assert_eq!(
-            server.ask("GET", &format!("/v2/{REPOSITORY}/{path}"), &[], b"").code(),
-            "NAME_UNKNOWN",
-            "{path}"
-        );
+    for path in ["manifests/1", "tags/list", &format!("blobs/{}", config.digest)] {
+        let answer = server.ask("GET", &format!("/v2/{REPOSITORY}/{path}"), &[], b"");
+        assert_eq!((answer.status, answer.code().as_str()), (404, "NAME_UNKNOWN"), "{path}");
     }
-    let catalog = server.ask("GET", "/v2/_catalog", &[], b"").body;
-    assert!(!String::from_utf8(catalog).unwrap().contains("sandbox"));
+    // As of any repository that is not there.
+    let path = format!("/v2/{REPOSITORY}/referrers/{}", config.digest);
+    let answer = server.ask("GET", &path, &[], b"");
+    let index: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!((answer.status, &index["manifests"]), (200, &json!([])));
+    let catalog: Value = serde_json::from_slice(&server.ask("GET", "/v2/_catalog", &[], b"").body).unwrap();
+    assert_eq!(catalog["repositories"], json!(["docker.io/library/nginx"]));
+    let pulled = server.ask("GET", "/v2/docker.io/library/nginx/manifests/1", &[], b"");
+    assert_eq!(Digest::of(&pulled.body), imported.digest);
+    drop(server);
+    assert!(files(&home) == before, "files of the home have changed");
+    let server = sandbox(&home);
+    assert_eq!(server.ask("GET", &format!("/v2/{REPOSITORY}/manifests/1"), &[], b"").body, bytes);
+    assert_eq!(server.blob(&config.digest).body, b"{}");
 }
 
 /// What was imported stays as it is, whoever asks.
@@ -216,11 +287,19 @@ fn a_blob_comes_in_every_way_of_the_specification() {
         whole(put(&location, &[], b""));
         let location = begin();
         assert_eq!(server.ask("PATCH", &location, &[("Content-Range", "0-999")], first).status, 202);
-        // Out of order, twice, of another length: the push stays where it is and says so.
-        for range in ["1001-3000", "0-999", "1000-2998", "bytes 1000-2999"] {
-            let answer = server.ask("PATCH", &location, &[("Content-Range", range)], last);
-            assert!(answer.status == 416 || answer.status == 400, "{range}: {}", answer.status);
-            assert_eq!(answer.header("range"), "0-999", "{range}");
+        // Out of order, twice, of another length, of another form: the push stays where it is and says so.
+        for (range, status) in
+            [("1001-3000", 416), ("0-999", 416), ("1000-2998", 400), ("bytes 1000-2999", 400), ("1000", 400)]
+        {
+            let streamed = server.stream("PATCH", &location, &[("Content-Range", range)], last);
+            for answer in [server.ask("PATCH", &location, &[("Content-Range", range)], last), streamed] {
+                assert_eq!(
+                    (answer.status, answer.code().as_str()),
+                    (status, "BLOB_UPLOAD_INVALID"),
+                    "{range}"
+                );
+                assert_eq!((answer.header("range"), answer.header("location")), ("0-999", location.as_str()));
+            }
         }
         let answer = server.ask("GET", &location, &[], b"");
         assert_eq!((answer.status, answer.header("range")), (204, "0-999"));
@@ -262,15 +341,20 @@ fn wrong_bytes_are_refused_and_leave_nothing() {
     let home = home();
     let server = sandbox(&home);
     let digest = Digest::of(b"hello");
+    server.push(media_type::OCTETS, b"there before");
+    let before = files(&home);
     assert_eq!(server.post(&format!("?digest={digest}"), b"hellO").code(), "DIGEST_INVALID");
     let location = server.post("", b"").header("location").to_owned();
+    assert_eq!(files(&home).len(), before.len() + 1, "an upload has its file");
     let put = |query: &str, body: &[u8]| server.ask("PUT", &format!("{location}{query}"), &[], body);
     assert_eq!(put("", b"").code(), "DIGEST_INVALID");
     assert_eq!(put("?digest=md5:x", b"").code(), "DIGEST_INVALID");
     assert_eq!(put(&format!("?digest={digest}"), b"hellO").code(), "DIGEST_INVALID");
-    assert_eq!(server.blob(&digest).status, 404);
-    let staging = std::fs::read_dir(home.path().join("staging")).unwrap();
-    assert_eq!(staging.count(), 0);
+    assert_eq!(files(&home), before);
+    for digest in [digest, Digest::of(b"hellO")] {
+        assert_eq!(server.blob(&digest).status, 404);
+    }
+    assert_eq!(server.ask("GET", &location, &[], b"").code(), "BLOB_UPLOAD_UNKNOWN");
 }
 
 /// R11: what another repository has is given only where it may be pulled, and never what is nowhere.
@@ -364,20 +448,149 @@ fn a_referrer_is_listed_also_before_its_subject_is_there() {
     assert_eq!(list("")["manifests"], json!([]));
 }
 
-/// R25: whoever wins, tag and manifest are one client's.
+/// R25: whoever wins, bytes, digest and type are one client's; and what any of them was told to be there, is there.
 #[test]
 fn many_writers_of_one_tag_do_not_mix() {
     let home = home();
     let server = sandbox(&home);
-    let configs: Vec<Descriptor> =
-        (0..16).map(|n| server.push(media_type::CONFIG, format!("{{\"n\":{n}}}").as_bytes())).collect();
+    let config = server.push(media_type::CONFIG, b"{}");
+    let path = |target: &str| format!("/v2/{REPOSITORY}/manifests/{target}");
+    let manifests: Vec<(&str, Vec<u8>)> = (0..16)
+        .map(|n| {
+            let (media_type, list) = if n % 2 == 0 {
+                (media_type::MANIFEST, json!({ "config": config, "layers": [] }))
+            } else {
+                (media_type::INDEX, json!({ "manifests": [] }))
+            };
+            let mut document = json!({ "schemaVersion": 2, "mediaType": media_type });
+            document["annotations"] = json!({ "n": n.to_string() });
+            document.as_object_mut().unwrap().extend(list.as_object().unwrap().clone());
+            (media_type, serde_json::to_vec(&document).unwrap())
+        })
+        .collect();
     std::thread::scope(|scope| {
-        for config in &configs {
-            let server = &server;
-            scope.spawn(move || assert_eq!(server.manifest("latest", &image(config, &[])).status, 201));
+        for (media_type, bytes) in &manifests {
+            let (server, path) = (&server, path("latest"));
+            scope.spawn(move || {
+                assert_eq!(server.ask("PUT", &path, &[("Content-Type", media_type)], bytes).status, 201);
+            });
         }
     });
-    let got = server.ask("GET", &format!("/v2/{REPOSITORY}/manifests/latest"), &[], b"");
-    assert_eq!(got.header("docker-content-digest"), Digest::of(&got.body).to_string());
-    assert!(configs.iter().any(|config| image(config, &[]) == got.body));
+    let is_one = |target: &str| {
+        let got = server.ask("GET", &path(target), &[], b"");
+        let written = manifests.iter().find(|(_, bytes)| *bytes == got.body).expect("one of them");
+        assert_eq!(got.header("content-type"), written.0);
+        assert_eq!(got.header("docker-content-digest"), Digest::of(&written.1).to_string());
+    };
+    is_one("latest");
+    manifests.iter().for_each(|(_, bytes)| is_one(&Digest::of(bytes).to_string()));
+    // Who comes last, wins.
+    let (media_type, bytes) = &manifests[3];
+    assert_eq!(server.ask("PUT", &path("latest"), &[("Content-Type", media_type)], bytes).status, 201);
+    assert_eq!(server.ask("GET", &path("latest"), &[], b"").body, *bytes);
+}
+
+/// What is listed and there, is there as it is listed: else no client could pull one by the other.
+#[test]
+fn a_manifest_that_lies_about_a_size_is_refused() {
+    let home = home();
+    let server = sandbox(&home);
+    let config = server.push(media_type::CONFIG, b"{}");
+    let bytes = image(&config, &[]);
+    let child = Descriptor::of(media_type::MANIFEST, &bytes);
+    assert_eq!(server.manifest("1", &bytes).status, 201);
+    let liar = |true_one: &Descriptor| Descriptor { size: true_one.size + 1, ..true_one.clone() };
+    let document = |media_type: &str, mut rest: Value| {
+        rest["schemaVersion"] = json!(2);
+        rest["mediaType"] = json!(media_type);
+        let bytes = serde_json::to_vec(&rest).unwrap();
+        let path = format!("/v2/{REPOSITORY}/manifests/2");
+        server.ask("PUT", &path, &[("Content-Type", media_type)], &bytes)
+    };
+    let absent = Descriptor::of(media_type::MANIFEST, b"nowhere");
+    for (media_type, wrong, right) in [
+        (
+            media_type::MANIFEST,
+            json!({ "config": liar(&config), "layers": [] }),
+            json!({ "config": config, "layers": [absent] }),
+        ),
+        (media_type::INDEX, json!({ "manifests": [liar(&child)] }), json!({ "manifests": [child, absent] })),
+        (
+            media_type::INDEX,
+            json!({ "manifests": [], "subject": liar(&child) }),
+            json!({ "manifests": [], "subject": absent }),
+        ),
+    ] {
+        let answer = document(media_type, wrong.clone());
+        assert_eq!((answer.status, answer.code().as_str()), (400, "MANIFEST_INVALID"), "{wrong}");
+        assert_eq!(server.ask("GET", &format!("/v2/{REPOSITORY}/manifests/2"), &[], b"").status, 404);
+        assert_eq!(document(media_type, right.clone()).status, 201, "{right}");
+        assert_eq!(server.delete("manifests/2").status, 202);
+    }
+}
+
+/// `ns` is how a mirror is asked: it leads no push anywhere. And a tag counts where the path names none.
+#[test]
+fn parameters_of_pulls_do_not_count_for_pushes() {
+    let home = home();
+    let server = sandbox(&home);
+    let config = server.push(media_type::CONFIG, b"{}");
+    let bytes = image(&config, &[]);
+    let path = |query: &str| format!("/v2/team/app/manifests/1?{query}");
+    let typed = [("Content-Type", media_type::MANIFEST)];
+    assert_eq!(server.manifest("1?ns=docker.io", &bytes).code(), "DENIED");
+    for method in ["PUT", "DELETE"] {
+        let answer = server.ask(method, &path("ns=sandbox"), &typed, &bytes);
+        assert_eq!((answer.status, answer.code().as_str()), (400, "NAME_INVALID"), "{method}");
+    }
+    assert_eq!(server.manifest("1?tag=2", &bytes).header("oci-tag"), "1");
+    assert_eq!(server.ask("GET", &format!("/v2/{REPOSITORY}/manifests/2"), &[], b"").status, 404);
+    assert_eq!(server.manifest(".x", &bytes).code(), "MANIFEST_INVALID");
+}
+
+/// A client that hears a refusal goes on over the same connection, whatever it still had to say.
+#[test]
+fn a_refusal_does_not_cut_the_connection() {
+    let home = home();
+    let server = sandbox(&home);
+    let location = server.post("", b"").header("location").to_owned();
+    let mut socket = TcpStream::connect(server.address).unwrap();
+    let ask = |length: &str| format!("PATCH {location} HTTP/1.1\r\nHost: x\r\n{length}");
+    let refused = ask("Content-Range: 7-10\r\nContent-Length: 4\r\n\r\nab");
+    socket.write_all(refused.as_bytes()).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    socket.write_all(b"cd").unwrap();
+    let taken = ask("Connection: close\r\nContent-Length: 4\r\n\r\nabcd");
+    socket.write_all(taken.as_bytes()).unwrap();
+    let mut answers = String::new();
+    socket.read_to_string(&mut answers).unwrap();
+    let statuses: Vec<&str> = answers.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
+    assert_eq!(statuses, ["416", "202"]);
+    // What is too much to wait for ends with the connection, and says so.
+    let mut socket = TcpStream::connect(server.address).unwrap();
+    let large = ask("Content-Range: 7-10\r\nContent-Length: 99999999\r\n\r\nab");
+    socket.write_all(large.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    let _cut_or_told = socket.read_to_end(&mut answer);
+    let answer = Answer::parse(&answer);
+    assert_eq!((answer.status, answer.header("connection")), (416, "close"));
+}
+
+/// X07: uploads that nobody ends do not fill the home with files.
+#[test]
+fn so_many_uploads_are_under_way_and_no_more() {
+    let home = home();
+    let server = sandbox(&home);
+    let staging = home.path().join("staging");
+    for n in 1..limits::UPLOADS {
+        std::os::unix::fs::symlink("nowhere", staging.join(format!("upload-{n}"))).unwrap();
+    }
+    let location = server.post("", b"").header("location").to_owned();
+    let answer = server.post("", b"");
+    assert_eq!((answer.status, answer.code().as_str()), (429, "TOOMANYREQUESTS"));
+    assert_ne!(answer.header("retry-after"), "");
+    // What is under way goes on, and makes room.
+    assert_eq!(server.ask("PATCH", &location, &[], b"x").status, 202);
+    assert_eq!(server.ask("DELETE", &location, &[], b"").status, 204);
+    assert_eq!(server.post("", b"").status, 202);
 }

@@ -20,11 +20,12 @@ pub(super) fn run(args: &Serve, settings: &Settings, out: &Out) -> Result<(), Fa
     let log = registry::FaultLog::new(move |failure| {
         progress.note(&format!("error[{}]: {failure}", failure.reason.text()));
     });
-    let access = registry::Access { sandbox: args.sandbox };
-    if access.sandbox {
+    let (access, takes) = if args.sandbox {
         out.note(SANDBOX);
-    }
-    let takes = if access.sandbox { "sandbox/ is open to everybody" } else { "read-only" };
+        (registry::Access::Sandbox, "sandbox/ is open to everybody")
+    } else {
+        (registry::Access::ReadOnly, "read-only")
+    };
     let ready = |address: std::net::SocketAddr| {
         if out.is_json() {
             out.data(&format!("{{\"schema\":1,\"address\":\"{address}\"}}\n"));
