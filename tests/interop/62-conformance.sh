@@ -71,9 +71,19 @@ trap 'stop_all; rm -rf "$short"' EXIT
 podman() { command podman --root "$here/podman" --runroot "$short/run" --storage-driver vfs "$@"; }
 check "podman pulls" podman pull -q --tls-verify=false "$UPSTREAM/team/go-app:1.0"
 check "podman pushes" podman push -q --tls-verify=false "$UPSTREAM/team/go-app:1.0" "$into/podman:1"
+config_of() { raw "$1" "$2" | jq -r .config.digest; }
+equal "and it is the same image" "$(config_of "$UPSTREAM" team/go-app:1.0)" "$(config_of "$into" podman:1)"
 check "what podman pushed can be pulled" skopeo copy -q --src-tls-verify=false "docker://$into/podman:1" "dir:$here/back"
 helm create "$here/chart" >/dev/null
 (cd "$here" && helm package chart >/dev/null)
 check "helm pushes a chart" helm push --plain-http "$here"/chart-*.tgz "oci://$into/charts"
 check "helm pulls it" helm pull --plain-http "oci://$into/charts/chart" --version 0.1.0 -d "$here/back"
-check "outside of the sandbox nobody pushes" not crane copy --insecure "$UPSTREAM/team/go-app:1.0" "$SERVED/team/go-app:1.0"
+equal "and it is the same chart" "$(digest_of "$here/chart-0.1.0.tgz")" "$(digest_of "$here/back/chart-0.1.0.tgz")"
+# Not by any other mistake, and nothing of it is there afterwards.
+denied() {
+  local said
+  ! said=$(crane copy --insecure "$UPSTREAM/team/go-app:1.0" "$SERVED/team/go-app:1.0" 2>&1) || return 1
+  echo "$said"
+  grep -q DENIED <<<"$said" && [ "$(curl -s -o "$here/none" -w '%{http_code}' "http://$SERVED/v2/team/go-app/manifests/1.0")" = 404 ]
+}
+check "outside of the sandbox nobody pushes" denied
