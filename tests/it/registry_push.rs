@@ -5,6 +5,7 @@ use std::{
     io::{Read as _, Write as _},
     net::{Shutdown, SocketAddr, TcpStream},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use sealift::{
@@ -558,7 +559,7 @@ fn a_refusal_does_not_cut_the_connection() {
     let ask = |length: &str| format!("PATCH {location} HTTP/1.1\r\nHost: x\r\n{length}");
     let refused = ask("Content-Range: 7-10\r\nContent-Length: 4\r\n\r\nab");
     socket.write_all(refused.as_bytes()).unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    std::thread::sleep(Duration::from_millis(200));
     socket.write_all(b"cd").unwrap();
     let taken = ask("Connection: close\r\nContent-Length: 4\r\n\r\nabcd");
     socket.write_all(taken.as_bytes()).unwrap();
@@ -593,4 +594,58 @@ fn so_many_uploads_are_under_way_and_no_more() {
     assert_eq!(server.ask("PATCH", &location, &[], b"x").status, 202);
     assert_eq!(server.ask("DELETE", &location, &[], b"").status, 204);
     assert_eq!(server.post("", b"").status, 202);
+}
+
+/// Pushes do not take the last room from the site; the log of the server, which here ends the test, hears nothing.
+#[test]
+fn what_does_not_fit_is_not_written() {
+    let home = home();
+    let server = sandbox(&home);
+    let location = server.post("", b"").header("location").to_owned();
+    let before = files(&home);
+    let monolithic = format!("/v2/{REPOSITORY}/blobs/uploads/?digest={}", Digest::of(b"x"));
+    for (method, path) in [("PATCH", location.as_str()), ("POST", monolithic.as_str())] {
+        let mut socket = TcpStream::connect(server.address).unwrap();
+        socket.write_all(&request(method, path, &[], 1 << 60, &vec![b'x'; 512 << 10])).unwrap();
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer).unwrap();
+        let answer = Answer::parse(&answer);
+        assert_eq!((answer.status, answer.code().as_str()), (507, "SIZE_INVALID"), "{method}");
+        assert_eq!(files(&home), before, "{method}");
+    }
+    assert_eq!(server.ask("PATCH", &location, &[], b"x").status, 202);
+}
+
+/// Manifests are read into memory, so many at a time; who comes later waits for a seat.
+#[test]
+fn so_many_manifests_are_read_at_a_time() {
+    let home = home();
+    let server = sandbox(&home);
+    let config = server.push(media_type::CONFIG, b"{}");
+    let bytes = image(&config, &[]);
+    let path = format!("/v2/{REPOSITORY}/manifests/1");
+    let typed = [("Content-Type", media_type::MANIFEST)];
+    let (first, rest) = bytes.split_at(10);
+    let moment = Duration::from_millis(300);
+    let mut slow: Vec<TcpStream> = (0..limits::MANIFESTS_AT_ONCE)
+        .map(|_| {
+            let mut socket = TcpStream::connect(server.address).unwrap();
+            socket.write_all(&request("PUT", &path, &typed, bytes.len(), first)).unwrap();
+            socket
+        })
+        .collect();
+    std::thread::sleep(moment);
+    let mut late = TcpStream::connect(server.address).unwrap();
+    late.write_all(&request("PUT", &path, &typed, bytes.len(), &bytes)).unwrap();
+    late.set_read_timeout(Some(moment)).unwrap();
+    assert!(late.read(&mut [0; 1]).is_err(), "it waits");
+    late.set_read_timeout(None).unwrap();
+    for socket in &mut slow {
+        socket.write_all(rest).unwrap();
+    }
+    for mut socket in slow.into_iter().chain([late]) {
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer).unwrap();
+        assert_eq!(Answer::parse(&answer).status, 201);
+    }
 }

@@ -87,7 +87,7 @@ pub(in crate::cli) enum Command {
     Diff(Diff),
     /// Verify a bundle and bring its content into the home store or a registry
     Import(Import),
-    /// Serve the home store as a read-only OCI registry
+    /// Serve the home store as an OCI registry to pull from
     Serve(Serve),
     /// Make and show signing keys
     Key(Key),

@@ -453,11 +453,19 @@ const SITE: &[Row] = &[
     ("R05", "an import while content is taken away or pushed", &[]),
     ("R06", "content is counted as unused because something could not be read", &[]),
     ("R07", "the database knows content that the disk has not", &[]),
+    ("R09", "a piece of a push comes twice, or out of order, or is cut", &[]),
+    ("R10", "somebody goes on with a push of another repository", &[]),
     (
         "R11",
         "content is read through another repository",
         &["registry_api::a_blob_is_served_only_where_it_is_published"],
     ),
+    (
+        "R13",
+        "something is pushed or deleted where that is switched off",
+        &["registry_push::a_sandbox_ends_at_its_name"],
+    ),
+    ("R25", "many write one tag at once", &[]),
     ("R26", "an import where something else stands under the name", &[]),
     (
         "R20",
@@ -531,7 +539,15 @@ const SITE: &[Row] = &[
     ("X02", "a window larger than memory", &[]),
     ("X03", "members without end", &[]),
     ("X06", "connections without end", &[]),
-    ("X07", "connections that only sit there", &["registry::door::tests::who_says_nothing_makes_room"]),
+    (
+        "X07",
+        "connections that only sit there, and uploads that nobody ends",
+        &[
+            "registry::door::tests::who_says_nothing_makes_room",
+            "registry::body::tests::a_trickle_is_put_out_and_a_short_one_is_taken",
+            "registry::uploads::tests::abandoned_pushes_go_though_they_are_open",
+        ],
+    ),
     (
         "X13",
         "signatures that take long to check",
