@@ -89,11 +89,10 @@ impl Endpoint {
         };
         let digest = || Digest::parse(last).map_err(|_why| Refusal::of(error_code::DIGEST_INVALID));
         match (kind, last) {
-            ("begin", _) => Ok(Self::Uploads { name: name()? }),
+            ("begin", _) | ("blobs", "uploads") => Ok(Self::Uploads { name: name()? }),
             ("upload", id) => Ok(Self::Upload { name: name()?, id: id.to_owned() }),
             ("tags", "list") => Ok(Self::Tags { name: name()? }),
             ("referrers", _) => Ok(Self::Referrers { name: name()?, subject: digest()? }),
-            ("blobs", "uploads") => Ok(Self::Uploads { name: name()? }),
             ("blobs", _) => Ok(Self::Blob { name: name()?, digest: digest()? }),
             ("manifests", _) if last.contains(':') => {
                 Ok(Self::Manifest { name: name()?, target: Target::Digest(digest()?) })

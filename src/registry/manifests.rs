@@ -80,8 +80,8 @@ impl Registry {
                 respond::set(headers, HeaderName::from_static("oci-subject"), &subject.digest.to_string());
             }
             if !request.query.tags.is_empty() {
-                let set: Vec<&str> = tags.iter().map(|tag| tag.tag.as_str()).collect();
-                respond::set(headers, HeaderName::from_static("oci-tag"), &set.join(", "));
+                let names: Vec<&str> = tags.iter().map(|tag| tag.tag.as_str()).collect();
+                respond::set(headers, HeaderName::from_static("oci-tag"), &names.join(", "));
             }
             Ok(response)
         })

@@ -20,6 +20,7 @@ mod body;
 mod door;
 mod endpoint;
 mod manifests;
+mod parked;
 mod referrers;
 mod respond;
 mod serve;
@@ -83,7 +84,7 @@ impl fmt::Debug for FaultLog {
 struct Registry {
     store: Store,
     access: Access,
-    parked: Arc<uploads::Parked>,
+    parked: Arc<parked::Parked>,
     /// A seat for each manifest that is read.
     manifests: Arc<Semaphore>,
     log: FaultLog,

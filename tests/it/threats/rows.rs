@@ -545,7 +545,7 @@ const SITE: &[Row] = &[
         &[
             "registry::door::tests::who_says_nothing_makes_room",
             "registry::body::tests::a_trickle_is_put_out_and_a_short_one_is_taken",
-            "registry::uploads::tests::abandoned_pushes_go_though_they_are_open",
+            "registry::parked::tests::abandoned_pushes_go_though_they_are_open",
         ],
     ),
     (

@@ -1,0 +1,259 @@
+//! What clients push into a sandbox: over a socket, one raw request at a time.
+
+mod blobs;
+mod manifests;
+
+use std::{
+    collections::BTreeMap,
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    path::{Path, PathBuf},
+};
+
+use sealift::{
+    base::digest::Digest,
+    oci::{Descriptor, Document, media_type},
+    registry::{Access, FaultLog, serve},
+    store::{Publication, PublishedManifest, PublishedTag, Store},
+};
+use serde_json::{Value, json};
+
+const REPOSITORY: &str = "sandbox/team/app";
+
+/// A registry that ends with the test.
+struct Server {
+    address: SocketAddr,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Server {
+    fn start(home: &Path, access: Access) -> Self {
+        let store = Store::open(home).unwrap();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let (ready, address) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+            let log = FaultLog::new(|failure| panic!("{failure}"));
+            let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+            let tell = move |address| ready.send(address).unwrap();
+            let shutdown = async { stopped.await.unwrap_or_default() };
+            runtime.unwrap().block_on(serve(store, listen, access, log, tell, shutdown)).unwrap();
+        });
+        Self { address: address.recv().unwrap(), stop: Some(stop), thread: Some(thread) }
+    }
+
+    fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let mut socket = TcpStream::connect(self.address).unwrap();
+        socket.write_all(&request(method, path, headers, body.len(), body)).unwrap();
+        let mut bytes = Vec::new();
+        socket.read_to_end(&mut bytes).unwrap();
+        Answer::parse(&bytes)
+    }
+
+    /// The same as a stream, of which the server is not told how long it is.
+    fn stream(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let mut socket = TcpStream::connect(self.address).unwrap();
+        socket.write_all(head(method, path, headers, "Transfer-Encoding: chunked").as_bytes()).unwrap();
+        for piece in body.chunks(700) {
+            socket.write_all(format!("{:x}\r\n", piece.len()).as_bytes()).unwrap();
+            socket.write_all(piece).unwrap();
+            socket.write_all(b"\r\n").unwrap();
+        }
+        socket.write_all(b"0\r\n\r\n").unwrap();
+        let mut bytes = Vec::new();
+        socket.read_to_end(&mut bytes).unwrap();
+        Answer::parse(&bytes)
+    }
+
+    fn post(&self, query: &str, body: &[u8]) -> Answer {
+        self.ask("POST", &format!("/v2/{REPOSITORY}/blobs/uploads/{query}"), &[], body)
+    }
+
+    fn blob(&self, digest: &Digest) -> Answer {
+        self.ask("GET", &format!("/v2/{REPOSITORY}/blobs/{digest}"), &[], b"")
+    }
+
+    fn delete(&self, what: &str) -> Answer {
+        self.ask("DELETE", &format!("/v2/{REPOSITORY}/{what}"), &[], b"")
+    }
+
+    fn manifest(&self, target: &str, bytes: &[u8]) -> Answer {
+        let path = format!("/v2/{REPOSITORY}/manifests/{target}");
+        self.ask("PUT", &path, &[("Content-Type", media_type::MANIFEST)], bytes)
+    }
+
+    /// Pushes a blob in one request and tells its descriptor.
+    fn push(&self, media_type: &str, bytes: &[u8]) -> Descriptor {
+        let blob = Descriptor::of(media_type, bytes);
+        assert_eq!(self.post(&format!("?digest={}", blob.digest), bytes).status, 201);
+        blob
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        let ended = self.thread.take().unwrap().join();
+        assert!(ended.is_ok() || std::thread::panicking());
+    }
+}
+
+fn head(method: &str, path: &str, headers: &[(&str, &str)], length: &str) -> String {
+    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{length}\r\n");
+    for (name, value) in headers {
+        head.push_str(&[name, ": ", value, "\r\n"].concat());
+    }
+    head + "\r\n"
+}
+
+fn request(method: &str, path: &str, headers: &[(&str, &str)], length: usize, body: &[u8]) -> Vec<u8> {
+    [head(method, path, headers, &format!("Content-Length: {length}")).as_bytes(), body].concat()
+}
+
+struct Answer {
+    status: u16,
+    headers: BTreeMap<String, String>,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn parse(bytes: &[u8]) -> Self {
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a response head");
+        let head = std::str::from_utf8(&bytes[..end]).unwrap();
+        let mut lines = head.split("\r\n");
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let headers = lines
+            .map(|line| line.split_once(": ").unwrap())
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+            .collect();
+        Self { status, headers, body: bytes[end + 4..].to_vec() }
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", String::as_str)
+    }
+
+    fn code(&self) -> String {
+        let json: Value = serde_json::from_slice(&self.body).unwrap();
+        json["errors"][0]["code"].as_str().unwrap().to_owned()
+    }
+}
+
+fn home() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn sandbox(home: &tempfile::TempDir) -> Server {
+    Server::start(home.path(), Access::Sandbox)
+}
+
+fn image(config: &Descriptor, layers: &[&Descriptor]) -> Vec<u8> {
+    let image =
+        json!({ "schemaVersion": 2, "mediaType": media_type::MANIFEST, "config": config, "layers": layers });
+    serde_json::to_vec(&image).unwrap()
+}
+
+/// Every file below the folders that content lies in, with what it holds.
+fn files(home: &tempfile::TempDir) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![home.path().join("blobs"), home.path().join("staging")];
+    while let Some(folder) = folders.pop() {
+        for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.insert(path.clone(), std::fs::read(path).unwrap());
+            }
+        }
+    }
+    files
+}
+
+/// Publishes an image as an import does.
+fn import(home: &tempfile::TempDir, repository: &str) -> Descriptor {
+    let store = Store::open(home.path()).unwrap();
+    let config = Descriptor::of(media_type::CONFIG, b"{\"imported\":true}");
+    store.put(&config, b"{\"imported\":true}").unwrap();
+    let bytes = image(&config, &[]);
+    let root = Descriptor::of(media_type::MANIFEST, &bytes);
+    store.put(&root, &bytes).unwrap();
+    let document = Document::parse(&bytes, media_type::MANIFEST).unwrap();
+    let manifest = PublishedManifest::new(repository, root.clone(), &document, vec![config], vec![]);
+    let tag = PublishedTag { repository: repository.into(), tag: "1".into(), digest: root.digest.clone() };
+    store.publish(&Publication { manifests: vec![manifest], tags: vec![tag] }).unwrap();
+    root
+}
+
+/// R13: where nothing is opened, nothing is written, by no way; and what was pushed is not served either.
+#[test]
+fn without_a_sandbox_nothing_is_written_or_seen() {
+    let home = home();
+    let imported = import(&home, "docker.io/library/nginx");
+    let (config, bytes) = {
+        let server = sandbox(&home);
+        let config = server.push(media_type::CONFIG, b"{}");
+        let bytes = image(&config, &[]);
+        assert_eq!(server.manifest("1", &bytes).status, 201);
+        (config, bytes)
+    };
+    let before = files(&home);
+    let server = Server::start(home.path(), Access::ReadOnly);
+    for repository in [REPOSITORY, "docker.io/library/nginx"] {
+        for (method, path, allow) in [
+            ("POST", "blobs/uploads/".to_owned(), ""),
+            ("POST", format!("blobs/uploads/?digest={}", config.digest), ""),
+            ("PATCH", format!("blobs/uploads/{}", "0".repeat(32)), ""),
+            ("PUT", "manifests/1".to_owned(), "GET, HEAD"),
+            ("DELETE", "manifests/1".to_owned(), "GET, HEAD"),
+            ("DELETE", format!("manifests/{}", imported.digest), "GET, HEAD"),
+            ("DELETE", format!("blobs/{}", config.digest), "GET, HEAD"),
+        ] {
+            let answer = server.ask(method, &format!("/v2/{repository}/{path}"), &[], b"{}");
+            assert_eq!((answer.status, answer.code().as_str()), (405, "UNSUPPORTED"), "{method} {path}");
+            // Of what is not shown, not even that it could be read.
+            let shown = if repository == REPOSITORY { "" } else { allow };
+            assert_eq!(answer.header("allow"), shown, "{method} {repository}/{path}");
+        }
+    }
+    for path in ["manifests/1", "tags/list", &format!("blobs/{}", config.digest)] {
+        let answer = server.ask("GET", &format!("/v2/{REPOSITORY}/{path}"), &[], b"");
+        assert_eq!((answer.status, answer.code().as_str()), (404, "NAME_UNKNOWN"), "{path}");
+    }
+    // As of any repository that is not there.
+    let path = format!("/v2/{REPOSITORY}/referrers/{}", config.digest);
+    let answer = server.ask("GET", &path, &[], b"");
+    let index: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!((answer.status, &index["manifests"]), (200, &json!([])));
+    let catalog: Value = serde_json::from_slice(&server.ask("GET", "/v2/_catalog", &[], b"").body).unwrap();
+    assert_eq!(catalog["repositories"], json!(["docker.io/library/nginx"]));
+    let pulled = server.ask("GET", "/v2/docker.io/library/nginx/manifests/1", &[], b"");
+    assert_eq!(Digest::of(&pulled.body), imported.digest);
+    drop(server);
+    assert!(files(&home) == before, "files of the home have changed");
+    let server = sandbox(&home);
+    assert_eq!(server.ask("GET", &format!("/v2/{REPOSITORY}/manifests/1"), &[], b"").body, bytes);
+    assert_eq!(server.blob(&config.digest).body, b"{}");
+}
+
+/// What was imported stays as it is, whoever asks.
+#[test]
+fn a_sandbox_ends_at_its_name() {
+    let home = home();
+    let server = sandbox(&home);
+    let config = Digest::of(b"{}");
+    for name in ["docker.io/library/nginx", "sandboxed/x", "a/sandbox/x", "sandbox"] {
+        for (method, path) in [
+            ("POST", "blobs/uploads/".to_owned()),
+            ("PUT", "manifests/1".to_owned()),
+            ("DELETE", "manifests/1".to_owned()),
+            ("DELETE", format!("blobs/{config}")),
+        ] {
+            let answer = server.ask(method, &format!("/v2/{name}/{path}"), &[], b"");
+            assert_eq!((answer.status, answer.code().as_str()), (403, "DENIED"), "{method} {name}/{path}");
+        }
+    }
+    let answer = server.ask("POST", "/v2/docker.io/library/nginx/blobs/uploads/", &[], b"");
+    let detail: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(detail["errors"][0]["detail"]["action"], "push");
+}
