@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     io::{Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::TcpStream,
     sync::{Arc, Mutex},
 };
 
@@ -14,21 +14,21 @@ use sealift::{
     registry::{Access, FaultLog, serve},
     store::{Publication, PublishedManifest, PublishedTag, Store},
 };
-use serde_json::{Value, json};
+use serde_json::json;
+
+use crate::support::served::{Answer, Served, head};
 
 const REPOSITORY: &str = "docker.io/library/nginx";
 
 /// A registry with one repository: an index of two images (one absent), a layer, three referrers, tags.
 struct Site {
-    address: SocketAddr,
+    served: Served,
     store: Store,
     faults: Arc<Mutex<Vec<Reason>>>,
     layer: Vec<u8>,
     image: Vec<u8>,
     index: Vec<u8>,
     _folder: tempfile::TempDir,
-    stop: Option<tokio::sync::oneshot::Sender<()>>,
-    thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Site {
@@ -38,20 +38,10 @@ impl Site {
         let layer: Vec<u8> = (0..700_001_u32).map(|n| n.to_le_bytes()[n as usize % 4]).collect();
         let (image, index) = publish(&store, &layer);
         let faults = Arc::new(Mutex::new(Vec::new()));
-        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let (ready, address) = std::sync::mpsc::channel();
-        let (served, heard) = (store.clone(), Arc::clone(&faults));
-        let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-            let log = FaultLog::new(move |failure| heard.lock().unwrap().push(failure.reason));
-            let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-            let tell = move |address| ready.send(address).unwrap();
-            let shutdown = async { stopped.await.unwrap_or_default() };
-            runtime.unwrap().block_on(serve(served, listen, Access::default(), log, tell, shutdown)).unwrap();
-        });
-        let address = address.recv().unwrap();
-        let (stop, thread) = (Some(stop), Some(thread));
-        Self { address, store, faults, layer, image, index, _folder: folder, stop, thread }
+        let heard = Arc::clone(&faults);
+        let log = FaultLog::new(move |failure| heard.lock().unwrap().push(failure.reason));
+        let served = Served::start(store.clone(), Access::default(), log);
+        Self { served, store, faults, layer, image, index, _folder: folder }
     }
 
     fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
@@ -64,12 +54,8 @@ impl Site {
     }
 
     fn bytes(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
-        let mut socket = TcpStream::connect(self.address).unwrap();
-        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n");
-        for (name, value) in headers {
-            head.push_str(&[name, ": ", value, "\r\n"].concat());
-        }
-        socket.write_all(format!("{head}\r\n").as_bytes()).unwrap();
+        let mut socket = TcpStream::connect(self.served.address).unwrap();
+        socket.write_all(head(method, path, headers).as_bytes()).unwrap();
         let mut bytes = Vec::new();
         // A connection that is cut shows as missing bytes.
         let _count_or_cut = socket.read_to_end(&mut bytes);
@@ -85,49 +71,9 @@ impl Site {
     }
 }
 
-impl Drop for Site {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        let ended = self.thread.take().unwrap().join();
-        assert!(ended.is_ok() || std::thread::panicking());
-    }
-}
-
-struct Answer {
-    status: u16,
-    headers: BTreeMap<String, String>,
-    body: Vec<u8>,
-}
-
-impl Answer {
-    fn parse(bytes: &[u8]) -> Option<Self> {
-        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
-        let head = std::str::from_utf8(&bytes[..end]).unwrap();
-        let mut lines = head.split("\r\n");
-        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-        let headers = lines
-            .map(|line| line.split_once(": ").unwrap())
-            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
-            .collect();
-        Some(Self { status, headers, body: bytes[end + 4..].to_vec() })
-    }
-
-    fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", String::as_str)
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap()
-    }
-
-    fn code(&self) -> String {
-        self.json()["errors"][0]["code"].as_str().unwrap().to_owned()
-    }
-
-    /// Whether as many bytes came as were announced.
-    fn is_whole(&self) -> bool {
-        self.header("content-length") == self.body.len().to_string()
-    }
+/// Whether as many bytes came as were announced.
+fn is_whole(answer: &Answer) -> bool {
+    answer.header("content-length") == answer.body.len().to_string()
 }
 
 fn publish(store: &Store, layer: &[u8]) -> (Vec<u8>, Vec<u8>) {
@@ -277,7 +223,7 @@ fn blobs_come_whole_or_in_ranges() {
     ] {
         let answer = site.ask("GET", &path, &[("Range", range)]);
         assert_eq!(answer.status, status, "{range}");
-        assert!(answer.is_whole(), "{range}");
+        assert!(is_whole(&answer), "{range}");
         match status {
             416 => assert_eq!(answer.header("content-range"), format!("bytes */{length}")),
             206 => {
@@ -388,11 +334,11 @@ fn rot_on_disk_never_leaves_as_a_complete_answer() {
     rotten[350_000] ^= 1;
     std::fs::write(site.store.blob_path(&layer), &rotten).unwrap();
     let answer = site.cut(&site.layer_path());
-    assert!(answer.is_none_or(|answer| !answer.is_whole()), "wrong bytes were delivered whole");
+    assert!(answer.is_none_or(|answer| !is_whole(&answer)), "wrong bytes were delivered whole");
     // The bad copy is gone, so that the next import brings it again; until then the disk is right (R07).
     assert_eq!(site.ask("HEAD", &site.layer_path(), &[]).status, 404);
     site.store.put(&Descriptor::of("x", &site.layer), &site.layer).unwrap();
-    assert!(site.get(&site.layer_path()).is_whole());
+    assert!(is_whole(&site.get(&site.layer_path())));
     std::fs::write(site.store.blob_path(&layer), &site.layer[..9]).unwrap();
     assert!(site.cut(&site.layer_path()).is_none_or(|answer| answer.body.is_empty()));
 

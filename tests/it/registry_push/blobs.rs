@@ -14,7 +14,7 @@ use sealift::{
     oci::media_type,
 };
 
-use super::{Answer, REPOSITORY, files, home, request, sandbox};
+use super::{Answer, REPOSITORY, files, home, parsed, request, sandbox};
 
 #[test]
 fn a_blob_comes_in_every_way_of_the_specification() {
@@ -76,7 +76,7 @@ fn a_push_survives_a_restart_and_a_broken_request() {
         let server = sandbox(&home);
         let location = server.post("", b"").header("location").to_owned();
         assert_eq!(server.ask("PATCH", &location, &[], b"hel").status, 202);
-        let mut socket = TcpStream::connect(server.address).unwrap();
+        let mut socket = TcpStream::connect(server.0.address).unwrap();
         socket.write_all(&request("PATCH", &location, &[], 100, b"l?????")).unwrap();
         socket.shutdown(Shutdown::Write).unwrap();
         let mut answer = Vec::new();
@@ -166,11 +166,11 @@ fn what_does_not_fit_is_not_written() {
     let before = files(&home);
     let monolithic = format!("/v2/{REPOSITORY}/blobs/uploads/?digest={}", Digest::of(b"x"));
     for (method, path) in [("PATCH", location.as_str()), ("POST", monolithic.as_str())] {
-        let mut socket = TcpStream::connect(server.address).unwrap();
+        let mut socket = TcpStream::connect(server.0.address).unwrap();
         socket.write_all(&request(method, path, &[], 1 << 60, &vec![b'x'; 512 << 10])).unwrap();
         let mut answer = Vec::new();
         socket.read_to_end(&mut answer).unwrap();
-        let answer = Answer::parse(&answer);
+        let answer = parsed(&answer);
         assert_eq!((answer.status, answer.code().as_str()), (507, "SIZE_INVALID"), "{method}");
         assert_eq!(files(&home), before, "{method}");
     }
@@ -183,7 +183,7 @@ fn a_refusal_does_not_cut_the_connection() {
     let home = home();
     let server = sandbox(&home);
     let location = server.post("", b"").header("location").to_owned();
-    let mut socket = TcpStream::connect(server.address).unwrap();
+    let mut socket = TcpStream::connect(server.0.address).unwrap();
     let ask = |length: &str| format!("PATCH {location} HTTP/1.1\r\nHost: x\r\n{length}");
     let refused = ask("Content-Range: 7-10\r\nContent-Length: 4\r\n\r\nab");
     socket.write_all(refused.as_bytes()).unwrap();
@@ -196,11 +196,11 @@ fn a_refusal_does_not_cut_the_connection() {
     let statuses: Vec<&str> = answers.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
     assert_eq!(statuses, ["416", "202"]);
     // What is too much to wait for ends with the connection, and says so.
-    let mut socket = TcpStream::connect(server.address).unwrap();
+    let mut socket = TcpStream::connect(server.0.address).unwrap();
     let large = ask("Content-Range: 7-10\r\nContent-Length: 99999999\r\n\r\nab");
     socket.write_all(large.as_bytes()).unwrap();
     let mut answer = Vec::new();
     let _cut_or_told = socket.read_to_end(&mut answer);
-    let answer = Answer::parse(&answer);
+    let answer = parsed(&answer);
     assert_eq!((answer.status, answer.header("connection")), (416, "close"));
 }

@@ -12,7 +12,7 @@ use sealift::{
 };
 use serde_json::{Value, json};
 
-use super::{Answer, REPOSITORY, home, image, request, sandbox};
+use super::{REPOSITORY, home, image, parsed, request, sandbox};
 
 #[test]
 fn manifests_are_kept_as_they_come_and_hold_what_they_list() {
@@ -197,13 +197,13 @@ fn so_many_manifests_are_read_at_a_time() {
     let moment = Duration::from_millis(300);
     let mut slow: Vec<TcpStream> = (0..limits::MANIFESTS_AT_ONCE)
         .map(|_| {
-            let mut socket = TcpStream::connect(server.address).unwrap();
+            let mut socket = TcpStream::connect(server.0.address).unwrap();
             socket.write_all(&request("PUT", &path, &typed, bytes.len(), first)).unwrap();
             socket
         })
         .collect();
     std::thread::sleep(moment);
-    let mut late = TcpStream::connect(server.address).unwrap();
+    let mut late = TcpStream::connect(server.0.address).unwrap();
     late.write_all(&request("PUT", &path, &typed, bytes.len(), &bytes)).unwrap();
     late.set_read_timeout(Some(moment)).unwrap();
     assert!(late.read(&mut [0; 1]).is_err(), "it waits");
@@ -214,6 +214,6 @@ fn so_many_manifests_are_read_at_a_time() {
     for mut socket in slow.into_iter().chain([late]) {
         let mut answer = Vec::new();
         socket.read_to_end(&mut answer).unwrap();
-        assert_eq!(Answer::parse(&answer).status, 201);
+        assert_eq!(parsed(&answer).status, 201);
     }
 }

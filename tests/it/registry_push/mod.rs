@@ -6,55 +6,47 @@ mod manifests;
 use std::{
     collections::BTreeMap,
     io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    net::TcpStream,
     path::{Path, PathBuf},
 };
 
 use sealift::{
     base::digest::Digest,
     oci::{Descriptor, Document, media_type},
-    registry::{Access, FaultLog, serve},
+    registry::{Access, FaultLog},
     store::{Publication, PublishedManifest, PublishedTag, Store},
 };
 use serde_json::{Value, json};
 
+use crate::support::served::{Answer, Served, head};
+
 const REPOSITORY: &str = "sandbox/team/app";
 
-/// A registry that ends with the test.
-struct Server {
-    address: SocketAddr,
-    stop: Option<tokio::sync::oneshot::Sender<()>>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
+/// A registry that fails the test by a fault.
+struct Server(Served);
 
 impl Server {
     fn start(home: &Path, access: Access) -> Self {
-        let store = Store::open(home).unwrap();
-        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let (ready, address) = std::sync::mpsc::channel();
-        let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-            let log = FaultLog::new(|failure| panic!("{failure}"));
-            let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-            let tell = move |address| ready.send(address).unwrap();
-            let shutdown = async { stopped.await.unwrap_or_default() };
-            runtime.unwrap().block_on(serve(store, listen, access, log, tell, shutdown)).unwrap();
-        });
-        Self { address: address.recv().unwrap(), stop: Some(stop), thread: Some(thread) }
+        let log = FaultLog::new(|failure| panic!("{failure}"));
+        Self(Served::start(Store::open(home).unwrap(), access, log))
     }
 
     fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-        let mut socket = TcpStream::connect(self.address).unwrap();
+        let mut socket = TcpStream::connect(self.0.address).unwrap();
         socket.write_all(&request(method, path, headers, body.len(), body)).unwrap();
         let mut bytes = Vec::new();
         socket.read_to_end(&mut bytes).unwrap();
-        Answer::parse(&bytes)
+        parsed(&bytes)
     }
 
     /// The same as a stream, of which the server is not told how long it is.
     fn stream(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-        let mut socket = TcpStream::connect(self.address).unwrap();
-        socket.write_all(head(method, path, headers, "Transfer-Encoding: chunked").as_bytes()).unwrap();
+        let mut socket = TcpStream::connect(self.0.address).unwrap();
+        socket
+            .write_all(
+                head(method, path, &[headers, &[("Transfer-Encoding", "chunked")]].concat()).as_bytes(),
+            )
+            .unwrap();
         for piece in body.chunks(700) {
             socket.write_all(format!("{:x}\r\n", piece.len()).as_bytes()).unwrap();
             socket.write_all(piece).unwrap();
@@ -63,7 +55,7 @@ impl Server {
         socket.write_all(b"0\r\n\r\n").unwrap();
         let mut bytes = Vec::new();
         socket.read_to_end(&mut bytes).unwrap();
-        Answer::parse(&bytes)
+        parsed(&bytes)
     }
 
     fn post(&self, query: &str, body: &[u8]) -> Answer {
@@ -91,53 +83,14 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        let ended = self.thread.take().unwrap().join();
-        assert!(ended.is_ok() || std::thread::panicking());
-    }
-}
-
-fn head(method: &str, path: &str, headers: &[(&str, &str)], length: &str) -> String {
-    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{length}\r\n");
-    for (name, value) in headers {
-        head.push_str(&[name, ": ", value, "\r\n"].concat());
-    }
-    head + "\r\n"
-}
-
 fn request(method: &str, path: &str, headers: &[(&str, &str)], length: usize, body: &[u8]) -> Vec<u8> {
-    [head(method, path, headers, &format!("Content-Length: {length}")).as_bytes(), body].concat()
+    let length = length.to_string();
+    [head(method, path, &[headers, &[("Content-Length", &length)]].concat()).as_bytes(), body].concat()
 }
 
-struct Answer {
-    status: u16,
-    headers: BTreeMap<String, String>,
-    body: Vec<u8>,
-}
-
-impl Answer {
-    fn parse(bytes: &[u8]) -> Self {
-        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a response head");
-        let head = std::str::from_utf8(&bytes[..end]).unwrap();
-        let mut lines = head.split("\r\n");
-        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-        let headers = lines
-            .map(|line| line.split_once(": ").unwrap())
-            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
-            .collect();
-        Self { status, headers, body: bytes[end + 4..].to_vec() }
-    }
-
-    fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", String::as_str)
-    }
-
-    fn code(&self) -> String {
-        let json: Value = serde_json::from_slice(&self.body).unwrap();
-        json["errors"][0]["code"].as_str().unwrap().to_owned()
-    }
+/// The answer, whose head must have come.
+fn parsed(bytes: &[u8]) -> Answer {
+    Answer::parse(bytes).expect("a response head")
 }
 
 fn home() -> tempfile::TempDir {

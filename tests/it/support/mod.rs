@@ -2,6 +2,7 @@
 
 pub(crate) mod origin;
 pub(crate) mod sandbox;
+pub(crate) mod served;
 pub(crate) mod sink;
 pub(crate) mod stand_ins;
 pub(crate) mod upstream;
