@@ -121,3 +121,8 @@ pub const MANIFESTS_AT_ONCE: usize = 16;
 pub const DRAINED_BYTES: u64 = 8 << 20;
 /// Seconds after which a push of a blob that nobody went on with is forgotten (X07).
 pub const UPLOAD_SECONDS: u64 = 24 * 3600;
+/// Seconds for which a repository keeps a blob that no manifest lists, since a client last brought it, had it mounted or
+/// asked for it: the time that a push may take from there to its manifest (R05).
+pub const LEASE_SECONDS: u64 = 3600;
+/// Seconds between two rounds of the collection.
+pub const COLLECTION_SECONDS: u64 = 60;

@@ -17,6 +17,7 @@
 mod access;
 mod blobs;
 mod body;
+mod collection;
 mod door;
 mod endpoint;
 mod manifests;
@@ -39,7 +40,8 @@ use axum::{
 use tokio::sync::Semaphore;
 
 pub use access::Access;
-pub use serve::serve;
+pub use collection::Collection;
+pub use serve::{Options, serve};
 
 use self::{
     access::Action,
@@ -84,6 +86,7 @@ impl fmt::Debug for FaultLog {
 struct Registry {
     store: Store,
     access: Access,
+    collection: Collection,
     parked: Arc<parked::Parked>,
     /// A seat for each manifest that is read.
     manifests: Arc<Semaphore>,
@@ -174,9 +177,9 @@ async fn blocking<T: Send + 'static>(
 }
 
 impl Registry {
-    fn new(store: Store, access: Access, log: FaultLog) -> Self {
+    fn new(store: Store, access: Access, collection: Collection, log: FaultLog) -> Self {
         let manifests = Arc::new(Semaphore::new(limits::MANIFESTS_AT_ONCE));
-        Self { store, access, parked: Arc::default(), manifests, log }
+        Self { store, access, collection, parked: Arc::default(), manifests, log }
     }
 
     async fn answer(self, request: Request, body: &mut Incoming) -> Answer {

@@ -2,7 +2,7 @@
 
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use super::{Access, FaultLog, PATIENCE, Registry, app, door::Door};
+use super::{Access, Collection, FaultLog, PATIENCE, Registry, app, door::Door};
 use crate::{
     base::{
         clock::Timestamp,
@@ -15,21 +15,33 @@ use crate::{
 /// How long transfers under way may go on after the shutdown was asked for.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Serves `store` on `listen` (port 0 takes any free one) until `shutdown` is ready. `ready` hears the
-/// bound address as soon as connections are accepted.
+/// How a registry is served.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where; port 0 takes any free one.
+    pub listen: SocketAddr,
+    /// Who may do what.
+    pub access: Access,
+    /// When what nobody needs is taken away.
+    pub collection: Collection,
+    /// Who hears of faults.
+    pub log: FaultLog,
+}
+
+/// Serves `store` until `shutdown` is ready. `ready` hears the bound address as soon as connections are accepted.
 pub async fn serve(
     store: Store,
-    listen: SocketAddr,
-    access: Access,
-    log: FaultLog,
+    options: Options,
     ready: impl FnOnce(SocketAddr),
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
+    let Options { listen, access, collection, log } = options;
     let at = |error: &io::Error| failure(listen, error);
     let listener = tokio::net::TcpListener::bind(listen).await.map_err(|error| at(&error))?;
     ready(listener.local_addr().map_err(|error| at(&error))?);
-    let registry = Registry::new(store, access, log);
-    let sweeper = tokio::spawn(sweep(registry.clone()));
+    let registry = Registry::new(store, access, collection, log);
+    let (sweeper, collector) =
+        (tokio::spawn(sweep(registry.clone())), tokio::spawn(registry.clone().collect()));
     let (stopping, stopped) = tokio::sync::oneshot::channel();
     let door = Door::new(listener, limits::CONNECTIONS, PATIENCE);
     let server = axum::serve(door, app(registry)).with_graceful_shutdown(async move {
@@ -47,6 +59,7 @@ pub async fn serve(
         () = deadline => Ok(()),
     };
     sweeper.abort();
+    collector.abort();
     ended
 }
 

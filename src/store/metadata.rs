@@ -371,9 +371,7 @@ fn insert_manifest(database: &Connection, manifest: &PublishedManifest) -> rusql
     let listed =
         manifest.blobs.iter().map(|blob| &blob.digest).chain(&manifest.children).chain(&manifest.absent);
     for child in listed {
-        database
-            .prepare_cached("INSERT OR IGNORE INTO edges (repository, parent, child) VALUES (?1, ?2, ?3)")?
-            .execute(params![manifest.repository, manifest.root.digest.to_string(), child.to_string()])?;
+        insert_edge(database, &manifest.repository, &manifest.root.digest, &child.to_string())?;
     }
     for blob in &manifest.blobs {
         database
@@ -383,7 +381,23 @@ fn insert_manifest(database: &Connection, manifest: &PublishedManifest) -> rusql
     Ok(())
 }
 
-fn descriptor_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Descriptor> {
+/// Writes down that a manifest lists `child`.
+pub(super) fn insert_edge(
+    database: &Connection,
+    repository: &str,
+    parent: &Digest,
+    child: &str,
+) -> rusqlite::Result<()> {
+    database
+        .prepare_cached(
+            "INSERT INTO edges (repository, parent, child) VALUES (?1, ?2, ?3)
+             ON CONFLICT (repository, parent, child) DO NOTHING",
+        )?
+        .execute(params![repository, parent.to_string(), child])
+        .map(drop)
+}
+
+pub(super) fn descriptor_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Descriptor> {
     let digest: String = row.get(1)?;
     let digest = Digest::parse(&digest).map_err(|error| {
         rusqlite::Error::FromSqlConversionFailure(1, rusqlite::types::Type::Text, Box::new(error))

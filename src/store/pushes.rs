@@ -1,12 +1,13 @@
 //! What clients of the registry change: a blob, a tag or a manifest at a time.
 //!
 //! A deletion takes rows away and never bytes: another push, an import or a build may have found them and rely on
-//! them the next moment. Nothing here frees space; that is for a collection which knows everything that is needed.
+//! them the next moment. What it leaves behind is put on the list of what a collection looks at (`leases.rs`).
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::Change;
 use crate::base::{
+    clock::Timestamp,
     digest::Digest,
     failure::{Failure, Result},
 };
@@ -37,17 +38,21 @@ pub enum Deletion {
 }
 
 impl Change<'_> {
-    /// From now on the repository has this blob. `false` where its bytes are not in the store: what a repository
-    /// had may have rotted, and been removed.
-    pub fn add_blob(&self, repository: &str, digest: &Digest) -> Result<bool> {
+    /// From now on the repository has this blob, and keeps it until `leased`, or as long as a manifest lists it.
+    /// `false` where its bytes are not in the store: what a repository had may have rotted, and been removed.
+    pub fn add_blob(&self, repository: &str, digest: &Digest, leased: Timestamp) -> Result<bool> {
         if self.store.size_of(digest)?.is_none() {
             return Ok(false);
         }
         self.query(|database| {
             database
-                .prepare_cached("INSERT OR IGNORE INTO blobs (repository, digest) VALUES (?1, ?2)")?
+                .prepare_cached(
+                    "INSERT INTO blobs (repository, digest) VALUES (?1, ?2)
+                     ON CONFLICT (repository, digest) DO NOTHING",
+                )?
                 .execute(params![repository, digest.to_string()])
         })?;
+        self.lease(repository, digest, leased)?;
         Ok(true)
     }
 
@@ -80,23 +85,47 @@ impl Change<'_> {
         Ok(if deleted == 0 { Deletion::Unknown } else { Deletion::Done })
     }
 
-    /// Takes a manifest away with the tags that lead to it, unless an index lists it. What it lists itself stays, and
-    /// so do its referrers.
+    /// Takes a manifest away with the tags that lead to it, unless an index lists it. What it lists itself stays until
+    /// it is collected, and its referrers stay.
     pub fn delete_manifest(&self, repository: &str, digest: &Digest) -> Result<Deletion> {
-        self.delete(repository, digest, |database| {
+        let listed = self.blobs_of(repository, digest)?;
+        let deleted = self.delete(repository, digest, |database| {
             let tags = "DELETE FROM tags WHERE repository = ?1 AND digest = ?2";
             database.prepare_cached(tags)?.execute(params![repository, digest.to_string()])?;
             let manifest = "DELETE FROM manifests WHERE repository = ?1 AND digest = ?2";
             database.prepare_cached(manifest)?.execute(params![repository, digest.to_string()])
-        })
+        })?;
+        if deleted == Deletion::Done {
+            self.look_at(repository, digest)?;
+            listed.iter().try_for_each(|blob| self.look_at(repository, blob))?;
+        }
+        Ok(deleted)
+    }
+
+    /// What a manifest lists and its repository has as a blob.
+    fn blobs_of(&self, repository: &str, manifest: &Digest) -> Result<Vec<Digest>> {
+        let listed: Vec<String> = self.query(|database| {
+            database
+                .prepare_cached(
+                    "SELECT b.digest FROM edges e JOIN blobs b ON b.repository = e.repository AND b.digest = e.child
+                     WHERE e.repository = ?1 AND e.parent = ?2",
+                )?
+                .query_map(params![repository, manifest.to_string()], |row| row.get(0))?
+                .collect()
+        })?;
+        listed.iter().map(|digest| Digest::parse(digest).map_err(Failure::internal)).collect()
     }
 
     /// Takes a blob away, unless a manifest lists it. Other repositories keep theirs.
     pub fn delete_blob(&self, repository: &str, digest: &Digest) -> Result<Deletion> {
-        self.delete(repository, digest, |database| {
+        let deleted = self.delete(repository, digest, |database| {
             let blob = "DELETE FROM blobs WHERE repository = ?1 AND digest = ?2";
             database.prepare_cached(blob)?.execute(params![repository, digest.to_string()])
-        })
+        })?;
+        if deleted == Deletion::Done {
+            self.end_lease(repository, digest)?;
+        }
+        Ok(deleted)
     }
 
     /// Deletes rows by `work`, unless a manifest lists `digest`.
@@ -229,7 +258,9 @@ mod tests {
     #[test]
     fn only_what_the_store_has_is_added() {
         let scene = Scene::new();
-        let add = |digest: &Digest| scene.store.change(|change| change.add_blob(A, digest)).unwrap();
+        let add = |digest: &Digest| {
+            scene.store.change(|change| change.add_blob(A, digest, Timestamp::now())).unwrap()
+        };
         assert!(add(&scene.config.digest) && add(&scene.config.digest));
         assert!(!add(&Digest::of(b"nowhere")));
         assert!(!scene.store.blob_in(A, &Digest::of(b"nowhere")).unwrap());

@@ -14,6 +14,7 @@ mod bundle;
 mod cli;
 mod connected;
 mod custody;
+mod data_loss;
 mod docs;
 mod doctor;
 mod folder;

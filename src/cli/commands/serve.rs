@@ -33,6 +33,8 @@ pub(super) fn run(args: &Serve, settings: &Settings, out: &Out) -> Result<(), Fa
             out.data(&format!("serving http://{address} ({takes})\n"));
         }
     };
-    super::runtime()?.block_on(registry::serve(store, args.listen, access, log, ready, interrupted))?;
+    let collection = registry::Collection::default();
+    let options = registry::Options { listen: args.listen, access, collection, log };
+    super::runtime()?.block_on(registry::serve(store, options, ready, interrupted))?;
     Ok(())
 }
