@@ -126,3 +126,5 @@ pub const UPLOAD_SECONDS: u64 = 24 * 3600;
 pub const LEASE_SECONDS: u64 = 3600;
 /// Seconds between two rounds of the collection.
 pub const COLLECTION_SECONDS: u64 = 60;
+/// Moves of one tag that are remembered (X03).
+pub const TAG_MOVES: usize = 1000;

@@ -15,12 +15,13 @@ use super::{
 };
 use crate::{
     base::{
+        clock::Timestamp,
         digest::{Algorithm, Digest, Hasher},
         failure::{Failure, Reason, Result},
         limits,
     },
     oci::{Descriptor, Document, error_code, image::sniff_media_type, media_type},
-    store::{Change, Publication, PublishedManifest, PublishedTag, Target},
+    store::{Author, Change, Publication, PublishedManifest, PublishedTag, Target},
 };
 
 impl Registry {
@@ -61,7 +62,7 @@ impl Registry {
         let bytes = body.whole(limits::OCI_MANIFEST_BYTES).await?;
         drop(seat);
         let (store, name, target) = (self.store.clone(), name.to_owned(), target.clone());
-        let access = self.access;
+        let (access, author) = (self.access, author());
         blocking(move || {
             let pushed = Pushed::read(&request, &bytes, &target)?;
             let repository = request.query.repository(&name);
@@ -71,7 +72,8 @@ impl Registry {
             let published = store.change(|change| {
                 let (manifest, missing) = pushed.manifest(change, &repository)?;
                 if missing.is_empty() || access.takes_sparse(&repository) {
-                    change.publish(&Publication { manifests: vec![manifest], tags: tags.clone() })?;
+                    change
+                        .publish(&Publication { manifests: vec![manifest], tags: tags.clone() }, &author)?;
                     return Ok(Vec::new());
                 }
                 Ok(missing)
@@ -106,8 +108,8 @@ impl Registry {
     pub(super) fn delete_manifest(&self, request: &Request, name: &str, target: &Target) -> Answer {
         let repository = request.query.repository(name);
         let deleted = self.store.change(|change| match target {
-            Target::Tag(tag) => change.delete_tag(&repository, tag),
-            Target::Digest(digest) => change.delete_manifest(&repository, digest),
+            Target::Tag(tag) => change.delete_tag(&repository, tag, &author()),
+            Target::Digest(digest) => change.delete_manifest(&repository, digest, &author()),
         })?;
         self.collection.want();
         respond::deleted(deleted, error_code::MANIFEST_UNKNOWN)
@@ -118,6 +120,11 @@ impl Registry {
         let known = self.store.tags(repository, None, 0)?.is_some();
         Ok(Refusal::of(if known { error_code::MANIFEST_UNKNOWN } else { error_code::NAME_UNKNOWN }))
     }
+}
+
+/// Whoever asks: there are no accounts.
+fn author() -> Author {
+    Author { who: "anyone".to_owned(), time: Timestamp::now() }
 }
 
 /// A manifest that a client sends, read and checked.

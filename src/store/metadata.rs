@@ -7,7 +7,7 @@ use std::{
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{Change, Store};
+use super::{Author, Change, Store};
 use crate::{
     base::{
         digest::Digest,
@@ -128,7 +128,7 @@ pub struct ReferrerRow {
 
 impl Change<'_> {
     /// Publishes all of it, durably. Fails with [`Reason::BlobMissing`] when a manifest's closure is not whole.
-    pub fn publish(&self, publication: &Publication) -> Result<()> {
+    pub fn publish(&self, publication: &Publication, author: &Author) -> Result<()> {
         for manifest in &publication.manifests {
             for blob in contents(manifest) {
                 if self.store.size_of(&blob.digest)? != Some(blob.size) {
@@ -145,16 +145,7 @@ impl Change<'_> {
             let message = "an index lists it, but it is neither present nor recorded as absent";
             return Err(Failure::new(Reason::BlobMissing, child, message));
         }
-        self.query(|database| {
-            for tag in &publication.tags {
-                database
-                    .prepare_cached(
-                        "INSERT OR REPLACE INTO tags (repository, tag, digest) VALUES (?1, ?2, ?3)",
-                    )?
-                    .execute(params![tag.repository, tag.tag, tag.digest.to_string()])?;
-            }
-            Ok(())
-        })
+        publication.tags.iter().try_for_each(|tag| self.set_tag(tag, author))
     }
 
     /// Makes durable that the contents are there under their names. Whoever brought them may have been killed
@@ -183,8 +174,8 @@ impl Change<'_> {
 
 impl Store {
     /// Publishes all or nothing, and nothing else; see [`Change::publish`].
-    pub fn publish(&self, publication: &Publication) -> Result<()> {
-        self.change(|change| change.publish(publication))
+    pub fn publish(&self, publication: &Publication, author: &Author) -> Result<()> {
+        self.change(|change| change.publish(publication, author))
     }
 
     /// The manifest that a tag or digest leads to in a repository.
@@ -208,25 +199,6 @@ impl Store {
     /// Whether a repository publishes this blob (config, layer or manifest).
     pub fn blob_in(&self, repository: &str, digest: &Digest) -> Result<bool> {
         self.query(|database| is_published(database, repository, digest))
-    }
-
-    /// Tags of a repository in byte order, after `last`, at most `limit`; `None` for an unknown repository.
-    pub fn tags(&self, repository: &str, last: Option<&str>, limit: usize) -> Result<Option<Vec<String>>> {
-        self.query(|database| {
-            let known = database
-                .prepare_cached("SELECT 1 FROM manifests WHERE repository = ?1")?
-                .exists([repository])?;
-            if !known {
-                return Ok(None);
-            }
-            database
-                .prepare_cached(
-                    "SELECT tag FROM tags WHERE repository = ?1 AND tag > ?2 ORDER BY tag LIMIT ?3",
-                )?
-                .query_map(params![repository, last.unwrap_or(""), as_sql(limit)], |row| row.get(0))?
-                .collect::<rusqlite::Result<Vec<String>>>()
-                .map(Some)
-        })
     }
 
     /// Repositories in byte order, after `last`, at most `limit`; none whose name begins with `hidden`.
@@ -413,6 +385,11 @@ pub(super) fn as_sql(limit: usize) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::clock::Timestamp;
+
+    fn author() -> Author {
+        Author { who: "test".into(), time: Timestamp::now() }
+    }
 
     fn publication(store: &Store, tag: &str) -> Publication {
         let config = Descriptor::of("config", b"{}");
@@ -439,7 +416,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         for tag in ["b", "a", "a"] {
-            store.publish(&publication(&store, tag)).unwrap();
+            store.publish(&publication(&store, tag), &author()).unwrap();
         }
         let repository = "docker.io/library/x";
         assert_eq!(store.tags(repository, None, 9).unwrap().unwrap(), ["a", "b"]);
@@ -483,9 +460,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let mut again = publication(&store, "a");
-        store.publish(&again).unwrap();
+        store.publish(&again, &author()).unwrap();
         again.manifests[0].root.media_type = crate::oci::media_type::DOCKER_MANIFEST.into();
-        store.publish(&again).unwrap();
+        store.publish(&again, &author()).unwrap();
         let found = store.manifest("docker.io/library/x", &Target::Tag("a".into())).unwrap();
         assert_eq!(found, Some(again.manifests[0].root.clone()));
     }
@@ -511,7 +488,7 @@ mod tests {
             all.manifests.iter().map(|manifest| manifest.root.digest.clone()).collect();
         wanted.sort_by_key(ToString::to_string);
         all.tags.clear();
-        store.publish(&all).unwrap();
+        store.publish(&all, &author()).unwrap();
         let read = |last: Option<&Digest>, limit| -> Vec<Digest> {
             let rows = store.referrers(&template.repository, &Digest::of(b"subject"), None, last, limit);
             rows.unwrap().into_iter().map(|row| row.descriptor.digest).collect()
@@ -542,7 +519,7 @@ mod tests {
         for name in ["c", "b", "a"] {
             all.manifests.push(PublishedManifest { repository: name.into(), ..template.clone() });
         }
-        store.publish(&all).unwrap();
+        store.publish(&all, &author()).unwrap();
         let digest = Digest::of(b"{}");
         assert_eq!(store.repositories_with(&digest, 2).unwrap(), ["a", "b"]);
         assert_eq!(store.repositories_with(&digest, 9).unwrap().len(), 4);
@@ -561,10 +538,10 @@ mod tests {
         let store = Store::open(dir.path()).unwrap();
         let mut blob_gone = publication(&store, "a");
         fs::remove_file(&store.blob_path(&blob_gone.manifests[0].blobs[0].digest)).unwrap();
-        assert_eq!(store.publish(&blob_gone).unwrap_err().reason, Reason::BlobMissing);
+        assert_eq!(store.publish(&blob_gone, &author()).unwrap_err().reason, Reason::BlobMissing);
         store.put(&blob_gone.manifests[0].blobs[0], b"{}").unwrap();
         blob_gone.manifests[0].children.push(Digest::of(b"child"));
-        assert_eq!(store.publish(&blob_gone).unwrap_err().reason, Reason::BlobMissing);
+        assert_eq!(store.publish(&blob_gone, &author()).unwrap_err().reason, Reason::BlobMissing);
         assert!(store.repositories(None, 9, None).unwrap().is_empty());
     }
 }

@@ -5,6 +5,7 @@
 //!   sealift.db                 SQLite                                              (database.rs)
 //!                                what is published: tags, manifests, blobs         (metadata.rs)
 //!                                what clients change of it: edges, deletions       (pushes.rs)
+//!                                where tags lead and led                           (tags.rs)
 //!                                who relies on what, and what to look at           (leases.rs)
 //!                                what the site knows: trust, channels, overrides   (site.rs)
 //!                                what happened: the ledger, signed receipts        (ledger.rs, receipts.rs)
@@ -33,6 +34,7 @@ mod pushes;
 mod receipts;
 mod signed;
 mod site;
+mod tags;
 mod uploads;
 
 use std::{
@@ -50,6 +52,7 @@ pub use pushes::Deletion;
 pub use receipts::SignedReceipt;
 pub use signed::Signed;
 pub use site::{Channel, HeldBeacon, HeldOverride, Imported, Settings, SiteRow, Unfinished};
+pub use tags::{Author, TagMove};
 pub use uploads::Upload;
 
 use crate::base::{failure::Result, fs};

@@ -3,9 +3,9 @@
 //! A deletion takes rows away and never bytes: another push, an import or a build may have found them and rely on
 //! them the next moment. What it leaves behind is put on the list of what a collection looks at (`leases.rs`).
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{OptionalExtension as _, params};
 
-use super::Change;
+use super::{Author, Change};
 use crate::base::{
     clock::Timestamp,
     digest::Digest,
@@ -75,26 +75,18 @@ impl Change<'_> {
         self.store.size_of(digest)
     }
 
-    /// Takes a tag away; its manifest stays.
-    pub fn delete_tag(&self, repository: &str, tag: &str) -> Result<Deletion> {
-        let deleted = self.query(|database| {
-            database
-                .prepare_cached("DELETE FROM tags WHERE repository = ?1 AND tag = ?2")?
-                .execute(params![repository, tag])
-        })?;
-        Ok(if deleted == 0 { Deletion::Unknown } else { Deletion::Done })
-    }
-
     /// Takes a manifest away with the tags that lead to it, unless an index lists it. What it lists itself stays until
     /// it is collected, and its referrers stay.
-    pub fn delete_manifest(&self, repository: &str, digest: &Digest) -> Result<Deletion> {
+    pub fn delete_manifest(&self, repository: &str, digest: &Digest, author: &Author) -> Result<Deletion> {
+        if let Some(parent) = self.parent_of(repository, digest)? {
+            return Ok(Deletion::InUse(parent));
+        }
+        for tag in self.tags_of(repository, digest)? {
+            self.delete_tag(repository, &tag, author)?;
+        }
         let listed = self.blobs_of(repository, digest)?;
-        let deleted = self.delete(repository, digest, |database| {
-            let tags = "DELETE FROM tags WHERE repository = ?1 AND digest = ?2";
-            database.prepare_cached(tags)?.execute(params![repository, digest.to_string()])?;
-            let manifest = "DELETE FROM manifests WHERE repository = ?1 AND digest = ?2";
-            database.prepare_cached(manifest)?.execute(params![repository, digest.to_string()])
-        })?;
+        let deleted =
+            self.delete("DELETE FROM manifests WHERE repository = ?1 AND digest = ?2", repository, digest)?;
         if deleted == Deletion::Done {
             self.look_at(repository, digest)?;
             listed.iter().try_for_each(|blob| self.look_at(repository, blob))?;
@@ -118,36 +110,34 @@ impl Change<'_> {
 
     /// Takes a blob away, unless a manifest lists it. Other repositories keep theirs.
     pub fn delete_blob(&self, repository: &str, digest: &Digest) -> Result<Deletion> {
-        let deleted = self.delete(repository, digest, |database| {
-            let blob = "DELETE FROM blobs WHERE repository = ?1 AND digest = ?2";
-            database.prepare_cached(blob)?.execute(params![repository, digest.to_string()])
-        })?;
+        if let Some(parent) = self.parent_of(repository, digest)? {
+            return Ok(Deletion::InUse(parent));
+        }
+        let deleted =
+            self.delete("DELETE FROM blobs WHERE repository = ?1 AND digest = ?2", repository, digest)?;
         if deleted == Deletion::Done {
             self.end_lease(repository, digest)?;
         }
         Ok(deleted)
     }
 
-    /// Deletes rows by `work`, unless a manifest lists `digest`.
-    fn delete(
-        &self,
-        repository: &str,
-        digest: &Digest,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<usize>,
-    ) -> Result<Deletion> {
-        if let Some(parent) = self.query(|database| parent(database, repository, digest))? {
-            return Ok(Deletion::InUse(Digest::parse(&parent).map_err(Failure::internal)?));
-        }
-        Ok(if self.query(work)? == 0 { Deletion::Unknown } else { Deletion::Done })
+    fn delete(&self, sql: &str, repository: &str, digest: &Digest) -> Result<Deletion> {
+        let deleted = self.query(|database| {
+            database.prepare_cached(sql)?.execute(params![repository, digest.to_string()])
+        })?;
+        Ok(if deleted == 0 { Deletion::Unknown } else { Deletion::Done })
     }
-}
 
-/// A manifest that lists `digest`.
-fn parent(database: &Connection, repository: &str, digest: &Digest) -> rusqlite::Result<Option<String>> {
-    database
-        .prepare_cached("SELECT parent FROM edges WHERE repository = ?1 AND child = ?2 LIMIT 1")?
-        .query_row(params![repository, digest.to_string()], |row| row.get(0))
-        .optional()
+    /// A manifest that lists `digest`.
+    fn parent_of(&self, repository: &str, digest: &Digest) -> Result<Option<Digest>> {
+        let parent: Option<String> = self.query(|database| {
+            database
+                .prepare_cached("SELECT parent FROM edges WHERE repository = ?1 AND child = ?2 LIMIT 1")?
+                .query_row(params![repository, digest.to_string()], |row| row.get(0))
+                .optional()
+        })?;
+        parent.map(|parent| Digest::parse(&parent).map_err(Failure::internal)).transpose()
+    }
 }
 
 #[cfg(test)]
@@ -157,6 +147,10 @@ mod tests {
         oci::{Descriptor, Document, media_type},
         store::{Publication, PublishedManifest, PublishedTag, Store, Target},
     };
+
+    fn author() -> Author {
+        Author { who: "test".into(), time: Timestamp::now() }
+    }
 
     const A: &str = "sandbox/a";
     const B: &str = "sandbox/b";
@@ -201,7 +195,7 @@ mod tests {
                 digest: index.digest.clone(),
             };
             let tags = vec![tag("one"), tag("two")];
-            store.publish(&Publication { manifests: vec![of(A), of(B), listing], tags }).unwrap();
+            store.publish(&Publication { manifests: vec![of(A), of(B), listing], tags }, &author()).unwrap();
             Self { _dir: dir, store, config, image, index }
         }
 
@@ -210,11 +204,13 @@ mod tests {
         }
 
         fn manifest(&self, repository: &str, manifest: &Descriptor) -> Deletion {
-            self.store.change(|change| change.delete_manifest(repository, &manifest.digest)).unwrap()
+            self.store
+                .change(|change| change.delete_manifest(repository, &manifest.digest, &author()))
+                .unwrap()
         }
 
         fn tag(&self, tag: &str) -> Deletion {
-            self.store.change(|change| change.delete_tag(A, tag)).unwrap()
+            self.store.change(|change| change.delete_tag(A, tag, &author())).unwrap()
         }
     }
 

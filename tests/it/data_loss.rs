@@ -1,6 +1,5 @@
-//! The ways in which registries have lost data, each tried on ours: shared with other projects' issue trackers, by
-//! their letters in the table of threats (R05 to R08). Clients speak over a socket, and collections run between any two of their
-//! requests, at times that the test sets.
+//! The ways in which registries have lost data, as the trackers of other projects tell of them, each tried on ours.
+//! Clients speak over a socket, and collections run between any two of their requests, at times that the test sets.
 
 use std::path::Path;
 
@@ -127,7 +126,7 @@ fn image(config: &Descriptor, layer: &Descriptor) -> Vec<u8> {
 /// Longer than any lease that was given when the scene began.
 const LATER: u64 = LEASE_SECONDS + 60;
 
-/// (a) A blob is uploaded, a collection comes before its manifest.
+/// (a), R05: A blob is uploaded, a collection comes before its manifest.
 #[test]
 fn a_collection_between_a_blob_and_its_manifest() {
     let scene = Scene::new();
@@ -172,7 +171,7 @@ fn b_each_look_renews_the_lease() {
     assert_eq!(scene.status("HEAD", A, &layer.digest), 404);
 }
 
-/// (c) No memory of what was there outlives it: the disk has the last word, and what is pushed again is there again.
+/// (c), R07: No memory of what was there outlives it: the disk has the last word, and what is pushed again is there again.
 #[test]
 fn c_nothing_remembers_what_was_collected() {
     let scene = Scene::new();
@@ -212,7 +211,7 @@ fn d_no_repository_keeps_the_original() {
     assert!(scene.is_gone(&first));
 }
 
-/// (e) What cannot be read never makes the living fewer: a manifest of which nobody knows what it lists stops it all.
+/// (e), R06: What cannot be read never makes the living fewer: a manifest of which nobody knows what it lists stops it all.
 #[test]
 fn e_a_manifest_that_cannot_be_read_stops_the_collection() {
     let scene = Scene::new();
@@ -246,7 +245,7 @@ fn forget_edges(home: &Path) {
     database.execute("DELETE FROM edges", []).unwrap();
 }
 
-/// (f) A manifest is deleted and pushed again under the same digest, with a collection anywhere in between.
+/// (f), R08: A manifest is deleted and pushed again under the same digest, with a collection anywhere in between.
 #[test]
 fn f_the_same_digest_again_after_a_deletion() {
     let scene = Scene::new();

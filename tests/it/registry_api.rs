@@ -15,7 +15,7 @@ use sealift::{
 };
 use serde_json::json;
 
-use crate::support::served::{Answer, Served, head};
+use crate::support::served::{Answer, Served, author, head};
 
 const REPOSITORY: &str = "docker.io/library/nginx";
 
@@ -123,7 +123,7 @@ fn publish(store: &Store, layer: &[u8]) -> (Vec<u8>, Vec<u8>) {
     };
     let tags = ["1.27", "1.28", "latest", "1.26"].map(tag).to_vec();
     let publication = Publication { manifests, tags };
-    store.publish(&publication).unwrap();
+    store.publish(&publication, &author()).unwrap();
     (image, index)
 }
 

@@ -18,7 +18,7 @@ use sealift::{
 };
 use serde_json::{Value, json};
 
-use crate::support::served::{Answer, Client, Served, head, request};
+use crate::support::served::{Answer, Client, Served, author, head, request};
 
 const REPOSITORY: &str = "sandbox/team/app";
 
@@ -125,7 +125,7 @@ fn import(home: &tempfile::TempDir, repository: &str) -> Descriptor {
     let document = Document::parse(&bytes, media_type::MANIFEST).unwrap();
     let manifest = PublishedManifest::new(repository, root.clone(), &document, vec![config], vec![]);
     let tag = PublishedTag { repository: repository.into(), tag: "1".into(), digest: root.digest.clone() };
-    store.publish(&Publication { manifests: vec![manifest], tags: vec![tag] }).unwrap();
+    store.publish(&Publication { manifests: vec![manifest], tags: vec![tag] }, &author()).unwrap();
     root
 }
 

@@ -106,3 +106,8 @@ pub(crate) fn request(
     let length = length.to_string();
     [head(method, path, &[headers, &[("Content-Length", &length)]].concat()).as_bytes(), body].concat()
 }
+
+/// Who publishes in tests.
+pub(crate) fn author() -> sealift::store::Author {
+    sealift::store::Author { who: "test".into(), time: sealift::base::clock::Timestamp::now() }
+}
