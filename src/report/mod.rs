@@ -7,6 +7,7 @@ pub mod receipt;
 pub mod recipe;
 mod results;
 pub mod site;
+pub mod tags;
 pub mod trust;
 
 pub use import::ImportReport;

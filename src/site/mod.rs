@@ -6,6 +6,7 @@
 //!   that publishes it, and moves the channel there and nowhere else (admit.rs);
 //! - [`Site::refuse`] keeps what was refused (refuse.rs), [`Site::accept`] takes newer trust documents, beacons
 //!   and overrides (accept.rs), [`Site::set`] what people decide (settings.rs);
+//! - [`Site::restore_tag`] leads a tag back (tags.rs);
 //! - [`status`](mod@status) shows all of it, [`evidence`] reads what was written down (custody.rs);
 //! - [`Site::replace_importer`] puts a new key in the place of the one that signs that (handover.rs).
 //!
@@ -23,6 +24,7 @@ mod receipt;
 mod refuse;
 mod settings;
 pub mod status;
+mod tags;
 mod told;
 
 pub use accept::NotTaken;

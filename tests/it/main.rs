@@ -33,6 +33,7 @@ mod remote;
 mod sign;
 mod site;
 mod support;
+mod tags;
 mod tampering;
 mod threats;
 mod trust_documents;

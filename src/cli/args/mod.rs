@@ -3,6 +3,7 @@
 mod bundle;
 mod custody;
 mod key;
+mod registry;
 mod trust;
 
 use std::{path::PathBuf, str::FromStr};
@@ -15,6 +16,7 @@ pub(in crate::cli) use self::{
         Audit, AuditCommand, AuditLedger, Receipt, ReceiptCommand, ReceiptExport, ReceiptShow, SiteKeys,
     },
     key::{Key, KeyAlgorithm, KeyCommand, KeyGenerate},
+    registry::{Tag, TagCommand, TagHistory, TagList, TagName, TagRestore},
     trust::{
         Expiry, OrderArgs, Trust, TrustAccept, TrustAdd, TrustBeacon, TrustChannel, TrustCommand,
         TrustExport, TrustFolder, TrustImporter, TrustInit, TrustOverride, TrustPin, TrustRemove,
@@ -89,6 +91,8 @@ pub(in crate::cli) enum Command {
     Import(Import),
     /// Serve the home store as an OCI registry to pull from
     Serve(Serve),
+    /// Show the tags of the home, where they led before, and lead them back
+    Tag(Tag),
     /// Make and show signing keys
     Key(Key),
     /// Say who may sign what: trust documents, and orders to a site
