@@ -24,9 +24,11 @@ use std::{
     sync::atomic::Ordering,
 };
 
-use rusqlite::{Connection, params};
-
-use super::{Change, Store, blobs, leases::as_sql};
+use super::{
+    Change, Store, blobs,
+    leases::as_sql,
+    sql::{self, Connection, params},
+};
 use crate::{
     base::{
         clock::Timestamp,
@@ -83,7 +85,7 @@ impl Store {
     /// How many contents wait for a round, due or not.
     pub fn leases(&self) -> Result<u64> {
         let count = self.query(|database| {
-            database.query_row("SELECT count(*) FROM leases", [], |row| row.get::<_, i64>(0))
+            database.query_row("SELECT count(*) FROM leases", sql::NONE, |row| row.get::<i64>(0))
         })?;
         Ok(u64::try_from(count).unwrap_or_default())
     }
@@ -92,11 +94,11 @@ impl Store {
     fn due(&self, now: Timestamp, after: &mut (i64, String, String)) -> Result<Due> {
         let rows: Vec<(i64, String, String)> = self.query(|database| {
             database
-                .prepare_cached(
+                .statement(
                     "SELECT until, repository, digest FROM leases
                      WHERE until <= ?1 AND (until, repository, digest) > (?2, ?3, ?4)
                      ORDER BY until, repository, digest LIMIT ?5",
-                )?
+                )
                 .query_map(params![as_sql(now.seconds()), after.0, after.1, after.2, BATCH], |row| {
                     Ok((row.get(0)?, row.get(1)?, row.get(2)?))
                 })?
@@ -118,7 +120,7 @@ impl Store {
                 } else if change.is_due(repository, digest, now)? {
                     released += change.query(|database| {
                         database
-                            .prepare_cached("DELETE FROM blobs WHERE repository = ?1 AND digest = ?2")?
+                            .statement("DELETE FROM blobs WHERE repository = ?1 AND digest = ?2")
                             .execute(params![repository, digest.to_string()])
                     })? as u64;
                 }
@@ -174,11 +176,11 @@ impl Store {
         }
         let bare: Vec<(String, Descriptor)> = self.query(|database| {
             database
-                .prepare(
+                .statement(
                     "SELECT m.media_type, m.digest, m.size, m.repository FROM manifests m WHERE NOT EXISTS
                      (SELECT 1 FROM edges e WHERE e.repository = m.repository AND e.parent = m.digest)",
-                )?
-                .query_map([], |row| Ok((row.get(3)?, super::metadata::descriptor_row(row)?)))?
+                )
+                .query_map(sql::NONE, |row| Ok((row.get(3)?, super::metadata::descriptor_row(row)?)))?
                 .collect()
         })?;
         for (repository, manifest) in bare {
@@ -208,10 +210,10 @@ impl Change<'_> {
     fn needs(&self, repository: &str, digest: &Digest) -> Result<bool> {
         self.query(|database| {
             database
-                .prepare_cached(
+                .statement(
                     "SELECT 1 FROM edges WHERE repository = ?1 AND child = ?2
                      UNION ALL SELECT 1 FROM manifests WHERE repository = ?1 AND digest = ?2",
-                )?
+                )
                 .exists(params![repository, digest.to_string()])
         })
     }
@@ -220,7 +222,7 @@ impl Change<'_> {
     fn is_due(&self, repository: &str, digest: &Digest, now: Timestamp) -> Result<bool> {
         self.query(|database| {
             database
-                .prepare_cached("SELECT 1 FROM leases WHERE repository = ?1 AND digest = ?2 AND until <= ?3")?
+                .statement("SELECT 1 FROM leases WHERE repository = ?1 AND digest = ?2 AND until <= ?3")
                 .exists(params![repository, digest.to_string(), as_sql(now.seconds())])
         })
     }
@@ -228,7 +230,7 @@ impl Change<'_> {
     fn settle_lease(&self, repository: &str, digest: &Digest) -> Result<()> {
         self.query(|database| {
             database
-                .prepare_cached("DELETE FROM leases WHERE repository = ?1 AND digest = ?2")?
+                .statement("DELETE FROM leases WHERE repository = ?1 AND digest = ?2")
                 .execute(params![repository, digest.to_string()])
         })
         .map(drop)
@@ -269,11 +271,11 @@ impl Change<'_> {
 }
 
 /// Whether any repository has it.
-fn anywhere(database: &Connection, digest: &Digest) -> rusqlite::Result<bool> {
+fn anywhere(database: &Connection, digest: &Digest) -> sql::Result<bool> {
     database
-        .prepare_cached(
+        .statement(
             "SELECT 1 FROM blobs WHERE digest = ?1 UNION ALL SELECT 1 FROM manifests WHERE digest = ?1",
-        )?
+        )
         .exists([digest.to_string()])
 }
 

@@ -10,9 +10,7 @@
 
 use std::fs::File;
 
-use rusqlite::params;
-
-use super::{Change, Store};
+use super::{Change, Store, sql::params};
 use crate::base::{clock::Timestamp, digest::Digest, failure::Result, fs};
 
 /// What is not collected before `until` (seconds since 1970), and looked at then. Manifests by digest, for the question
@@ -52,7 +50,7 @@ impl Store {
         let enough = as_sql(now.seconds().saturating_add(seconds / 2));
         let fresh = self.query(|database| {
             database
-                .prepare_cached("SELECT 1 FROM leases WHERE repository = ?1 AND digest = ?2 AND until > ?3")?
+                .statement("SELECT 1 FROM leases WHERE repository = ?1 AND digest = ?2 AND until > ?3")
                 .exists(params![repository, digest.to_string(), enough])
         })?;
         if fresh {
@@ -92,7 +90,7 @@ impl Change<'_> {
 
     fn write_lease(&self, sql: &str, repository: &str, digest: &Digest, until: u64) -> Result<()> {
         self.query(|database| {
-            database.prepare_cached(sql)?.execute(params![repository, digest.to_string(), as_sql(until)])
+            database.statement(sql).execute(params![repository, digest.to_string(), as_sql(until)])
         })
         .map(drop)
     }

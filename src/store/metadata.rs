@@ -2,12 +2,14 @@
 
 use std::{
     collections::{BTreeSet, HashSet},
+    ops::ControlFlow,
     path::Path,
 };
 
-use rusqlite::{Connection, OptionalExtension as _, params};
-
-use super::{Author, Change, Store};
+use super::{
+    Author, Change, Store,
+    sql::{self, Connection, OptionalExtension as _, params},
+};
 use crate::{
     base::{
         digest::Digest,
@@ -192,7 +194,7 @@ impl Store {
             ),
         };
         self.query(|database| {
-            database.prepare_cached(sql)?.query_row(params![repository, value], descriptor_row).optional()
+            database.statement(sql).query_row(params![repository, value], descriptor_row).optional()
         })
     }
 
@@ -210,10 +212,10 @@ impl Store {
     ) -> Result<Vec<String>> {
         self.query(|database| {
             database
-                .prepare_cached(
+                .statement(
                     "SELECT DISTINCT repository FROM manifests WHERE repository > ?1
-                       AND (?3 IS NULL OR substr(repository, 1, length(?3)) <> ?3) ORDER BY repository LIMIT ?2",
-                )?
+                       AND (CAST(?3 AS TEXT) IS NULL OR substr(repository, 1, length(?3)) <> ?3) ORDER BY repository LIMIT ?2",
+                )
                 .query_map(params![last.unwrap_or(""), as_sql(limit), hidden], |row| row.get(0))?
                 .collect()
         })
@@ -223,7 +225,7 @@ impl Store {
     pub fn repositories_with(&self, digest: &Digest, limit: usize) -> Result<Vec<String>> {
         self.query(|database| {
             database
-                .prepare_cached(WITH_BLOB)?
+                .statement(WITH_BLOB)
                 .query_map(params![digest.to_string(), as_sql(limit)], |row| row.get(0))?
                 .collect()
         })
@@ -243,14 +245,14 @@ impl Store {
     ) -> Result<Vec<ReferrerRow>> {
         let last = last.map_or_else(String::new, ToString::to_string);
         self.query(|database| {
-            let mut statement = database.prepare_cached(
+            let statement = database.statement(
                 "SELECT media_type, digest, size, artifact_type, annotations FROM manifests
-                 WHERE repository = ?1 AND subject = ?2 AND (?3 IS NULL OR artifact_type = ?3)
+                 WHERE repository = ?1 AND subject = ?2 AND (CAST(?3 AS TEXT) IS NULL OR artifact_type = ?3)
                    AND digest > ?4 ORDER BY digest LIMIT ?5",
-            )?;
+            );
             let asked = params![repository, subject.to_string(), artifact_type, last, as_sql(limit)];
-            let (mut rows, mut found, mut bytes) = (statement.query(asked)?, Vec::new(), 0);
-            while let Some(row) = rows.next()? {
+            let (mut found, mut bytes) = (Vec::new(), 0);
+            statement.each(asked, |row| {
                 let mut descriptor = descriptor_row(row)?;
                 descriptor.artifact_type = row.get(3)?;
                 let annotations: String = row.get(4)?;
@@ -258,10 +260,9 @@ impl Store {
                 bytes += annotations.len() + descriptor.artifact_type.as_ref().map_or(0, String::len);
                 descriptor.annotations = serde_json::from_str(&annotations).unwrap_or_default();
                 found.push(ReferrerRow { descriptor });
-                if found.len() > 1 && bytes as u64 > limits::PAGE_BYTES {
-                    break;
-                }
-            }
+                let is_full = found.len() > 1 && bytes as u64 > limits::PAGE_BYTES;
+                Ok(if is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            })?;
             Ok(found)
         })
     }
@@ -270,8 +271,8 @@ impl Store {
     pub fn reports(&self) -> Result<Vec<String>> {
         self.query(|database| {
             database
-                .prepare_cached("SELECT receipt FROM receipts ORDER BY number")?
-                .query_map([], |row| row.get(0))?
+                .statement("SELECT receipt FROM receipts ORDER BY number")
+                .query_map(sql::NONE, |row| row.get(0))?
                 .collect()
         })
     }
@@ -293,25 +294,21 @@ fn contents(manifest: &PublishedManifest) -> impl Iterator<Item = &Descriptor> {
     std::iter::once(&manifest.root).chain(&manifest.blobs)
 }
 
-pub(super) fn is_published(
-    database: &Connection,
-    repository: &str,
-    digest: &Digest,
-) -> rusqlite::Result<bool> {
+pub(super) fn is_published(database: &Connection, repository: &str, digest: &Digest) -> sql::Result<bool> {
     database
-        .prepare_cached(
+        .statement(
             "SELECT 1 FROM blobs WHERE repository = ?1 AND digest = ?2
              UNION ALL SELECT 1 FROM manifests WHERE repository = ?1 AND digest = ?2",
-        )?
+        )
         .exists(params![repository, digest.to_string()])
 }
 
 /// A child that an index of `publication` needs and that its repository does not have.
-fn missing_child(database: &Connection, publication: &Publication) -> rusqlite::Result<Option<Digest>> {
+fn missing_child(database: &Connection, publication: &Publication) -> sql::Result<Option<Digest>> {
     for manifest in &publication.manifests {
         for child in &manifest.children {
             let known = database
-                .prepare_cached("SELECT 1 FROM manifests WHERE repository = ?1 AND digest = ?2")?
+                .statement("SELECT 1 FROM manifests WHERE repository = ?1 AND digest = ?2")
                 .exists(params![manifest.repository, child.to_string()])?;
             if !known {
                 return Ok(Some(child.clone()));
@@ -323,14 +320,14 @@ fn missing_child(database: &Connection, publication: &Publication) -> rusqlite::
 
 /// The same bytes under another type have that type from now on: who brings them is told that it holds, and what the
 /// bytes list is the same under any type that they can have.
-fn insert_manifest(database: &Connection, manifest: &PublishedManifest) -> rusqlite::Result<()> {
+fn insert_manifest(database: &Connection, manifest: &PublishedManifest) -> sql::Result<()> {
     database
-        .prepare_cached(
+        .statement(
             "INSERT INTO manifests
              (repository, digest, media_type, size, subject, artifact_type, annotations)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-             ON CONFLICT DO UPDATE SET media_type = excluded.media_type",
-        )?
+             ON CONFLICT (repository, digest) DO UPDATE SET media_type = excluded.media_type",
+        )
         .execute(params![
             manifest.repository,
             manifest.root.digest.to_string(),
@@ -347,7 +344,10 @@ fn insert_manifest(database: &Connection, manifest: &PublishedManifest) -> rusql
     }
     for blob in &manifest.blobs {
         database
-            .prepare_cached("INSERT OR IGNORE INTO blobs (repository, digest) VALUES (?1, ?2)")?
+            .statement(
+                "INSERT INTO blobs (repository, digest) VALUES (?1, ?2)
+                 ON CONFLICT (repository, digest) DO NOTHING",
+            )
             .execute(params![manifest.repository, blob.digest.to_string()])?;
     }
     Ok(())
@@ -359,23 +359,21 @@ pub(super) fn insert_edge(
     repository: &str,
     parent: &Digest,
     child: &str,
-) -> rusqlite::Result<()> {
+) -> sql::Result<()> {
     database
-        .prepare_cached(
+        .statement(
             "INSERT INTO edges (repository, parent, child) VALUES (?1, ?2, ?3)
              ON CONFLICT (repository, parent, child) DO NOTHING",
-        )?
+        )
         .execute(params![repository, parent.to_string(), child])
         .map(drop)
 }
 
-pub(super) fn descriptor_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Descriptor> {
+pub(super) fn descriptor_row(row: &sql::Row) -> sql::Result<Descriptor> {
     let digest: String = row.get(1)?;
-    let digest = Digest::parse(&digest).map_err(|error| {
-        rusqlite::Error::FromSqlConversionFailure(1, rusqlite::types::Type::Text, Box::new(error))
-    })?;
+    let digest = Digest::parse(&digest).map_err(|error| sql::Error::unreadable(1, error))?;
     let size: i64 = row.get(2)?;
-    Ok(Descriptor::new(row.get::<_, String>(0)?, digest, u64::try_from(size).unwrap_or_default()))
+    Ok(Descriptor::new(row.get::<String>(0)?, digest, u64::try_from(size).unwrap_or_default()))
 }
 
 pub(super) fn as_sql(limit: usize) -> i64 {

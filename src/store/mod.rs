@@ -34,6 +34,7 @@ mod pushes;
 mod receipts;
 mod signed;
 mod site;
+mod sql;
 mod tags;
 mod uploads;
 
@@ -66,7 +67,11 @@ pub struct Store {
 #[derive(Debug)]
 struct Inner {
     home: PathBuf,
-    database: Mutex<rusqlite::Connection>,
+    /// For readers, each of which has one for itself.
+    readers: Mutex<Vec<sql::Connection>>,
+    /// For changes: one at a time. Closed after the readers, for only who may write can clear away what the database
+    /// needs while it is open.
+    database: Mutex<sql::Connection>,
     /// Whether what every manifest lists is known to be written down.
     edges_known: AtomicBool,
 }
@@ -82,6 +87,7 @@ impl Store {
             inner: Arc::new(Inner {
                 home: home.to_owned(),
                 database: Mutex::new(database),
+                readers: Mutex::default(),
                 edges_known: AtomicBool::new(false),
             }),
         };

@@ -3,9 +3,10 @@
 //! A deletion takes rows away and never bytes: another push, an import or a build may have found them and rely on
 //! them the next moment. What it leaves behind is put on the list of what a collection looks at (`leases.rs`).
 
-use rusqlite::{OptionalExtension as _, params};
-
-use super::{Author, Change};
+use super::{
+    Author, Change,
+    sql::{OptionalExtension as _, params},
+};
 use crate::base::{
     clock::Timestamp,
     digest::Digest,
@@ -46,10 +47,10 @@ impl Change<'_> {
         }
         self.query(|database| {
             database
-                .prepare_cached(
+                .statement(
                     "INSERT INTO blobs (repository, digest) VALUES (?1, ?2)
                      ON CONFLICT (repository, digest) DO NOTHING",
-                )?
+                )
                 .execute(params![repository, digest.to_string()])
         })?;
         self.lease(repository, digest, leased)?;
@@ -65,7 +66,7 @@ impl Change<'_> {
     pub fn has_manifest(&self, repository: &str, digest: &Digest) -> Result<bool> {
         self.query(|database| {
             database
-                .prepare_cached("SELECT 1 FROM manifests WHERE repository = ?1 AND digest = ?2")?
+                .statement("SELECT 1 FROM manifests WHERE repository = ?1 AND digest = ?2")
                 .exists(params![repository, digest.to_string()])
         })
     }
@@ -98,10 +99,10 @@ impl Change<'_> {
     fn blobs_of(&self, repository: &str, manifest: &Digest) -> Result<Vec<Digest>> {
         let listed: Vec<String> = self.query(|database| {
             database
-                .prepare_cached(
+                .statement(
                     "SELECT b.digest FROM edges e JOIN blobs b ON b.repository = e.repository AND b.digest = e.child
                      WHERE e.repository = ?1 AND e.parent = ?2",
-                )?
+                )
                 .query_map(params![repository, manifest.to_string()], |row| row.get(0))?
                 .collect()
         })?;
@@ -122,9 +123,8 @@ impl Change<'_> {
     }
 
     fn delete(&self, sql: &str, repository: &str, digest: &Digest) -> Result<Deletion> {
-        let deleted = self.query(|database| {
-            database.prepare_cached(sql)?.execute(params![repository, digest.to_string()])
-        })?;
+        let deleted =
+            self.query(|database| database.statement(sql).execute(params![repository, digest.to_string()]))?;
         Ok(if deleted == 0 { Deletion::Unknown } else { Deletion::Done })
     }
 
@@ -132,7 +132,7 @@ impl Change<'_> {
     fn parent_of(&self, repository: &str, digest: &Digest) -> Result<Option<Digest>> {
         let parent: Option<String> = self.query(|database| {
             database
-                .prepare_cached("SELECT parent FROM edges WHERE repository = ?1 AND child = ?2 LIMIT 1")?
+                .statement("SELECT parent FROM edges WHERE repository = ?1 AND child = ?2 LIMIT 1")
                 .query_row(params![repository, digest.to_string()], |row| row.get(0))
                 .optional()
         })?;

@@ -1,8 +1,11 @@
 //! Tags: what each leads to, what it led to before, and who moved it.
 
-use rusqlite::{Connection, OptionalExtension as _, params};
-
-use super::{Change, PublishedTag, Store, metadata::as_sql, pushes::Deletion};
+use super::{
+    Change, PublishedTag, Store,
+    metadata::as_sql,
+    pushes::Deletion,
+    sql::{self, Connection, OptionalExtension as _, params},
+};
 use crate::base::{
     clock::Timestamp,
     digest::Digest,
@@ -57,10 +60,10 @@ impl Change<'_> {
         }
         self.query(|database| {
             database
-                .prepare_cached(
+                .statement(
                     "INSERT INTO tags (repository, tag, digest) VALUES (?1, ?2, ?3)
                      ON CONFLICT (repository, tag) DO UPDATE SET digest = excluded.digest",
-                )?
+                )
                 .execute(params![repository, tag, digest.to_string()])?;
             remember(database, (repository, tag), Some(digest), author)
         })
@@ -70,7 +73,7 @@ impl Change<'_> {
     pub fn delete_tag(&self, repository: &str, tag: &str, author: &Author) -> Result<Deletion> {
         let deleted = self.query(|database| {
             database
-                .prepare_cached("DELETE FROM tags WHERE repository = ?1 AND tag = ?2")?
+                .statement("DELETE FROM tags WHERE repository = ?1 AND tag = ?2")
                 .execute(params![repository, tag])
         })?;
         if deleted == 0 {
@@ -84,7 +87,7 @@ impl Change<'_> {
     pub(super) fn tags_of(&self, repository: &str, manifest: &Digest) -> Result<Vec<String>> {
         self.query(|database| {
             database
-                .prepare_cached("SELECT tag FROM tags WHERE repository = ?1 AND digest = ?2 ORDER BY tag")?
+                .statement("SELECT tag FROM tags WHERE repository = ?1 AND digest = ?2 ORDER BY tag")
                 .query_map(params![repository, manifest.to_string()], |row| row.get(0))?
                 .collect()
         })
@@ -132,17 +135,15 @@ impl Store {
     pub fn tags(&self, repository: &str, last: Option<&str>, limit: usize) -> Result<Option<Vec<String>>> {
         self.query(|database| {
             let known = database
-                .prepare_cached("SELECT 1 FROM manifests WHERE repository = ?1 LIMIT 1")?
+                .statement("SELECT 1 FROM manifests WHERE repository = ?1 LIMIT 1")
                 .exists([repository])?;
             if !known {
                 return Ok(None);
             }
             database
-                .prepare_cached(
-                    "SELECT tag FROM tags WHERE repository = ?1 AND tag > ?2 ORDER BY tag LIMIT ?3",
-                )?
+                .statement("SELECT tag FROM tags WHERE repository = ?1 AND tag > ?2 ORDER BY tag LIMIT ?3")
                 .query_map(params![repository, last.unwrap_or(""), as_sql(limit)], |row| row.get(0))?
-                .collect::<rusqlite::Result<Vec<String>>>()
+                .collect::<sql::Result<Vec<String>>>()
                 .map(Some)
         })
     }
@@ -153,9 +154,9 @@ impl Store {
     }
 }
 
-fn current(database: &Connection, repository: &str, tag: &str) -> rusqlite::Result<Option<String>> {
+fn current(database: &Connection, repository: &str, tag: &str) -> sql::Result<Option<String>> {
     database
-        .prepare_cached("SELECT digest FROM tags WHERE repository = ?1 AND tag = ?2")?
+        .statement("SELECT digest FROM tags WHERE repository = ?1 AND tag = ?2")
         .query_row(params![repository, tag], |row| row.get(0))
         .optional()
 }
@@ -166,15 +167,15 @@ fn remember(
     (repository, tag): (&str, &str),
     digest: Option<&Digest>,
     author: &Author,
-) -> rusqlite::Result<()> {
+) -> sql::Result<()> {
     let last: Option<i64> = database
-        .prepare_cached("SELECT max(number) FROM tag_history WHERE repository = ?1 AND tag = ?2")?
+        .statement("SELECT max(number) FROM tag_history WHERE repository = ?1 AND tag = ?2")
         .query_row(params![repository, tag], |row| row.get(0))?;
     let number = last.unwrap_or_default() + 1;
     database
-        .prepare_cached(
+        .statement(
             "INSERT INTO tag_history (repository, tag, number, digest, time, who) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        )?
+        )
         .execute(params![
             repository,
             tag,
@@ -184,23 +185,18 @@ fn remember(
             author.who
         ])?;
     database
-        .prepare_cached("DELETE FROM tag_history WHERE repository = ?1 AND tag = ?2 AND number <= ?3")?
+        .statement("DELETE FROM tag_history WHERE repository = ?1 AND tag = ?2 AND number <= ?3")
         .execute(params![repository, tag, number - as_sql(limits::TAG_MOVES)])
         .map(drop)
 }
 
-fn history(
-    database: &Connection,
-    repository: &str,
-    tag: &str,
-    limit: usize,
-) -> rusqlite::Result<Vec<TagMove>> {
+fn history(database: &Connection, repository: &str, tag: &str, limit: usize) -> sql::Result<Vec<TagMove>> {
     database
-        .prepare_cached(
+        .statement(
             "SELECT h.digest, h.time, h.who, m.digest IS NOT NULL FROM tag_history h
              LEFT JOIN manifests m ON m.repository = h.repository AND m.digest = h.digest
              WHERE h.repository = ?1 AND h.tag = ?2 ORDER BY h.number DESC LIMIT ?3",
-        )?
+        )
         .query_map(params![repository, tag, as_sql(limit)], |row| {
             let digest: Option<String> = row.get(0)?;
             let time: i64 = row.get(1)?;
