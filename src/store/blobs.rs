@@ -8,7 +8,11 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use super::Store;
+use super::{
+    Store,
+    locks::{Held, Lock},
+    sql::Mode,
+};
 use crate::{
     base::{
         digest::{Algorithm, Digest, Hasher},
@@ -37,7 +41,7 @@ impl Store {
         if !shard.is_dir() {
             fs::create_dir(&shard, true)?;
         }
-        Ok(Kept { _turn: turn(&shard, File::lock_shared)? })
+        Ok(Kept { _held: self.lock(Lock::Names(digest), Mode::Shared)? })
     }
 
     /// Size of a stored blob; `None` when it is not there.
@@ -125,7 +129,7 @@ impl Store {
     fn discard(&self, bad: &File, digest: &Digest) -> Result<bool> {
         let path = self.blob_path(digest);
         // Between the look and the removal nobody gives the name to another copy.
-        let _alone = turn(&self.shard_path(digest), File::lock)?;
+        let _alone = self.lock(Lock::Names(digest), Mode::Exclusive)?;
         if !stands_at(bad, &path)? {
             return Ok(false);
         }
@@ -205,15 +209,7 @@ fn missing(digest: &Digest) -> Failure {
 /// As long as this is there, one blob stays; see [`Store::keep`].
 #[derive(Debug)]
 pub struct Kept {
-    _turn: File,
-}
-
-/// A turn at a folder of blobs: of those who give names in common, of who takes a name away alone, in whatever
-/// process. It ends when the value is dropped.
-pub(super) fn turn(shard: &Path, lock: impl Fn(&File) -> std::io::Result<()>) -> Result<File> {
-    let folder = File::open(shard).map_err(|error| fs::failure(shard, "open", &error))?;
-    lock(&folder).map_err(|error| fs::failure(shard, "lock", &error))?;
-    Ok(folder)
+    _held: Held,
 }
 
 /// Opens a staging file for this process alone, making it where it is missing; `None` while another one has it. The
@@ -542,8 +538,8 @@ mod tests {
         let (_dir, store, blob) = rotten();
         let path = store.blob_path(&blob.digest);
         let bad = store.open_blob(&blob.digest).unwrap();
-        let shard = store.shard_path(&blob.digest);
-        let alone = turn(&shard, File::lock).unwrap();
+        let names = Lock::Names(&blob.digest);
+        let alone = store.lock(names, Mode::Exclusive).unwrap();
         std::thread::scope(|scope| {
             let bringing = scope.spawn(|| store.put(&blob, b"hello").unwrap());
             std::thread::sleep(std::time::Duration::from_millis(200));
@@ -552,7 +548,7 @@ mod tests {
             bringing.join().unwrap();
         });
         // And the other way round: who removes waits for those who bring.
-        let together = [turn(&shard, File::lock_shared).unwrap(), turn(&shard, File::lock_shared).unwrap()];
+        let together = [(); 2].map(|()| store.lock(names, Mode::Shared).unwrap());
         std::thread::scope(|scope| {
             let removing = scope.spawn(|| store.discard(&bad, &blob.digest).unwrap());
             std::thread::sleep(std::time::Duration::from_millis(200));

@@ -16,18 +16,13 @@
 //! On any doubt a round ends: where the disk or the database reports an error, where a folder is not there. What it did
 //! until then holds, for each step is whole in itself: killed at any moment, the next round finds the same rows.
 
-use std::{
-    collections::BTreeMap,
-    fs::{File, TryLockError},
-    io::ErrorKind,
-    path::PathBuf,
-    sync::atomic::Ordering,
-};
+use std::{collections::BTreeMap, io::ErrorKind, path::PathBuf, sync::atomic::Ordering};
 
 use super::{
-    Change, Store, blobs,
+    Change, Store,
     leases::as_sql,
-    sql::{self, Connection, params},
+    locks::Lock,
+    sql::{self, Connection, Mode, params},
 };
 use crate::{
     base::{
@@ -136,14 +131,17 @@ impl Store {
             folders.entry(self.shard_path(&digest)).or_default().push((repository, digest));
         }
         for (folder, due) in folders {
-            let alone = self.alone()?;
-            let _turn = blobs::turn(&folder, File::lock).map_err(|failure| match failure.reason {
-                // What is to be looked at was stored once, and no folder is ever removed.
-                Reason::NotFound => {
-                    failure.hint("is the disk of the home mounted? nothing is removed until it is")
-                }
-                _ => failure,
-            })?;
+            // A disk that is not mounted has no contents, and no word in what is needed.
+            let alone = self.try_lock(Lock::Contents)?;
+            let Some((_repository, first)) = due.first() else { continue };
+            let _turn =
+                self.lock(Lock::Names(first), Mode::Exclusive).map_err(|failure| match failure.reason {
+                    // What is to be looked at was stored once, and no folder is ever removed.
+                    Reason::NotFound => {
+                        failure.hint("is the disk of the home mounted? nothing is removed until it is")
+                    }
+                    _ => failure,
+                })?;
             for due in due.chunks(STEP) {
                 self.change(|change| {
                     for (repository, digest) in due {
@@ -155,18 +153,6 @@ impl Store {
             }
         }
         Ok(())
-    }
-
-    /// Keeps others from holding the store, and from removing; `None` where somebody holds it.
-    fn alone(&self) -> Result<Option<File>> {
-        let folder = self.home().join("blobs");
-        // A disk that is not mounted has no contents, and no word in what is needed.
-        let lock = File::open(&folder).map_err(|error| fs::failure(&folder, "open", &error))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Some(lock)),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(fs::failure(&folder, "lock", &error)),
-        }
     }
 
     /// Writes down what the manifests list that were published before that was written with them.

@@ -3,7 +3,7 @@
 use std::{
     ops::Deref,
     path::{Path, PathBuf},
-    sync::PoisonError,
+    sync::{Arc, PoisonError},
     time::Duration,
 };
 
@@ -11,7 +11,12 @@ use rusqlite::OpenFlags;
 
 use super::{
     Store,
-    sql::{self, Connection, Sqlite, Transaction},
+    backend::{Backend, Shared},
+    sql::{
+        self, Connection, Sqlite,
+        Tables::{self, Both},
+        Transaction,
+    },
 };
 use crate::base::{
     failure::{Failure, Reason, Result},
@@ -20,13 +25,19 @@ use crate::base::{
 
 /// The steps from one version of the schema to the next; their number is the version, kept in SQLite's
 /// `user_version`. A released step is never changed.
-const STEPS: [&[&str]; 6] = [
-    &[super::metadata::SCHEMA],
-    &[super::signed::SCHEMA, super::site::SCHEMA, super::ledger::SCHEMA, super::receipts::SCHEMA],
-    &[super::site::UNFINISHED],
-    &[super::pushes::SCHEMA],
-    &[super::leases::SCHEMA],
-    &[super::tags::SCHEMA],
+const STEPS: [&[Tables]; 6] = [
+    &[Both(super::metadata::SCHEMA)],
+    &[
+        Both(super::signed::SCHEMA),
+        Both(super::site::SCHEMA),
+        Both(super::ledger::SCHEMA),
+        super::ledger::TRIGGERS,
+        Both(super::receipts::SCHEMA),
+    ],
+    &[Both(super::site::UNFINISHED)],
+    &[Both(super::pushes::SCHEMA)],
+    &[Both(super::leases::SCHEMA)],
+    &[Both(super::tags::SCHEMA)],
 ];
 
 /// The version since which there are sites. Whoever only reads a home must need nothing that came later: it stays as
@@ -71,11 +82,27 @@ fn open_alone(path: &Path) -> Result<Connection> {
         database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", sql::NONE, |_busy| Ok(())).map_err(at)?;
     }
     database.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;").map_err(at)?;
-    if version(&database).map_err(at)? < STEPS.len() {
-        migrate(&database).map_err(at)?;
-    }
-    known(path, version(&database).map_err(at)?)?;
+    brought_to_today(&database, path)?;
     Ok(database)
+}
+
+/// Opens the database that several machines share.
+pub(super) fn open_shared(shared: &Shared, place: &Path) -> Result<Connection> {
+    let database = shared.connect()?;
+    if let Connection::Postgres(server) = &database {
+        server.begin_schema().map_err(|error| failure(place, &error))?;
+    }
+    brought_to_today(&database, place)?;
+    Ok(database)
+}
+
+/// Brings the schema to that of today, unless it is a newer one.
+fn brought_to_today(database: &Connection, path: &Path) -> Result<()> {
+    let at = |error: sql::Error| failure(path, &error);
+    if database.version().map_err(at)? < STEPS.len() {
+        migrate(database).map_err(at)?;
+    }
+    known(path, database.version().map_err(at)?)
 }
 
 /// A connection that waits for others, and keeps every statement of ours ready.
@@ -103,17 +130,12 @@ fn has_log(path: &Path) -> Result<bool> {
     }
 }
 
-pub(super) fn version(database: &Connection) -> sql::Result<usize> {
-    let version: i64 = database.query_row("PRAGMA user_version", sql::NONE, |row| row.get(0))?;
-    Ok(usize::try_from(version).unwrap_or(usize::MAX))
-}
-
 /// All missing steps in one transaction, counted anew under the write lock: another process may be at it.
 fn migrate(database: &Connection) -> sql::Result<()> {
     let transaction = Transaction::to_change(database)?;
-    for (step, tables) in STEPS.iter().enumerate().skip(version(database)?) {
-        tables.iter().try_for_each(|tables| database.execute_batch(tables))?;
-        database.execute_batch(&format!("PRAGMA user_version = {}", step + 1))?;
+    for (step, tables) in STEPS.iter().enumerate().skip(database.version()?) {
+        tables.iter().try_for_each(|tables| database.define(tables))?;
+        database.set_version(step + 1)?;
     }
     transaction.commit()
 }
@@ -137,6 +159,7 @@ pub(super) fn damaged(path: &Path, found: impl std::fmt::Display) -> Failure {
 pub(super) fn failure(path: &Path, error: &sql::Error) -> Failure {
     let code = match error {
         sql::Error::Sqlite(error) => error.sqlite_error_code(),
+        sql::Error::Postgres(error) => return postgres_failure(path, error),
         sql::Error::NoRows | sql::Error::Unreadable { .. } => None,
     };
     let reason = match code {
@@ -157,6 +180,25 @@ pub(super) fn failure(path: &Path, error: &sql::Error) -> Failure {
         _ => "check disk space, owner and mode of the home folder, then run the command again",
     };
     Failure::new(reason, path.display(), error).hint(hint)
+}
+
+fn postgres_failure(place: &Path, error: &postgres::Error) -> Failure {
+    use postgres::error::SqlState;
+    let message = sql::Error::describe(error);
+    let (reason, hint) = match error.code() {
+        Some(code) if *code == SqlState::DISK_FULL => {
+            (Reason::DiskFull, "make room on the server of the database")
+        }
+        Some(code) if *code == SqlState::LOCK_NOT_AVAILABLE => {
+            (Reason::LockHeld, "another sealift is at work in this database: wait for it, then run again")
+        }
+        Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE || *code == SqlState::INVALID_PASSWORD => {
+            (Reason::PermissionDenied, "check user and password in store.toml, and what the user may do")
+        }
+        Some(_) => (Reason::Database, "look into the log of the server, then run the command again"),
+        None => (Reason::Database, "check that the server runs and is reached, and `url` in store.toml"),
+    };
+    Failure::new(reason, place.display(), message).hint(hint)
 }
 
 /// What the database says at one moment.
@@ -204,22 +246,30 @@ impl Store {
 
     /// With a connection of its own; after a failure it is not used again.
     fn read<T>(&self, work: impl FnOnce(&Connection, &Path) -> Result<T>) -> Result<T> {
-        let path = self.home().join(FILE);
+        let place = &self.inner.place;
         let readers = || self.inner.readers.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = readers().pop();
-        let database = match kept {
+        let database = match kept.filter(|kept| !kept.is_closed()) {
             Some(database) => database,
-            None => open_to_read(&path, SHARED)
-                .map_err(sql::Error::from)
-                .and_then(ready)
-                .map_err(|error| failure(&path, &error))?,
+            None => self.reader()?,
         };
-        let done = work(&database, &path)?;
+        let done = work(&database, place)?;
         let mut readers = readers();
         if readers.len() < READERS {
             readers.push(database);
         }
         Ok(done)
+    }
+
+    fn reader(&self) -> Result<Connection> {
+        let place = &self.inner.place;
+        match &self.inner.backend {
+            Backend::Sqlite => open_to_read(place, SHARED)
+                .map_err(sql::Error::from)
+                .and_then(ready)
+                .map_err(|error| failure(place, &error)),
+            Backend::Postgres(shared) => shared.connect(),
+        }
     }
 
     /// Changes the database: all that `work` does, or nothing where it fails. Other changes wait. Do not use
@@ -228,14 +278,21 @@ impl Store {
     /// # Errors
     /// Those of `work`; [`Reason::LockHeld`] after waiting for long; those of the disk.
     pub fn change<T>(&self, work: impl FnOnce(&Change<'_>) -> Result<T>) -> Result<T> {
-        let database = self.inner.database.lock().unwrap_or_else(PoisonError::into_inner);
-        let path = self.home().join(FILE);
-        let at = |error: sql::Error| failure(&path, &error);
+        let mut database = self.inner.database.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Backend::Postgres(shared) = &self.inner.backend
+            && database.is_closed()
+        {
+            *database = shared.connect()?;
+        }
+        let path = &self.inner.place;
+        let at = |error: sql::Error| failure(path, &error);
         let transaction = Transaction::to_change(&database).map_err(at)?;
-        let done = work(&Change { state: State { database: &database, path: &path }, store: self })?;
+        let done = work(&Change { state: State { database: &database, path }, store: self })?;
         transaction.commit().map_err(at)?;
-        // SQLite ignores it when the folder of its log cannot be synced.
-        fs::sync_dir(self.home())?;
+        if let Backend::Sqlite = self.inner.backend {
+            // SQLite ignores it when the folder of its log cannot be synced.
+            fs::sync_dir(self.home())?;
+        }
         Ok(done)
     }
 
@@ -249,6 +306,10 @@ impl Store {
     /// Those of `work` and of the disk; [`Reason::PermissionDenied`] for a database that has to be repaired
     /// after a crash, where this may not be done.
     pub fn read_only<T>(home: &Path, work: impl Fn(&State<'_>) -> Result<T>) -> Result<Option<T>> {
+        if let Backend::Postgres(shared) = Backend::of(home)? {
+            let place = Backend::Postgres(Arc::clone(&shared)).place(home);
+            return read_state(&shared.connect()?, &place, work);
+        }
         let path = home.join(FILE);
         let Some(before) = Fingerprint::of(&path)? else { return Ok(None) };
         if !before.is_open {
@@ -264,13 +325,22 @@ impl Store {
 fn read_once<T>(path: &Path, how: &str, work: impl Fn(&State<'_>) -> Result<T>) -> Result<Option<T>> {
     let at = |error: sql::Error| failure(path, &error);
     let database = open_to_read(path, how).map_err(sql::Error::from).and_then(ready).map_err(at)?;
-    let _moment = Transaction::to_read(&database).map_err(at)?;
-    let version = version(&database).map_err(at)?;
+    read_state(&database, path, work)
+}
+
+fn read_state<T>(
+    database: &Connection,
+    path: &Path,
+    work: impl Fn(&State<'_>) -> Result<T>,
+) -> Result<Option<T>> {
+    let at = |error: sql::Error| failure(path, &error);
+    let _moment = Transaction::to_read(database).map_err(at)?;
+    let version = database.version().map_err(at)?;
     known(path, version)?;
     if version < SITES_SINCE {
         return Ok(None);
     }
-    work(&State { database: &database, path }).map(Some)
+    work(&State { database, path }).map(Some)
 }
 
 /// A database that nobody else has open: SQLite needs neither locks nor files of its own.

@@ -8,10 +8,12 @@
 //! A lease has an end, at which [`collect`](super::collect) looks whether the repository needs the blob. So what is
 //! taken out of a repository gets a lease that is over at once: the same rows are the list of what there is to look at.
 
-use std::fs::File;
-
-use super::{Change, Store, sql::params};
-use crate::base::{clock::Timestamp, digest::Digest, failure::Result, fs};
+use super::{
+    Change, Store,
+    locks::{Held, Lock},
+    sql::{Mode, params},
+};
+use crate::base::{clock::Timestamp, digest::Digest, failure::Result};
 
 /// What is not collected before `until` (seconds since 1970), and looked at then. Manifests by digest, for the question
 /// whether any repository has one.
@@ -30,17 +32,14 @@ pub(super) const SCHEMA: &str = "
 /// As long as this is kept, no bytes leave the store.
 #[derive(Debug)]
 pub struct Hold {
-    _lock: File,
+    _held: Held,
 }
 
 impl Store {
     /// Keeps every content that is in the store or comes into it, published or not, until the value is dropped or the
     /// process ends. Waits while contents are being removed, which takes moments.
     pub fn hold(&self) -> Result<Hold> {
-        let folder = self.home().join("blobs");
-        let lock = File::open(&folder).map_err(|error| fs::failure(&folder, "open", &error))?;
-        lock.lock_shared().map_err(|error| fs::failure(&folder, "lock", &error))?;
-        Ok(Hold { _lock: lock })
+        Ok(Hold { _held: self.lock(Lock::Contents, Mode::Shared)? })
     }
 
     /// A client was told that the repository has this blob: it stays there until then, whatever else is deleted.

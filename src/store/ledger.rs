@@ -3,7 +3,7 @@
 use super::{
     Change, State, Store,
     metadata::as_sql,
-    sql::{self, OptionalExtension as _, params},
+    sql::{self, OptionalExtension as _, Tables, params},
 };
 use crate::{
     base::{clock::Timestamp, failure::Result},
@@ -11,17 +11,29 @@ use crate::{
     trust::Signer,
 };
 
-/// The triggers keep honest programs honest; against others there are the hashes and the signatures.
+/// The records.
 pub(super) const SCHEMA: &str = "
     CREATE TABLE ledger (
         number INTEGER PRIMARY KEY,
         line   TEXT NOT NULL
     ) STRICT;
+";
+
+/// They keep honest programs honest; against others there are the hashes and the signatures.
+pub(super) const TRIGGERS: Tables = Tables::Each {
+    sqlite: "
     CREATE TRIGGER ledger_stays_as_it_is BEFORE UPDATE ON ledger
         BEGIN SELECT raise(ABORT, 'the ledger is only added to'); END;
     CREATE TRIGGER ledger_keeps_all BEFORE DELETE ON ledger
         BEGIN SELECT raise(ABORT, 'the ledger is only added to'); END;
-";
+",
+    postgres: "
+    CREATE FUNCTION ledger_stays() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'the ledger is only added to'; END $$;
+    CREATE TRIGGER ledger_stays_as_it_is BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger
+        FOR EACH STATEMENT EXECUTE FUNCTION ledger_stays();
+",
+};
 
 /// What checkpoints call a home without a name.
 const UNNAMED: &str = "unnamed";

@@ -9,6 +9,7 @@
 //!                                who relies on what, and what to look at           (leases.rs)
 //!                                what the site knows: trust, channels, overrides   (site.rs)
 //!                                what happened: the ledger, signed receipts        (ledger.rs, receipts.rs)
+//!                                locks that processes share                        (locks.rs)
 //!                                what each key signed last                         (signed.rs)
 //!   keys/importer.pem          the key that signs receipts; `crate::site` makes it
 //!   blobs/sha256/ab/<hex>      content, complete and synced, never changed         (blobs.rs)
@@ -23,12 +24,14 @@
 //! a sandbox all that was not there. What one command changes, one [`Change`] makes true together, with the lines of
 //! the ledger that tell of it. The connected side uses the same folder as its cache and publishes nothing.
 
+mod backend;
 mod blobs;
 mod collect;
 mod database;
 pub mod examine;
 mod leases;
 mod ledger;
+mod locks;
 mod metadata;
 mod pushes;
 mod receipts;
@@ -39,7 +42,6 @@ mod tags;
 mod uploads;
 
 use std::{
-    fs::{File, TryLockError},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, atomic::AtomicBool},
 };
@@ -56,6 +58,11 @@ pub use site::{Channel, HeldBeacon, HeldOverride, Imported, Settings, SiteRow, U
 pub use tags::{Author, TagMove};
 pub use uploads::Upload;
 
+use self::{
+    backend::Backend,
+    locks::{Held, Lock},
+    sql::Mode,
+};
 use crate::base::{failure::Result, fs};
 
 /// An open home. Clones share it.
@@ -64,9 +71,18 @@ pub struct Store {
     inner: Arc<Inner>,
 }
 
+/// As long as this is there, no other process makes an import visible in a registry.
+#[derive(Debug)]
+pub struct RegistryTurn {
+    _held: Held,
+}
+
 #[derive(Debug)]
 struct Inner {
     home: PathBuf,
+    backend: Backend,
+    /// Where the rows lie, as messages name it.
+    place: PathBuf,
     /// For readers, each of which has one for itself.
     readers: Mutex<Vec<sql::Connection>>,
     /// For changes: one at a time. Closed after the readers, for only who may write can clear away what the database
@@ -82,10 +98,17 @@ impl Store {
         for folder in [home, &home.join("blobs"), &home.join("staging")] {
             fs::create_dir(folder, true)?;
         }
-        let database = database::open(home)?;
+        let backend = Backend::of(home)?;
+        let place = backend.place(home);
+        let database = match &backend {
+            Backend::Sqlite => database::open(home)?,
+            Backend::Postgres(shared) => database::open_shared(shared, &place)?,
+        };
         let store = Self {
             inner: Arc::new(Inner {
                 home: home.to_owned(),
+                backend,
+                place,
                 database: Mutex::new(database),
                 readers: Mutex::default(),
                 edges_known: AtomicBool::new(false),
@@ -97,22 +120,17 @@ impl Store {
 
     /// Waits until no other process makes an import visible in a registry, and keeps others from it until the value
     /// is dropped. At home one transaction does that. Calls `waiting` where it has to wait, however long that takes.
-    pub fn registry_turn(&self, waiting: impl FnOnce()) -> Result<File> {
-        let folder = self.home().join("staging");
-        let turn = File::open(&folder).map_err(|error| fs::failure(&folder, "open", &error))?;
-        let cannot_lock = |error| fs::failure(&folder, "lock", &error);
-        match turn.try_lock() {
-            Ok(()) => return Ok(turn),
-            Err(TryLockError::WouldBlock) => waiting(),
-            Err(TryLockError::Error(error)) => return Err(cannot_lock(error)),
+    pub fn registry_turn(&self, waiting: impl FnOnce()) -> Result<RegistryTurn> {
+        if let Some(held) = self.try_lock(Lock::Registry)? {
+            return Ok(RegistryTurn { _held: held });
         }
-        turn.lock().map_err(cannot_lock)?;
-        Ok(turn)
+        waiting();
+        Ok(RegistryTurn { _held: self.lock(Lock::Registry, Mode::Exclusive)? })
     }
 
     /// Whether `home` has a database.
     pub fn is_at(home: &Path) -> bool {
-        home.join(database::FILE).exists()
+        home.join(database::FILE).exists() || home.join(backend::FILE).exists()
     }
 
     /// The folder.

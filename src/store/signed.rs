@@ -67,8 +67,10 @@ impl Store {
                         last.filter(|last| last.sums == signed.sums).and_then(|last| last.contents.as_ref());
                     database
                         .statement(
-                            "INSERT OR REPLACE INTO signed (key_id, channel, epoch, sequence, sums, contents)
-                             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                            "INSERT INTO signed (key_id, channel, epoch, sequence, sums, contents)
+                             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                             ON CONFLICT (key_id, channel) DO UPDATE SET epoch = excluded.epoch,
+                             sequence = excluded.sequence, sums = excluded.sums, contents = excluded.contents",
                         )
                         .execute(params![
                             key_id,

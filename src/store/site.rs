@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Change, State,
-    database::version,
     metadata::as_sql,
     sql::{self, Connection, OptionalExtension as _, Row, params},
 };
@@ -238,7 +237,7 @@ impl State<'_> {
     /// Imports that were admitted and are not at their end.
     pub fn unfinished(&self) -> Result<Vec<Unfinished>> {
         self.query(|database| {
-            if version(database)? < UNFINISHED_SINCE {
+            if database.version()? < UNFINISHED_SINCE {
                 return Ok(Vec::new());
             }
             let all = database.statement("SELECT bundle, work, channel FROM unfinished ORDER BY work");
@@ -264,7 +263,7 @@ impl State<'_> {
         self.query(|database| {
             let all = database.statement(
                 "SELECT id, note, effect, used_by FROM overrides WHERE channel = ?1 AND bundle = ?2
-                 ORDER BY rowid",
+                 ORDER BY accepted, id",
             );
             let row = |row: &Row| {
                 let effect: String = row.get(2)?;
@@ -306,7 +305,7 @@ impl Change<'_> {
 
     /// Raises the floor of time.
     pub fn raise_floor(&self, floor: Timestamp) -> Result<()> {
-        let raise = "UPDATE site SET floor = max(floor, ?1)";
+        let raise = "UPDATE site SET floor = ?1 WHERE floor < ?1";
         self.query(|database| database.execute(raise, [seconds(floor)]).map(drop))
     }
 
@@ -392,7 +391,8 @@ impl Change<'_> {
     pub fn set_beacon(&self, beacon: &Beacon, note: &[u8], heard: Timestamp) -> Result<()> {
         let text = serde_json::to_string(beacon).map_err(Failure::internal)?;
         self.query(|database| {
-            let replace = "INSERT OR REPLACE INTO beacons (channel, beacon, note) VALUES (?1, ?2, ?3)";
+            let replace = "INSERT INTO beacons (channel, beacon, note) VALUES (?1, ?2, ?3)
+                ON CONFLICT (channel) DO UPDATE SET beacon = excluded.beacon, note = excluded.note";
             database.execute(replace, params![beacon.channel, text, note])?;
             let update = "INSERT INTO channels (channel, heard) VALUES (?1, ?2)
                           ON CONFLICT (channel) DO UPDATE SET heard = ?2";
@@ -420,7 +420,8 @@ impl Change<'_> {
     /// Notes that a bundle is admitted, and not yet all where it goes to.
     pub fn begin(&self, unfinished: &Unfinished) -> Result<()> {
         let Unfinished { work, channel, bundle } = unfinished;
-        let insert = "INSERT OR REPLACE INTO unfinished (work, channel, bundle) VALUES (?1, ?2, ?3)";
+        let insert = "INSERT INTO unfinished (work, channel, bundle) VALUES (?1, ?2, ?3)
+            ON CONFLICT (work) DO UPDATE SET channel = excluded.channel, bundle = excluded.bundle";
         self.query(|database| database.execute(insert, params![work, channel, bundle.to_string()]).map(drop))
     }
 

@@ -4,11 +4,15 @@
 //! What statements keep to: parameters are `?1`, `?2`; a conflict names its columns; types are `TEXT`, `INTEGER` (64 bits),
 //! `BLOB`; text is compared byte by byte; a parameter that is only asked whether it is NULL is `CAST(?1 AS TEXT)`.
 
+mod postgres;
 mod sqlite;
 
 use std::ops::ControlFlow;
 
-pub(super) use self::sqlite::Sqlite;
+pub(super) use self::{
+    postgres::{Address, Guard, Mode, Postgres},
+    sqlite::Sqlite,
+};
 
 /// A value of a column, or a parameter.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +28,8 @@ pub(super) enum Value {
 pub(super) enum Error {
     /// In SQLite.
     Sqlite(rusqlite::Error),
+    /// In PostgreSQL, or on the way to it.
+    Postgres(::postgres::Error),
     /// A row was asked for and there is none.
     NoRows,
     /// A value that no version of this program wrote there.
@@ -35,12 +41,22 @@ impl Error {
     pub(super) fn unreadable(column: usize, why: impl std::fmt::Display) -> Self {
         Self::Unreadable { column, why: why.to_string() }
     }
+
+    /// What a server said, or what happened on the way to it: the error's own words leave that out.
+    pub(super) fn describe(error: &::postgres::Error) -> String {
+        match (error.as_db_error(), std::error::Error::source(error)) {
+            (Some(said), _) => format!("{}: {}", said.severity(), said.message()),
+            (None, Some(cause)) => format!("{error}: {cause}"),
+            (None, None) => error.to_string(),
+        }
+    }
 }
 
 impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Sqlite(error) => error.fmt(f),
+            Self::Postgres(error) => f.write_str(&Self::describe(error)),
             Self::NoRows => f.write_str("a row that must be there is not"),
             Self::Unreadable { column, why } => {
                 write!(f, "the value in column {column} cannot be read: {why}")
@@ -196,6 +212,17 @@ pub(super) const NONE: [Value; 0] = [];
 pub(super) enum Connection {
     /// The file in the home.
     Sqlite(Sqlite),
+    /// A server that several replicas share.
+    Postgres(Postgres),
+}
+
+/// What defines tables.
+#[derive(Debug)]
+pub(super) enum Tables {
+    /// Understood by both databases.
+    Both(&'static str),
+    /// In the words of each.
+    Each { sqlite: &'static str, postgres: &'static str },
 }
 
 impl Connection {
@@ -223,12 +250,50 @@ impl Connection {
     pub(super) fn execute_batch(&self, sql: &str) -> Result<()> {
         match self {
             Self::Sqlite(database) => database.execute_batch(sql),
+            Self::Postgres(database) => database.execute_batch(sql),
+        }
+    }
+
+    /// Makes tables.
+    pub(super) fn define(&self, tables: &Tables) -> Result<()> {
+        match (self, tables) {
+            (_, Tables::Both(sql)) => self.execute_batch(sql),
+            (Self::Sqlite(database), Tables::Each { sqlite, .. }) => database.execute_batch(sqlite),
+            (Self::Postgres(database), Tables::Each { postgres, .. }) => database.execute_as_it_is(postgres),
+        }
+    }
+
+    /// Version of the schema; 0 for a new database.
+    pub(super) fn version(&self) -> Result<usize> {
+        let version = match self {
+            Self::Sqlite(_) => self.query_row("PRAGMA user_version", NONE, |row| row.get::<i64>(0))?,
+            Self::Postgres(database) => database.version()?,
+        };
+        Ok(usize::try_from(version).unwrap_or(usize::MAX))
+    }
+
+    /// Writes down the version of the schema.
+    pub(super) fn set_version(&self, version: usize) -> Result<()> {
+        match self {
+            Self::Sqlite(database) => database.execute_batch(&format!("PRAGMA user_version = {version}")),
+            Self::Postgres(database) => {
+                database.execute_as_it_is(&format!("UPDATE sealift_schema SET version = {version}"))
+            }
+        }
+    }
+
+    /// Whether it can be used no more.
+    pub(super) fn is_closed(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => false,
+            Self::Postgres(database) => database.is_closed(),
         }
     }
 
     fn run(&self, sql: &str, values: &[Value]) -> Result<usize> {
         match self {
             Self::Sqlite(database) => database.run(sql, values),
+            Self::Postgres(database) => database.run(sql, values),
         }
     }
 
@@ -240,6 +305,7 @@ impl Connection {
     ) -> Result<()> {
         match self {
             Self::Sqlite(database) => database.each(sql, values, take),
+            Self::Postgres(database) => database.each(sql, values, take),
         }
     }
 }
@@ -254,16 +320,19 @@ pub(super) struct Transaction<'a> {
 impl<'a> Transaction<'a> {
     /// What is read in it is of one moment.
     pub(super) fn to_read(connection: &'a Connection) -> Result<Self> {
-        Self::begin(connection, "BEGIN DEFERRED")
+        match connection {
+            Connection::Sqlite(database) => database.execute_batch("BEGIN DEFERRED")?,
+            Connection::Postgres(database) => database.begin_reading()?,
+        }
+        Ok(Self { connection, open: true })
     }
 
     /// Nobody else changes anything meanwhile.
     pub(super) fn to_change(connection: &'a Connection) -> Result<Self> {
-        Self::begin(connection, "BEGIN IMMEDIATE")
-    }
-
-    fn begin(connection: &'a Connection, how: &str) -> Result<Self> {
-        connection.execute_batch(how)?;
+        match connection {
+            Connection::Sqlite(database) => database.execute_batch("BEGIN IMMEDIATE")?,
+            Connection::Postgres(database) => database.begin_changing()?,
+        }
         Ok(Self { connection, open: true })
     }
 

@@ -1,0 +1,179 @@
+//! Where the rows of a home lie: in a file of the home, or in PostgreSQL, where `HOME/store.toml` says so.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
+use serde::Deserialize;
+
+use super::{
+    database,
+    sql::{Address, Connection, Guard, Mode, Postgres},
+};
+use crate::base::{
+    failure::{Failure, Reason, Result},
+    fs,
+};
+
+/// The file that names a database which several machines share.
+pub(super) const FILE: &str = "store.toml";
+
+/// `store.toml`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    /// 1.
+    schema: u32,
+    database: DatabaseSettings,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DatabaseSettings {
+    /// As libpq takes it.
+    url: String,
+    /// A file with the password on its first line.
+    password_file: Option<PathBuf>,
+    /// Certificates that may have signed the server's; without it the way there is not encrypted.
+    ca_file: Option<PathBuf>,
+}
+
+/// Where the rows lie.
+#[derive(Debug, Clone)]
+pub(super) enum Backend {
+    /// In a file of the home.
+    Sqlite,
+    /// In a database that several machines share.
+    Postgres(Arc<Shared>),
+}
+
+/// A database that several machines share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    address: Address,
+    /// As messages name it.
+    place: PathBuf,
+    /// Connections that held a lock and can hold another.
+    idle: Mutex<Vec<Postgres>>,
+}
+
+/// Connections kept for locks.
+const IDLE: usize = 16;
+
+impl Backend {
+    /// What the home says.
+    ///
+    /// # Errors
+    /// [`Reason::BadArgument`] for a `store.toml` that cannot be used, [`Reason::KeyPermissions`] for a password that
+    /// others can read.
+    pub(super) fn of(home: &Path) -> Result<Self> {
+        let path = home.join(FILE);
+        let text = match fs::read_user_text(&path) {
+            Ok(text) => text,
+            Err(failure) if failure.reason == Reason::NotFound => return Ok(Self::Sqlite),
+            Err(failure) => return Err(failure),
+        };
+        let wrong = |message: String| {
+            Failure::new(Reason::BadArgument, path.display(), message)
+                .hint("see docs/operations.md, \"Several replicas\"")
+        };
+        let Settings { schema, database } =
+            toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?;
+        if schema != 1 {
+            return Err(wrong(format!("schema is {schema}, this sealift knows 1")));
+        }
+        let password =
+            database.password_file.as_deref().map(|file| first_line(&home.join(file))).transpose()?;
+        let tls = database.ca_file.as_deref().map(|file| tls(&home.join(file))).transpose()?;
+        let address = Address::new(&database.url, password.as_deref(), tls);
+        let address = address.map_err(|error| wrong(format!("url: {error}")))?;
+        let place = PathBuf::from(address.place());
+        Ok(Self::Postgres(Arc::new(Shared { address, place, idle: Mutex::default() })))
+    }
+
+    /// As messages name it.
+    pub(super) fn place(&self, home: &Path) -> PathBuf {
+        match self {
+            Self::Sqlite => home.join(database::FILE),
+            Self::Postgres(shared) => shared.place.clone(),
+        }
+    }
+}
+
+impl Shared {
+    /// One more connection.
+    pub(super) fn connect(&self) -> Result<Connection> {
+        self.connected().map(Connection::Postgres)
+    }
+
+    fn connected(&self) -> Result<Postgres> {
+        self.address.connect().map_err(|error| database::failure(&self.place, &error))
+    }
+
+    /// Takes a lock that all replicas know, and waits for it.
+    pub(super) fn lock(self: &Arc<Self>, name: i32, mode: Mode) -> Result<Turn> {
+        let guard = self.idle()?.lock(name, mode).map_err(|error| database::failure(&self.place, &error))?;
+        Ok(Turn { shared: Arc::clone(self), guard: Mutex::new(Some(guard)) })
+    }
+
+    /// Takes such a lock for itself alone; `None` while others have it.
+    pub(super) fn try_lock(self: &Arc<Self>, name: i32) -> Result<Option<Turn>> {
+        let guard = self.idle()?.try_lock(name).map_err(|error| database::failure(&self.place, &error))?;
+        Ok(guard.map(|guard| Turn { shared: Arc::clone(self), guard: Mutex::new(Some(guard)) }))
+    }
+
+    fn idle(&self) -> Result<Postgres> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        idle.filter(|idle| !idle.is_closed()).map_or_else(|| self.connected(), Ok)
+    }
+}
+
+/// A lock that all replicas know, while it is held.
+#[derive(Debug)]
+pub(super) struct Turn {
+    shared: Arc<Shared>,
+    /// One thread at a time speaks over its connection.
+    guard: Mutex<Option<Guard>>,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let guard = self.guard.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(connection) = guard.and_then(Guard::release) else { return };
+        let mut idle = self.shared.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < IDLE {
+            idle.push(connection);
+        }
+    }
+}
+
+fn first_line(file: &Path) -> Result<String> {
+    if fs::mode(file)? & 0o077 != 0 {
+        return Err(Failure::new(Reason::KeyPermissions, file.display(), "others can read the password")
+            .hint(format!("run `chmod 600 {}`", file.display())));
+    }
+    Ok(fs::read_user_text(file)?.lines().next().unwrap_or_default().to_owned())
+}
+
+/// TLS to a server whose certificate is signed by one of these.
+fn tls(file: &Path) -> Result<ClientConfig> {
+    let text = fs::read_user_text(file)?;
+    let mut roots = RootCertStore::empty();
+    let none =
+        || Failure::new(Reason::CaFile, file.display(), "it holds no certificate in PEM that can be read");
+    for certificate in CertificateDer::pem_slice_iter(text.as_bytes()) {
+        roots.add(certificate.map_err(|_why| none())?).map_err(|_why| none())?;
+    }
+    if roots.is_empty() {
+        return Err(none());
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let versions = versions.map_err(Failure::internal)?;
+    Ok(versions.with_root_certificates(roots).with_no_client_auth())
+}
