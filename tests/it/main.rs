@@ -23,6 +23,7 @@ mod import;
 mod layout;
 mod lock;
 mod manifest;
+mod mirror_config;
 mod opened;
 mod pipeline;
 mod reference;

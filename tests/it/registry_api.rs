@@ -255,6 +255,9 @@ fn a_blob_is_served_only_where_it_is_published() {
     assert_eq!((answer.status, answer.header("oci-namespace")), (200, "docker.io"));
     assert_eq!(site.get(&format!("/v2/team/other/blobs/{layer}?ns=quay.io:443")).status, 200);
     assert_eq!(site.get(&format!("/v2/team/other/blobs/{layer}?ns=docker.io")).status, 404);
+    // Or beside a path that has it too, where their settings say so.
+    assert_eq!(site.get(&format!("/v2/quay.io_443/team/other/blobs/{layer}?ns=quay.io:443")).status, 200);
+    assert_eq!(site.get(&format!("/v2/quay.io_443/team/other/blobs/{layer}?ns=docker.io")).status, 404);
     assert_eq!(site.get("/v2/library/nginx/manifests/1.27?ns=../x").status, 400);
 }
 

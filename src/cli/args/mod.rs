@@ -89,6 +89,10 @@ pub(in crate::cli) enum Command {
     Import(Import),
     /// Serve the home store as an OCI registry to pull from
     Serve(Serve),
+    /// Write the files that make nodes pull from the site's registry under the original names
+    ///
+    /// Upstream is not asked any more: what the registry does not have, no node gets.
+    MirrorConfig(MirrorConfig),
     /// Make and show signing keys
     Key(Key),
     /// Say who may sign what: trust documents, and orders to a site
@@ -162,6 +166,43 @@ pub(in crate::cli) struct Serve {
     /// Open the repositories below sandbox/ to pushes and deletions by everybody, for trials and conformance runs
     #[arg(long)]
     pub(in crate::cli) sandbox: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct MirrorConfig {
+    /// Who pulls on the nodes
+    #[arg(long = "for", value_enum, value_name = "RUNTIME")]
+    pub(in crate::cli) runtime: Runtime,
+    /// The registry as the nodes reach it, with the prefix of its repositories if they were imported below one
+    #[arg(long, value_name = "HOST[:PORT][/PREFIX]")]
+    pub(in crate::cli) registry: String,
+    /// An upstream registry that it stands for, for instance docker.io; several allowed
+    /// [default: those that the home publishes content of]
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub(in crate::cli) upstream: Vec<String>,
+    /// Certificate of the authority that vouches for the registry, in PEM form; goes to the nodes too
+    #[arg(long, value_name = "FILE", conflicts_with = "plain_http")]
+    pub(in crate::cli) ca: Option<PathBuf>,
+    /// The registry speaks HTTP without TLS
+    #[arg(long)]
+    pub(in crate::cli) plain_http: bool,
+    /// Folder that gets the files, each where it lies on a node [default: print them]
+    #[arg(long = "out", short = 'o', value_name = "DIR")]
+    pub(in crate::cli) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum Runtime {
+    /// containerd: a hosts.toml for each upstream
+    Containerd,
+    /// CRI-O, podman, skopeo and buildah: one file of registries.conf.d
+    Crio,
+    /// k3s: registries.yaml
+    K3s,
+    /// RKE2: registries.yaml
+    Rke2,
+    /// OpenShift: mirror sets for digests and tags
+    Openshift,
 }
 
 #[derive(Debug, clap::Args)]

@@ -2,6 +2,7 @@
 
 mod custody;
 mod human;
+mod mirror;
 mod progress;
 pub(super) mod qr;
 mod site;
