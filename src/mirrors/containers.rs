@@ -1,5 +1,7 @@
 //! `registries.conf` of CRI-O, podman, skopeo and buildah (containers-registries.conf(5)), as a file beside it.
 
+use std::fmt::Write as _;
+
 use super::{File, Mirror, Settings, heading};
 
 const PATH: &str = "etc/containers/registries.conf.d/50-sealift-mirror.conf";
@@ -29,7 +31,8 @@ fn registries(mirror: &Mirror) -> String {
     );
     let insecure = if mirror.plain_http { "insecure = true\n" } else { "" };
     for upstream in &mirror.upstreams {
-        text += &format!(
+        let _infallible = write!(
+            text,
             "\n[[registry]]\nprefix = \"{upstream}\"\nlocation = \"{upstream}\"\nblocked = true\n\
              \n[[registry.mirror]]\nlocation = \"{}\"\n{insecure}",
             mirror.place(upstream),

@@ -1,5 +1,7 @@
 //! Resources of `config.openshift.io/v1`: the Machine Config Operator makes `registries.conf` of every node from them.
 
+use std::fmt::Write as _;
+
 use super::{File, Mirror, Settings, heading};
 
 /// The name of everything that is made.
@@ -53,7 +55,8 @@ fn set(mirror: &Mirror, kind: &str, list: &str, by: &str) -> String {
         mirror.host,
     );
     for upstream in &mirror.upstreams {
-        text += &format!(
+        let _infallible = write!(
+            text,
             "    - source: \"{upstream}\"\n      mirrors:\n        - \"{}\"\n      \
              mirrorSourcePolicy: NeverContactSource\n",
             mirror.place(upstream),
@@ -62,9 +65,9 @@ fn set(mirror: &Mirror, kind: &str, list: &str, by: &str) -> String {
     text
 }
 
-/// The key is the registry, with `..` for the `:` of its port, which no key of a ConfigMap may have.
+/// The key is the registry, with `..` for the `:` of its port, which no key of a `ConfigMap` may have.
 fn config_map(host: &str, pem: &str) -> String {
-    let indented: String = pem.lines().map(|line| format!("    {line}\n")).collect();
+    let indented = format!("    {}\n", pem.trim_end().replace('\n', "\n    "));
     format!(
         "# {}\n\
          # `oc apply -f` on the cluster, and name it in image.config.openshift.io/cluster.\n\

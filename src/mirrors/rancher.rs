@@ -1,6 +1,8 @@
 //! `registries.yaml` of k3s and RKE2 ("Private Registry Configuration" in the documents of both), from which they write
 //! the files of their containerd.
 
+use std::fmt::Write as _;
+
 use super::{File, Mirror, Settings, heading};
 
 /// For `product`, which is the name of the folder as well.
@@ -38,7 +40,8 @@ fn mirrors(mirror: &Mirror, product: &str, path: &str, ca: &str) -> String {
         heading(&format!("registries for {product}.")),
     );
     for upstream in &mirror.upstreams {
-        text += &format!(
+        let _infallible = write!(
+            text,
             "  \"{upstream}\":\n    endpoint:\n      - \"{}://{}\"\n    rewrite:\n      \"^(.*)$\": \"{}/$1\"\n",
             mirror.scheme(),
             mirror.host,
@@ -46,7 +49,8 @@ fn mirrors(mirror: &Mirror, product: &str, path: &str, ca: &str) -> String {
         );
     }
     if mirror.authority.is_some() {
-        text += &format!("configs:\n  \"{}\":\n    tls:\n      ca_file: \"/{ca}\"\n", mirror.host);
+        let _infallible =
+            write!(text, "configs:\n  \"{}\":\n    tls:\n      ca_file: \"/{ca}\"\n", mirror.host);
     }
     text
 }

@@ -46,9 +46,9 @@ fn what_cannot_be_a_registry_is_refused() {
         (&["--registry", "reg.site/UPPER"], 2, "bad-argument"),
         (&["--registry", "reg.site", "--upstream", "nginx"], 2, "bad-argument"),
         (&["--registry", "reg.site", "--upstream", "reg.site"], 2, "bad-argument"),
-        (&["--registry", "reg.site", "--plain-http", "--ca", "no.pem"], 2, "bad-argument"),
-        (&["--registry", "reg.site", "--ca", "no.pem"], 2, "ca-file"),
-        (&["--registry", "reg.site", "--ca", "none.pem"], 3, "not-found"),
+        (&["--registry", "reg.site", "--plain-http", "--ca-file", "no.pem"], 2, "bad-argument"),
+        (&["--registry", "reg.site", "--ca-file", "no.pem"], 2, "ca-file"),
+        (&["--registry", "reg.site", "--ca-file", "none.pem"], 3, "not-found"),
     ] {
         let upstream: &[&str] = if more.contains(&"--upstream") { &[] } else { &["--upstream", "docker.io"] };
         sandbox
@@ -67,7 +67,7 @@ fn files_lie_where_nodes_have_them_and_none_is_written_over() {
     let key = "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\n";
     let certificate = include_str!("../../testdata/cosign/keyless/certificate.pem");
     sandbox.write("ca.pem", format!("{key}{certificate}"));
-    let named = ["--upstream", "docker.io", "--upstream", "quay.io", "--ca", "ca.pem", "-o", "out"];
+    let named = ["--upstream", "docker.io", "--upstream", "quay.io", "--ca-file", "ca.pem", "-o", "out"];
     let arguments = [FOR_CONTAINERD, &named].concat();
     let folder = "out/etc/containerd/certs.d";
     let written = sandbox.run(&arguments).ok().json();

@@ -181,8 +181,8 @@ pub(in crate::cli) struct MirrorConfig {
     #[arg(long, value_name = "HOST[:PORT]")]
     pub(in crate::cli) upstream: Vec<String>,
     /// Certificate of the authority that vouches for the registry, in PEM form; goes to the nodes too
-    #[arg(long, value_name = "FILE", conflicts_with = "plain_http")]
-    pub(in crate::cli) ca: Option<PathBuf>,
+    #[arg(long, alias = "ca", value_name = "FILE", conflicts_with = "plain_http")]
+    pub(in crate::cli) ca_file: Option<PathBuf>,
     /// The registry speaks HTTP without TLS
     #[arg(long)]
     pub(in crate::cli) plain_http: bool,

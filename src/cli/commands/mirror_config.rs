@@ -22,7 +22,7 @@ use crate::{
 
 pub(super) fn run(args: &MirrorConfig, settings: &Settings, out: &Out) -> Result<(), Failures> {
     let (host, prefix) = import::registry("--registry", &args.registry)?;
-    let authority = args.ca.as_deref().map(authority).transpose()?;
+    let authority = args.ca_file.as_deref().map(authority).transpose()?;
     let upstreams = if args.upstream.is_empty() { published(&settings.home)? } else { args.upstream.clone() };
     let mirror = Mirror::new(host, prefix, args.plain_http, authority, upstreams)?;
     let written = mirror.settings(match args.runtime {
@@ -81,12 +81,12 @@ fn published(home: &Path) -> Result<Vec<String>> {
 
 /// Each file whole or not at all, and none where one would have to be changed. Running again finishes what was begun.
 fn write(folder: &Path, files: &[File]) -> Result<(), Failures> {
-    let mut missing = Vec::new();
+    let (mut there, mut missing) = (Vec::new(), Vec::new());
     let mut in_the_way = Vec::new();
     for file in files {
         let path = folder.join(&file.path);
         match fs::read_limited(&path, file.text.len() as u64, Reason::OutputExists) {
-            Ok(found) if found == file.text.as_bytes() => {}
+            Ok(found) if found == file.text.as_bytes() => there.push(path),
             Err(failure) if failure.reason == Reason::NotFound => missing.push((path, &file.text)),
             Err(failure) if failure.reason != Reason::OutputExists => return Err(failure.into()),
             _other => in_the_way.push(
@@ -96,6 +96,9 @@ fn write(folder: &Path, files: &[File]) -> Result<(), Failures> {
         }
     }
     Failures::check(in_the_way)?;
+    for path in there {
+        fs::settle(&path)?;
+    }
     for (path, text) in missing {
         fs::create_dir(path.parent().unwrap_or(folder), false)?;
         fs::write_new(&path, text.as_bytes(), 0o644)?;
