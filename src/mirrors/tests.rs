@@ -29,11 +29,7 @@ fn is(path: &str, end: &str) -> bool {
 /// What the file says, read as its runtime would.
 fn read(mirror: &Mirror, runtime: Runtime, path: &str) -> Value {
     let (_, text) = files(mirror, runtime).into_iter().find(|(name, _)| name == path).unwrap();
-    if is(path, "yaml") {
-        serde_saphyr::from_str(&text).unwrap()
-    } else {
-        toml::from_str(&text).unwrap()
-    }
+    if is(path, "yaml") { serde_saphyr::from_str(&text).unwrap() } else { toml::from_str(&text).unwrap() }
 }
 
 #[test]

@@ -119,6 +119,20 @@ impl Endpoint {
         }
     }
 
+    /// What it is called where requests are counted.
+    pub(super) fn route(&self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::Catalog => "catalog",
+            Self::Tags { .. } => "tags",
+            Self::Referrers { .. } => "referrers",
+            Self::Manifest { .. } => "manifest",
+            Self::Blob { .. } => "blob",
+            Self::Uploads { .. } => "uploads",
+            Self::Upload { .. } => "upload",
+        }
+    }
+
     /// What a client wants that sends `method`; `None` for a method that is not understood here.
     pub(super) fn action(&self, method: &str) -> Option<Action> {
         let action = match method {

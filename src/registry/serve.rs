@@ -1,8 +1,14 @@
 //! The socket around the application.
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
-use super::{Access, FaultLog, PATIENCE, Registry, app, door::Door};
+use super::{Access, Log, PATIENCE, Registry, app, door::Door, sight::Peer};
 use crate::{
     base::{
         clock::Timestamp,
@@ -21,7 +27,7 @@ pub async fn serve(
     store: Store,
     listen: SocketAddr,
     access: Access,
-    log: FaultLog,
+    log: Log,
     ready: impl FnOnce(SocketAddr),
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
@@ -30,9 +36,11 @@ pub async fn serve(
     ready(listener.local_addr().map_err(|error| at(&error))?);
     let registry = Registry::new(store, access, log);
     let sweeper = tokio::spawn(sweep(registry.clone()));
+    let measurer = tokio::spawn(measure(registry.clone()));
     let (stopping, stopped) = tokio::sync::oneshot::channel();
-    let door = Door::new(listener, limits::CONNECTIONS, PATIENCE);
-    let server = axum::serve(door, app(registry)).with_graceful_shutdown(async move {
+    let door = Door::new(listener, limits::CONNECTIONS, PATIENCE, Arc::clone(&registry.metrics));
+    let app = app(registry).into_make_service_with_connect_info::<Peer>();
+    let server = axum::serve(door, app).with_graceful_shutdown(async move {
         shutdown.await;
         let _receiver_may_be_gone = stopping.send(());
     });
@@ -47,6 +55,7 @@ pub async fn serve(
         () = deadline => Ok(()),
     };
     sweeper.abort();
+    measurer.abort();
     ended
 }
 
@@ -56,9 +65,25 @@ async fn sweep(registry: Registry) {
         let (store, parked) = (registry.store.clone(), Arc::clone(&registry.parked));
         let swept = tokio::task::spawn_blocking(move || parked.sweep(&store, Timestamp::now()));
         if let Ok(Err(failure)) = swept.await {
-            registry.log.tell(&failure);
+            registry.log.fault(&failure);
         }
         tokio::time::sleep(Duration::from_hours(1)).await;
+    }
+}
+
+/// Looks at the blobs on the disk, now and every five minutes: too much work for each time that somebody asks.
+async fn measure(registry: Registry) {
+    loop {
+        let store = registry.store.clone();
+        let measured = tokio::task::spawn_blocking(move || store.blobs()).await;
+        match measured {
+            Ok(Err(failure)) => registry.log.fault(&failure),
+            Ok(Ok(measured)) => {
+                *registry.blobs.lock().unwrap_or_else(PoisonError::into_inner) = Some(measured);
+            }
+            Err(_stopping) => {}
+        }
+        tokio::time::sleep(Duration::from_mins(5)).await;
     }
 }
 

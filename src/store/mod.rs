@@ -24,6 +24,7 @@ mod blobs;
 mod database;
 pub mod examine;
 mod ledger;
+mod measure;
 mod metadata;
 mod pushes;
 mod receipts;

@@ -30,6 +30,7 @@ mod reference;
 mod registry_api;
 mod registry_push;
 mod remote;
+mod sight;
 mod sign;
 mod site;
 mod support;

@@ -11,7 +11,7 @@ use std::{
 use sealift::{
     base::{digest::Digest, failure::Reason},
     oci::{Descriptor, media_type},
-    registry::{Access, FaultLog, serve},
+    registry::{Access, Log, serve},
     store::{Publication, PublishedManifest, PublishedTag, Store},
 };
 use serde_json::json;
@@ -39,7 +39,7 @@ impl Site {
         let (image, index) = publish(&store, &layer);
         let faults = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&faults);
-        let log = FaultLog::new(move |failure| heard.lock().unwrap().push(failure.reason));
+        let log = Log::of_faults(move |failure| heard.lock().unwrap().push(failure.reason));
         let served = Served::start(store.clone(), Access::default(), log);
         Self { served, store, faults, layer, image, index, _folder: folder }
     }
@@ -367,7 +367,6 @@ fn a_taken_address_is_named() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let listen = taken.local_addr().unwrap();
     let served =
-        runtime
-            .block_on(serve(store, listen, Access::default(), FaultLog::silent(), |_address| {}, async {}));
+        runtime.block_on(serve(store, listen, Access::default(), Log::silent(), |_address| {}, async {}));
     assert_eq!(served.unwrap_err().reason, Reason::AddressInUse);
 }

@@ -166,6 +166,18 @@ pub(in crate::cli) struct Serve {
     /// Open the repositories below sandbox/ to pushes and deletions by everybody, for trials and conformance runs
     #[arg(long)]
     pub(in crate::cli) sandbox: bool,
+    /// How events are told on standard error: faults, requests that were refused, start and stop; with --verbose
+    /// every request, with --quiet faults only
+    #[arg(long, value_enum, default_value = "text", value_name = "FORM")]
+    pub(in crate::cli) log: LogForm,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum LogForm {
+    /// A line of text for each
+    Text,
+    /// A line of JSON for each
+    Json,
 }
 
 #[derive(Debug, clap::Args)]
