@@ -137,7 +137,7 @@ impl Metrics {
             ("sealift_received_bytes_total", "counter", "Bytes of bodies that clients sent.", &self.received),
             ("sealift_sent_bytes_total", "counter", "Bytes of bodies that were sent to clients.", &self.sent),
             ("sealift_connections_total", "counter", "Connections that were accepted.", &self.connected),
-            ("sealift_connections", "gauge", "Connections that are open.", &self.connections),
+            ("sealift_open_connections", "gauge", "Connections that are open.", &self.connections),
         ] {
             page.one(name, kind, help, value.load(Relaxed));
         }

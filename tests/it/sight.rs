@@ -216,7 +216,9 @@ fn requests_are_counted_and_told_when_they_are_over() {
     ] {
         assert_eq!(page.value(series).to_string(), count, "{series}");
     }
-    assert!(page.value("sealift_sent_bytes_total") > 300_000.0 && page.value("sealift_connections") >= 1.0);
+    assert!(
+        page.value("sealift_sent_bytes_total") > 300_000.0 && page.value("sealift_open_connections") >= 1.0
+    );
     assert!(page.value("sealift_store_free_bytes") > 0.0);
     assert!(page.value("process_start_time_seconds") > 1.7e9);
     assert!(page.0.contains_key(concat!("sealift_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"}")));
@@ -250,11 +252,11 @@ fn who_goes_away_is_counted() {
     let head = head("POST", &path, &[("Content-Length", "1000")]);
     socket.write_all(&[head.as_bytes(), &[0; 10]].concat()).unwrap();
     until(|| (site.page().value("sealift_received_bytes_total") >= 10.0).then_some(()));
-    assert!(site.page().value("sealift_connections") >= 2.0);
+    assert!(site.page().value("sealift_open_connections") >= 2.0);
     drop(socket);
     let gone = site.visit(|visit| visit.method == "POST");
     assert!(gone.received == 10 && gone.is_refused(), "{gone:?}");
-    until(|| (site.page().value("sealift_connections") <= 1.0).then_some(()));
+    until(|| (site.page().value("sealift_open_connections") <= 1.0).then_some(()));
 }
 
 /// X08: 10,000 names, methods, agents and codes that nobody knows add no series to the page.
