@@ -15,7 +15,7 @@
 //! 5 source site                             content from anywhere; what a site believes and remembers
 //! 4 remote bundle layout token trust_folder   things that cross a border: clients, the container, local images, keys
 //! 3 store                                   things that lie on disk
-//! 2 manifest lock trust report chart cosign ledger   documents and decisions: no file, no socket
+//! 2 manifest lock trust report chart cosign ledger mirrors   documents and decisions: no file, no socket
 //! 1 oci                                     the words of the OCI specifications, shared by client and server
 //! 0 base                                    digest, stream, limits, path, fs, clock, redact, failure, progress
 //! ```
@@ -53,6 +53,7 @@
 //! | `BUNDLE/bundle.json`, `chunks.bin`, `volumes/` | [`bundle`] writes and reads; `docs/format.md` |
 //! | `BUNDLE/evidence/signatures.json` | [`cosign`] is its text; `docs/format.md` |
 //! | `BUNDLE/inventory.csv`, `VERIFY.txt` | [`report`] makes |
+//! | `mirror-config -o DIR` | [`mirrors`] is their text; [`cli`] writes them |
 //! | `--files-to DIR`, `--receipt FILE` | [`import`] and [`cli`] write |
 //!
 //! # Words
@@ -79,6 +80,7 @@ pub mod layout;
 pub mod ledger;
 pub mod lock;
 pub mod manifest;
+pub mod mirrors;
 pub mod oci;
 pub mod registry;
 pub mod remote;

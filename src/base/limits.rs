@@ -66,6 +66,8 @@ pub const CHART_DEPTH: usize = 8;
 pub const INCLUDE_DEPTH: usize = 8;
 /// Files of one manifest, includes counted.
 pub const INCLUDED_FILES: usize = 256;
+/// Lines of its log that our registry keeps for who reads them slowly (X07); further ones are lost, and counted.
+pub const LOG_LINES: usize = 4096;
 /// Entries on one page of a list that our registry answers with: a page of the longest
 /// names stays below [`PAGE_BYTES`].
 pub const LIST_ENTRIES: usize = 10_000;

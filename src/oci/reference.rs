@@ -12,6 +12,9 @@ use crate::base::{
 /// stands there.
 pub const SANDBOX: &str = "sandbox/";
 
+/// Another name of `docker.io`, which people write and references never have.
+pub const DOCKER_ALIAS: &str = "index.docker.io";
+
 /// A full reference. The registry is always named; `docker.io` shorthand is expanded when parsing.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Reference {
@@ -48,13 +51,13 @@ impl Reference {
             return Err(wrong("the tag must match [a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}"));
         }
         let (registry, repository) = match path.split_once('/') {
-            Some((host, repository)) if host.contains(['.', ':']) || host == "localhost" => {
+            Some((host, repository)) if names_registry(host) => {
                 (host.to_ascii_lowercase(), repository.to_owned())
             }
             Some(_) => ("docker.io".to_owned(), path.to_owned()),
             None => ("docker.io".to_owned(), format!("library/{path}")),
         };
-        let registry = if registry == "index.docker.io" { "docker.io".to_owned() } else { registry };
+        let registry = if registry == DOCKER_ALIAS { "docker.io".to_owned() } else { registry };
         let repository = if registry == "docker.io" && !repository.contains('/') {
             format!("library/{repository}")
         } else {
@@ -98,7 +101,7 @@ impl Reference {
     /// The repository under which the content stands inside the gap: the upstream registry becomes the
     /// first path component, with `_` for the `:` of a port.
     pub fn inside_repository(&self) -> String {
-        format!("{}/{}", self.registry.replace(':', "_"), self.repository)
+        format!("{}/{}", inside_registry(&self.registry), self.repository)
     }
 }
 
@@ -110,6 +113,30 @@ impl fmt::Display for Reference {
         }
         self.digest.as_ref().map_or(Ok(()), |digest| write!(f, "@{digest}"))
     }
+}
+
+/// What the content of an upstream registry stands under inside the gap: its name in lower case, with `_` for the `:`
+/// of a port.
+pub fn inside_registry(registry: &str) -> String {
+    registry.to_ascii_lowercase().replace(':', "_")
+}
+
+/// The upstream registry whose content stands in `repository` inside the gap, if it is one by its name.
+pub fn upstream_registry(repository: &str) -> Option<String> {
+    let (first, _rest) = repository.split_once('/')?;
+    let registry = first.replacen('_', ":", 1);
+    (names_registry(&registry) && is_registry(&registry)).then_some(registry)
+}
+
+/// Whether the first part of a reference names a registry, and no folder of `docker.io`.
+pub fn names_registry(first: &str) -> bool {
+    first.contains(['.', ':']) || first == "localhost"
+}
+
+/// `host[:port][/prefix]` taken apart; the prefix may be empty.
+pub fn registry_and_prefix(text: &str) -> Option<(&str, &str)> {
+    let (host, prefix) = text.split_once('/').unwrap_or((text, ""));
+    (is_registry(host) && (prefix.is_empty() || is_repository(prefix))).then_some((host, prefix))
 }
 
 /// `host[:port]` with a port in 1..=65535; IPv6 literals are not part of the reference grammar.
@@ -229,5 +256,31 @@ mod tests {
     fn inside_names_have_no_colon() {
         let reference = Reference::parse("127.0.0.1:5601/team/go-app:1.0").unwrap();
         assert_eq!(reference.inside_repository(), "127.0.0.1_5601/team/go-app");
+    }
+
+    #[test]
+    fn upstream_is_known_by_the_name_inside() {
+        for (repository, upstream) in [
+            ("docker.io/library/nginx", Some("docker.io")),
+            ("127.0.0.1_5601/team/go-app", Some("127.0.0.1:5601")),
+            ("localhost/x", Some("localhost")),
+            ("files/tool", None),
+            ("sandbox/x", None),
+            ("my_team/app", None),
+            ("a.b_c/app", None),
+            ("a_1_2/app", None),
+            ("docker.io", None),
+        ] {
+            assert_eq!(upstream_registry(repository).as_deref(), upstream, "{repository}");
+        }
+    }
+
+    #[test]
+    fn registries_have_prefixes() {
+        assert_eq!(registry_and_prefix("reg:5000"), Some(("reg:5000", "")));
+        assert_eq!(registry_and_prefix("reg:5000/a/b"), Some(("reg:5000", "a/b")));
+        for wrong in ["", "/a", "reg/A", "reg//a", "http://reg", "reg/a/", "-reg", "reg:0/a"] {
+            assert_eq!(registry_and_prefix(wrong), None, "{wrong}");
+        }
     }
 }

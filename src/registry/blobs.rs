@@ -12,7 +12,7 @@ use axum::{
 };
 
 use super::{
-    FaultLog, Registry, Request,
+    Log, Registry, Request,
     access::Action,
     respond::{self, Answer, Refusal},
 };
@@ -136,7 +136,7 @@ impl Range {
 /// then sees a broken connection, never a complete answer with wrong bytes (threats R27).
 struct Download {
     store: Store,
-    log: FaultLog,
+    log: Log,
     digest: Digest,
     file: File,
     left: u64,
@@ -184,7 +184,7 @@ impl Download {
         let mut piece = vec![0; size];
         let path = self.store.blob_path(&self.digest);
         let count = stream::read_full(&mut self.file, &mut piece).inspect_err(|error| {
-            self.log.tell(&fs::failure(&path, "read", error));
+            self.log.fault(&fs::failure(&path, "read", error));
         })?;
         self.left = self.left.saturating_sub(size as u64);
         if let Some(hasher) = &mut self.hasher {
@@ -193,7 +193,7 @@ impl Download {
         let ended = count < size || self.left == 0;
         let wrong = ended && self.hasher.take().is_some_and(|hasher| hasher.finish() != self.digest);
         if wrong {
-            self.log.tell(&self.store.damaged(&self.digest));
+            self.log.fault(&self.store.damaged(&self.digest));
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
                 "stored bytes no longer match the digest",

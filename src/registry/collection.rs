@@ -56,7 +56,7 @@ impl Registry {
             let round = tokio::task::spawn_blocking(move || store.collect(Timestamp::now()));
             match round.await {
                 Ok(Ok(Collected { .. })) | Err(_) => {}
-                Ok(Err(failure)) => self.log.tell(&failure),
+                Ok(Err(failure)) => self.log.fault(&failure),
             }
             let _wanted_or_due =
                 tokio::time::timeout(self.collection.every, self.collection.wanted.notified()).await;

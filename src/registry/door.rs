@@ -17,17 +17,25 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
+use super::metrics::Metrics;
+
 /// Accepts while there are seats; further connections wait in the system's queue.
 #[derive(Debug)]
 pub(super) struct Door {
     listener: TcpListener,
     seats: Arc<Semaphore>,
     patience: Duration,
+    metrics: Arc<Metrics>,
 }
 
 impl Door {
-    pub(super) fn new(listener: TcpListener, seats: usize, patience: Duration) -> Self {
-        Self { listener, seats: Arc::new(Semaphore::new(seats)), patience }
+    pub(super) fn new(
+        listener: TcpListener,
+        seats: usize,
+        patience: Duration,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { listener, seats: Arc::new(Semaphore::new(seats)), patience, metrics }
     }
 }
 
@@ -42,7 +50,8 @@ impl Listener for Door {
         // Small answers (manifests) must not wait for a full packet; a failure only costs speed.
         let _slower_at_worst = socket.set_nodelay(true);
         let timer = Box::pin(tokio::time::sleep(self.patience));
-        (Guest { socket, timer, patience: self.patience, _seat: seat }, address)
+        let counted = Presence::new(&self.metrics);
+        (Guest { socket, timer, patience: self.patience, _seat: seat, _counted: counted }, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -57,6 +66,24 @@ pub(super) struct Guest {
     timer: Pin<Box<Sleep>>,
     patience: Duration,
     _seat: Option<OwnedSemaphorePermit>,
+    _counted: Presence,
+}
+
+/// Counts as a connection while it lives.
+#[derive(Debug)]
+struct Presence(Arc<Metrics>);
+
+impl Presence {
+    fn new(metrics: &Arc<Metrics>) -> Self {
+        metrics.connected();
+        Self(Arc::clone(metrics))
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.0.disconnected();
+    }
 }
 
 impl Guest {
@@ -129,7 +156,7 @@ mod tests {
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
-        let door = Door::new(listener, 1, Duration::from_millis(100));
+        let door = Door::new(listener, 1, Duration::from_millis(100), Arc::default());
         let app = axum::Router::new().route("/", axum::routing::get(async || "hello"));
         runtime.spawn(async move { axum::serve(door, app).await });
 

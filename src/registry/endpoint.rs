@@ -119,6 +119,20 @@ impl Endpoint {
         }
     }
 
+    /// What it is called where requests are counted.
+    pub(super) fn route(&self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::Catalog => "catalog",
+            Self::Tags { .. } => "tags",
+            Self::Referrers { .. } => "referrers",
+            Self::Manifest { .. } => "manifest",
+            Self::Blob { .. } => "blob",
+            Self::Uploads { .. } => "uploads",
+            Self::Upload { .. } => "upload",
+        }
+    }
+
     /// What a client wants that sends `method`; `None` for a method that is not understood here.
     pub(super) fn action(&self, method: &str) -> Option<Action> {
         let action = match method {
@@ -208,12 +222,15 @@ impl Query {
         Ok(query)
     }
 
-    /// The repository of the store that a client means by `name`.
+    /// The repository of the store that a client means by `name`. Mirrors of containerd say `ns` always, also where their
+    /// settings put the upstream host into the path: then it is said twice.
     pub(super) fn repository(&self, name: &str) -> String {
-        match &self.namespace {
-            Some(host) => format!("{}/{name}", host.to_ascii_lowercase().replace(':', "_")),
-            None => name.to_owned(),
-        }
+        let Some(host) = self.namespace.as_deref().map(reference::inside_registry) else {
+            return name.to_owned();
+        };
+        let folders = name.rsplit_once('/').map_or("", |(folders, _)| folders);
+        let said_twice = folders.split('/').any(|folder| folder == host);
+        if said_twice { name.to_owned() } else { format!("{host}/{name}") }
     }
 }
 
@@ -317,7 +334,16 @@ mod tests {
                 .unwrap();
         assert_eq!((query.n, query.last.as_deref()), (Some(5), Some("docker.io/x")));
         assert_eq!(query.artifact_type.as_deref(), Some("a/b+json"));
-        assert_eq!(query.repository("library/x"), "docker.io_443/library/x");
+        for (name, meant) in [
+            ("library/x", "docker.io_443/library/x"),
+            ("docker.io_443/library/x", "docker.io_443/library/x"),
+            ("docker.io_4430/x", "docker.io_443/docker.io_4430/x"),
+            ("docker.io/library/x", "docker.io_443/docker.io/library/x"),
+            ("mirror/docker.io_443/library/x", "mirror/docker.io_443/library/x"),
+            ("docker.io_443", "docker.io_443/docker.io_443"),
+        ] {
+            assert_eq!(query.repository(name), meant);
+        }
         let query = parse(Action::Push, "from=a/b&tag=1&tag=2").unwrap();
         assert_eq!((query.from.as_deref(), query.tags.join(" ").as_str()), (Some("a/b"), "1 2"));
         let digest = Digest::of(b"x");

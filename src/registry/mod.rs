@@ -9,6 +9,9 @@
 //! 4. `manifests.rs`, `blobs.rs`, `uploads.rs`, `tags.rs` or `referrers.rs` does it, with the store on a blocking thread;
 //! 5. `respond.rs` makes the response, or the error in the form of the distribution-spec.
 //!
+//! Around all of it, `sight.rs` watches each request until its answer has left: `metrics.rs` counts it, `log.rs` tells of
+//! it. `health.rs` answers who watches the server.
+//!
 //! What is served was published by an import or pushed into the sandbox: nothing else in the store is visible, and a
 //! blob only in the repositories that have it (threats R11). What leaves is verified: small content before the first
 //! byte, blobs while they flow (R27). The registry reads, never interprets: types are sent as pushed, blobs
@@ -20,27 +23,36 @@ mod body;
 mod collection;
 mod door;
 mod endpoint;
+mod health;
+mod log;
 mod manifests;
+mod metrics;
 mod parked;
 mod referrers;
 mod respond;
 mod serve;
+mod sight;
 mod tags;
 mod uploads;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use axum::{
     Router,
     extract::State,
     http::{HeaderMap, HeaderValue, Method, Uri, header},
+    middleware,
     response::Response,
-    routing::any,
+    routing::{any, get},
 };
 use tokio::sync::Semaphore;
 
 pub use access::Access;
 pub use collection::Collection;
+pub use log::{Event, Log, Visit};
 pub use serve::{Options, serve};
 
 use self::{
@@ -55,32 +67,6 @@ use crate::{
     store::Store,
 };
 
-/// Is told of every fault that a client sees only as an error of the server.
-#[derive(Clone)]
-pub struct FaultLog(Arc<dyn Fn(&Failure) + Send + Sync>);
-
-impl FaultLog {
-    /// Calls `tell` from any thread.
-    pub fn new(tell: impl Fn(&Failure) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(tell))
-    }
-
-    /// Tells nobody.
-    pub fn silent() -> Self {
-        Self::new(|_failure| {})
-    }
-
-    fn tell(&self, failure: &Failure) {
-        (self.0)(failure);
-    }
-}
-
-impl fmt::Debug for FaultLog {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("FaultLog")
-    }
-}
-
 /// What every answer is made from.
 #[derive(Debug, Clone)]
 struct Registry {
@@ -90,7 +76,10 @@ struct Registry {
     parked: Arc<parked::Parked>,
     /// A seat for each manifest that is read.
     manifests: Arc<Semaphore>,
-    log: FaultLog,
+    log: Log,
+    metrics: Arc<metrics::Metrics>,
+    /// How many blobs the store had when they were counted last, and their bytes.
+    blobs: Arc<Mutex<Option<(u64, u64)>>>,
 }
 
 /// How long a client may say nothing, between requests, within one, or when it stops reading.
@@ -102,7 +91,11 @@ fn app(registry: Registry) -> Router {
         .route("/v2", any(handle))
         .route("/v2/", any(handle))
         .route("/v2/{*rest}", any(handle))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
         .fallback(async || respond::finish(Refusal::of(error_code::ENDPOINT_UNKNOWN).into_response()))
+        .layer(middleware::from_fn_with_state(registry.clone(), sight::watch))
         .with_state(registry)
 }
 
@@ -157,7 +150,7 @@ async fn handle(State(registry): State<Registry>, request: axum::extract::Reques
     };
     let mut response = answer.unwrap_or_else(|refusal| {
         if let Some(failure) = refusal.cause() {
-            log.tell(failure);
+            log.fault(failure);
         }
         refusal.into_response()
     });
@@ -177,9 +170,10 @@ async fn blocking<T: Send + 'static>(
 }
 
 impl Registry {
-    fn new(store: Store, access: Access, collection: Collection, log: FaultLog) -> Self {
+    fn new(store: Store, access: Access, collection: Collection, log: Log) -> Self {
         let manifests = Arc::new(Semaphore::new(limits::MANIFESTS_AT_ONCE));
-        Self { store, access, collection, parked: Arc::default(), manifests, log }
+        let (metrics, blobs) = (Arc::default(), Arc::default());
+        Self { store, access, collection, parked: Arc::default(), manifests, log, metrics, blobs }
     }
 
     async fn answer(self, request: Request, body: &mut Incoming) -> Answer {

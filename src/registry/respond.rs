@@ -88,6 +88,8 @@ impl Refusal {
         let ErrorCode { code, status, message } = self.0.code;
         let mut response = json(&Errors { errors: [Entry { code, message, detail: self.0.detail }] });
         *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        // For who watches.
+        response.extensions_mut().insert(self.0.code);
         for (name, value) in self.0.headers {
             set(response.headers_mut(), name, &value);
         }

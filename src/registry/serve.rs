@@ -1,8 +1,14 @@
 //! The socket around the application.
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
-use super::{Access, Collection, FaultLog, PATIENCE, Registry, app, door::Door};
+use super::{Access, Collection, Log, PATIENCE, Registry, app, door::Door, sight::Peer};
 use crate::{
     base::{
         clock::Timestamp,
@@ -25,7 +31,7 @@ pub struct Options {
     /// When what nobody needs is taken away.
     pub collection: Collection,
     /// Who hears of faults.
-    pub log: FaultLog,
+    pub log: Log,
 }
 
 /// Serves `store` until `shutdown` is ready. `ready` hears the bound address as soon as connections are accepted.
@@ -40,11 +46,13 @@ pub async fn serve(
     let listener = tokio::net::TcpListener::bind(listen).await.map_err(|error| at(&error))?;
     ready(listener.local_addr().map_err(|error| at(&error))?);
     let registry = Registry::new(store, access, collection, log);
-    let (sweeper, collector) =
-        (tokio::spawn(sweep(registry.clone())), tokio::spawn(registry.clone().collect()));
+    let sweeper = tokio::spawn(sweep(registry.clone()));
+    let collector = tokio::spawn(registry.clone().collect());
+    let measurer = tokio::spawn(measure(registry.clone()));
     let (stopping, stopped) = tokio::sync::oneshot::channel();
-    let door = Door::new(listener, limits::CONNECTIONS, PATIENCE);
-    let server = axum::serve(door, app(registry)).with_graceful_shutdown(async move {
+    let door = Door::new(listener, limits::CONNECTIONS, PATIENCE, Arc::clone(&registry.metrics));
+    let app = app(registry).into_make_service_with_connect_info::<Peer>();
+    let server = axum::serve(door, app).with_graceful_shutdown(async move {
         shutdown.await;
         let _receiver_may_be_gone = stopping.send(());
     });
@@ -60,6 +68,7 @@ pub async fn serve(
     };
     sweeper.abort();
     collector.abort();
+    measurer.abort();
     ended
 }
 
@@ -69,9 +78,25 @@ async fn sweep(registry: Registry) {
         let (store, parked) = (registry.store.clone(), Arc::clone(&registry.parked));
         let swept = tokio::task::spawn_blocking(move || parked.sweep(&store, Timestamp::now()));
         if let Ok(Err(failure)) = swept.await {
-            registry.log.tell(&failure);
+            registry.log.fault(&failure);
         }
         tokio::time::sleep(Duration::from_hours(1)).await;
+    }
+}
+
+/// Looks at the blobs on the disk, now and every five minutes: too much work for each time that somebody asks.
+async fn measure(registry: Registry) {
+    loop {
+        let store = registry.store.clone();
+        let measured = tokio::task::spawn_blocking(move || store.blobs()).await;
+        match measured {
+            Ok(Err(failure)) => registry.log.fault(&failure),
+            Ok(Ok(measured)) => {
+                *registry.blobs.lock().unwrap_or_else(PoisonError::into_inner) = Some(measured);
+            }
+            Err(_stopping) => {}
+        }
+        tokio::time::sleep(Duration::from_mins(5)).await;
     }
 }
 

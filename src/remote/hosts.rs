@@ -277,13 +277,17 @@ impl Hosts {
 
 /// `host[:port][/prefix]` taken apart.
 fn mirror_parts<'a>(registry: &str, mirror: &'a str) -> Result<(&'a str, &'a str)> {
-    let (host, prefix) = mirror.split_once('/').unwrap_or((mirror, ""));
-    if reference::is_registry(host) && (prefix.is_empty() || reference::is_repository(prefix)) {
-        return Ok((host, prefix));
-    }
-    let found = text::escaped(mirror, 200);
-    Err(Failure::new(Reason::ManifestValue, registry, format!("`{found}` cannot be a mirror"))
-        .hint("write it as host[:port][/prefix]"))
+    reference::registry_and_prefix(mirror).ok_or_else(|| {
+        let found = text::escaped(mirror, 200);
+        Failure::new(Reason::ManifestValue, registry, format!("`{found}` cannot be a mirror"))
+            .hint("write it as host[:port][/prefix]")
+    })
+}
+
+/// The text of a file with certificates that a client can accept.
+pub fn certificates(path: &Path) -> Result<String> {
+    read_certificates(path)?;
+    fs::read_user_text(path)
 }
 
 fn read_certificates(path: &Path) -> Result<Vec<reqwest::Certificate>> {
@@ -295,7 +299,13 @@ fn read_certificates(path: &Path) -> Result<Vec<reqwest::Certificate>> {
     let pem = fs::read_user_text(path)?;
     let list = reqwest::Certificate::from_pem_bundle(pem.as_bytes())
         .map_err(|error| wrong(format!("cannot be read: {}", super::http::cause(&error))))?;
-    if list.is_empty() { Err(wrong("holds no certificate".to_owned())) } else { Ok(list) }
+    if list.is_empty() {
+        return Err(wrong("holds no certificate".to_owned()));
+    }
+    // What stands between the lines of PEM is looked at only here.
+    let tried = reqwest::Client::builder().no_proxy().tls_certs_only(list.clone()).build();
+    tried.map_err(|error| wrong(format!("cannot be used: {}", super::http::cause(&error))))?;
+    Ok(list)
 }
 
 #[cfg(test)]

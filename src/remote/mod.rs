@@ -32,6 +32,7 @@ mod settings;
 use std::{fmt, sync::Arc};
 
 pub use credentials::Credentials;
+pub use hosts::certificates;
 pub use images::FetchedManifest;
 pub use push::Pushed;
 pub use settings::{ClientSettings, Retries, Timeouts};

@@ -3,6 +3,7 @@
 pub mod custody;
 pub mod import;
 pub mod inventory;
+pub mod mirror;
 pub mod receipt;
 pub mod recipe;
 mod results;

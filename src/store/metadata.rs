@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Author, Change, Store,
+    Author, Change, State, Store,
     sql::{self, Connection, OptionalExtension as _, params},
 };
 use crate::{
@@ -126,6 +126,15 @@ pub struct PublishedTag {
 pub struct ReferrerRow {
     /// Media type, digest, size, artifact type and annotations, as a referrers list shows them.
     pub descriptor: Descriptor,
+}
+
+impl State<'_> {
+    /// The first repository, in byte order, after `last`.
+    pub fn repository_after(&self, last: &str) -> Result<Option<String>> {
+        const NEXT: &str =
+            "SELECT repository FROM manifests WHERE repository > ?1 ORDER BY repository LIMIT 1";
+        self.query(|database| database.query_row(NEXT, [last], |row| row.get(0)).optional())
+    }
 }
 
 impl Change<'_> {

@@ -32,6 +32,7 @@ pub mod examine;
 mod leases;
 mod ledger;
 mod locks;
+mod measure;
 mod metadata;
 mod pushes;
 mod receipts;

@@ -8,18 +8,6 @@ source "$(dirname "$0")/lib.sh"
 here=$RUN/45-tls
 cd "$here"
 
-# authority NAME: NAME.pem, a certificate authority of our own
-authority() {
-  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj "/CN=$1" \
-    -addext 'basicConstraints=critical,CA:true' -addext 'keyUsage=critical,keyCertSign' -keyout "$1.key" -out "$1.pem" 2>>openssl.log
-}
-# certificate NAME HOST DAYS: NAME.pem and NAME.key for a server, by the authority `ours`
-certificate() {
-  openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$1" -keyout "$1.key" -out "$1.csr" \
-    2>>openssl.log
-  openssl x509 -req -in "$1.csr" -CA ours.pem -CAkey ours.key -CAcreateserial -days "$3" \
-    -extfile <(printf 'subjectAltName=%s\nextendedKeyUsage=serverAuth\n' "$2") -out "$1.pem" 2>>openssl.log
-}
 authority ours
 authority theirs
 certificate good 'DNS:localhost,IP:127.0.0.1' 30

@@ -2,8 +2,8 @@
 # The sessions of the documentation that need other people's software: fences ```console interop.
 #
 # Each page has a folder of its own with the demo's content, release.key, release.pub, two bundles, stick/demo-1.0
-# and stick/edge-1.0 (the testbed's Go image, chart and file, under the names of example.com), and the home `site`, into
-# which stick/demo-1.0 was imported. A command that ends with
+# and stick/edge-1.0 (the testbed's Go image, chart and file, under the names of example.com), site-ca.pem, and the home
+# `site`, into which stick/demo-1.0 was imported. A command that ends with
 # & is a server; one that ends with `# exit N` must end so. A fence ```LANGUAGE interop FILE is written to that file.
 # 127.0.0.1:5000 and 5002 of the pages become free ports here, 127.0.0.1:5001 the testbed's empty registry.
 set -euo pipefail
@@ -30,6 +30,9 @@ export CONTAINERS_STORAGE_CONF=$here/storage.conf
 mkdir -p "$here/tokens"
 printf 'directories.tokendir = %s\n' "$here/tokens" >"$here/softhsm2.conf"
 export SOFTHSM2_CONF=$here/softhsm2.conf
+
+# an authority for the registry of a site
+(cd "$here" && authority site-ca)
 
 # bundles: upstream is reached through mirrors, so that the names are those of the pages
 manifest() {
@@ -75,6 +78,7 @@ page() {
   cp -r "$here/stick" "$ROOT/testdata/demo/." .
   cp "$KEY" release.key
   cp "$PUB" release.pub
+  cp "$here/site-ca.pem" .
   check "$name: site" sealift import stick/demo-1.0 --key release.pub --home site
   while IFS= read -r line; do
     number=$((number + 1))

@@ -202,6 +202,9 @@ SCENARIOS = [
              lambda folder: {"trust": bytes_of(folder / "roots/trust/0001.trust")}, release, (0, 2)),
     Scenario("trust accept", ["trust", "accept", "trust/0002.trust", "--home", "home"],
              lambda folder: {"trust": trusted_in(folder / "home")}, pinned),
+    Scenario("mirror-config", ["mirror-config", "--for", "crio", "--registry", "reg.site", "--upstream", "quay.io", "-o", "nodes"],
+             lambda folder: {"file": bytes_of(folder / "nodes/etc/containers/registries.conf.d/50-sealift-mirror.conf")},
+             project),
     Scenario("first import", [*IMPORT, "--name", "files/*"], import_parts, bundles),
     Scenario("import", [*IMPORT, "--files-to", "files", "--receipt", "receipt.json"], import_parts, site),
 ]

@@ -6,7 +6,7 @@ use std::path::Path;
 use sealift::{
     base::{clock::Timestamp, digest::Digest, failure::Reason, limits::LEASE_SECONDS},
     oci::{Descriptor, media_type},
-    registry::{Access, FaultLog},
+    registry::{Access, Log},
     store::{Collected, Store},
 };
 use serde_json::json;
@@ -28,7 +28,7 @@ impl Scene {
     fn new() -> Self {
         let home = tempfile::tempdir().unwrap();
         let store = Store::open(home.path()).unwrap();
-        let served = Served::start(store.clone(), Access::Sandbox, FaultLog::silent());
+        let served = Served::start(store.clone(), Access::Sandbox, Log::silent());
         Self { home, served, store, now: Timestamp::now() }
     }
 

@@ -10,7 +10,7 @@ use std::{
 use sealift::{
     base::{digest::Digest, failure::Reason},
     oci::{Descriptor, Document, media_type},
-    registry::{Access, Collection, FaultLog, Options, serve},
+    registry::{Access, Collection, Log, Options, serve},
     store::{Publication, PublishedManifest, PublishedTag, Store},
 };
 use serde_json::json;
@@ -38,7 +38,7 @@ impl Site {
         let (image, index) = publish(&store, &layer);
         let faults = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&faults);
-        let log = FaultLog::new(move |failure| heard.lock().unwrap().push(failure.reason));
+        let log = Log::of_faults(move |failure| heard.lock().unwrap().push(failure.reason));
         let served = Served::start(store.clone(), Access::default(), log);
         Self { served, store, faults, layer, image, index, _folder: folder }
     }
@@ -248,6 +248,9 @@ fn a_blob_is_served_only_where_it_is_published() {
     assert_eq!((answer.status, answer.header("oci-namespace")), (200, "docker.io"));
     assert_eq!(site.get(&format!("/v2/team/other/blobs/{layer}?ns=quay.io:443")).status, 200);
     assert_eq!(site.get(&format!("/v2/team/other/blobs/{layer}?ns=docker.io")).status, 404);
+    // Or beside a path that has it too, where their settings say so.
+    assert_eq!(site.get(&format!("/v2/quay.io_443/team/other/blobs/{layer}?ns=quay.io:443")).status, 200);
+    assert_eq!(site.get(&format!("/v2/quay.io_443/team/other/blobs/{layer}?ns=docker.io")).status, 404);
     assert_eq!(site.get("/v2/library/nginx/manifests/1.27?ns=../x").status, 400);
 }
 
@@ -359,7 +362,7 @@ fn a_taken_address_is_named() {
         listen: taken.local_addr().unwrap(),
         access: Access::default(),
         collection: Collection::default(),
-        log: FaultLog::silent(),
+        log: Log::silent(),
     };
     let served = runtime.block_on(serve(store, options, |_address| {}, async {}));
     assert_eq!(served.unwrap_err().reason, Reason::AddressInUse);

@@ -93,6 +93,10 @@ pub(in crate::cli) enum Command {
     Serve(Serve),
     /// Show the tags of the home, where they led before, and lead them back
     Tag(Tag),
+    /// Write the files that make nodes pull from the site's registry under the original names
+    ///
+    /// Upstream is not asked any more: what the registry does not have, no node gets.
+    MirrorConfig(MirrorConfig),
     /// Make and show signing keys
     Key(Key),
     /// Say who may sign what: trust documents, and orders to a site
@@ -166,6 +170,55 @@ pub(in crate::cli) struct Serve {
     /// Open the repositories below sandbox/ to pushes and deletions by everybody, for trials and conformance runs
     #[arg(long)]
     pub(in crate::cli) sandbox: bool,
+    /// How events are told on standard error: faults, requests that were refused, start and stop; with --verbose
+    /// every request, with --quiet faults only
+    #[arg(long, value_enum, default_value = "text", value_name = "FORM")]
+    pub(in crate::cli) log: LogForm,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum LogForm {
+    /// A line of text for each
+    Text,
+    /// A line of JSON for each
+    Json,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct MirrorConfig {
+    /// Who pulls on the nodes
+    #[arg(long = "for", value_enum, value_name = "RUNTIME")]
+    pub(in crate::cli) runtime: Runtime,
+    /// The registry as the nodes reach it, with the prefix of its repositories if they were imported below one
+    #[arg(long, value_name = "HOST[:PORT][/PREFIX]")]
+    pub(in crate::cli) registry: String,
+    /// An upstream registry that it stands for, for instance docker.io; several allowed
+    /// [default: those that the home publishes content of]
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub(in crate::cli) upstream: Vec<String>,
+    /// Certificate of the authority that vouches for the registry, in PEM form; goes to the nodes too
+    #[arg(long, alias = "ca", value_name = "FILE", conflicts_with = "plain_http")]
+    pub(in crate::cli) ca_file: Option<PathBuf>,
+    /// The registry speaks HTTP without TLS
+    #[arg(long)]
+    pub(in crate::cli) plain_http: bool,
+    /// Folder that gets the files, each where it lies on a node [default: print them]
+    #[arg(long = "out", short = 'o', value_name = "DIR")]
+    pub(in crate::cli) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum Runtime {
+    /// containerd: a hosts.toml for each upstream
+    Containerd,
+    /// CRI-O, podman, skopeo and buildah: one file of registries.conf.d
+    Crio,
+    /// k3s: registries.yaml
+    K3s,
+    /// RKE2: registries.yaml
+    Rke2,
+    /// OpenShift: mirror sets for digests and tags
+    Openshift,
 }
 
 #[derive(Debug, clap::Args)]

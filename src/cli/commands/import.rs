@@ -80,13 +80,18 @@ fn platform(text: &str) -> Result<Platform> {
     })
 }
 
+/// `HOST[:PORT][/PREFIX]`, as given with `flag`.
+pub(super) fn registry<'a>(flag: &str, text: &'a str) -> Result<(&'a str, &'a str)> {
+    reference::registry_and_prefix(text.trim_end_matches('/')).ok_or_else(|| {
+        let found = crate::base::text::escaped(text, 300);
+        Failure::new(Reason::BadArgument, flag, format!("`{found}` is no registry"))
+            .hint("write HOST[:PORT][/PREFIX], for instance registry.site.example:5000/mirror")
+    })
+}
+
 fn destination(args: &args::Import, settings: &Settings, out: &Out) -> Result<Destination> {
     let Some(to) = &args.to else { return Ok(Destination::Home) };
-    let (host, prefix) = to.trim_end_matches('/').split_once('/').unwrap_or((to.trim_end_matches('/'), ""));
-    if !reference::is_registry(host) || !(prefix.is_empty() || reference::is_repository(prefix)) {
-        return Err(Failure::new(Reason::BadArgument, "--to", format!("`{to}` is no registry"))
-            .hint("write HOST[:PORT][/PREFIX], for instance registry.site.example:5000/mirror"));
-    }
+    let (host, prefix) = registry("--to", to)?;
     let registry = RegistrySettings {
         plain_http: args.plain_http.then_some(true),
         ca_file: args.ca_file.clone(),

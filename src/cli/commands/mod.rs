@@ -12,6 +12,7 @@ mod init;
 mod inspect;
 mod key;
 mod lock;
+mod mirror_config;
 mod receipt;
 mod serve;
 mod sign;
@@ -41,6 +42,7 @@ pub(super) fn run(command: Command, settings: &Settings, out: &Out) -> Result<u8
         Command::Import(args) => import::run(&args, settings, out),
         Command::Serve(args) => serve::run(&args, settings, out),
         Command::Tag(args) => tag::run(args.command, settings, out),
+        Command::MirrorConfig(args) => mirror_config::run(&args, settings, out),
         Command::Key(args) => key::run(&args, settings, out),
         Command::Trust(args) => trust::run(args.command, settings, out),
         Command::Receipt(args) => match args.command {

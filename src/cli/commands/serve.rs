@@ -1,5 +1,10 @@
 //! `sealift serve`
 
+use tokio::signal::{
+    ctrl_c,
+    unix::{SignalKind, signal},
+};
+
 use crate::{
     base::failure::Failures,
     cli::{args::Serve, settings::Settings, ui::Out},
@@ -11,15 +16,22 @@ use crate::{
 const SANDBOX: &str = "warning: --sandbox lets everybody who reaches this address push to and delete from the \
     repositories below sandbox/, without a password; for trials and conformance runs only";
 
+/// Ctrl-C, or the signal by which service managers and container runtimes end what they started.
+async fn interrupted() {
+    let mut terminated = match signal(SignalKind::terminate()) {
+        Ok(terminated) => terminated,
+        Err(_unheard) => return ctrl_c().await.unwrap_or_default(),
+    };
+    tokio::select! {
+        _ = ctrl_c() => {}
+        _ = terminated.recv() => {}
+    }
+}
+
 pub(super) fn run(args: &Serve, settings: &Settings, out: &Out) -> Result<(), Failures> {
     let store = Store::open(&settings.home)?;
-    let interrupted = async {
-        let _either = tokio::signal::ctrl_c().await;
-    };
-    let progress = out.progress();
-    let log = registry::FaultLog::new(move |failure| {
-        progress.note(&format!("error[{}]: {failure}", failure.reason.text()));
-    });
+    let journal = out.journal(args.log);
+    let log = registry::Log::new(journal.hear());
     let (access, takes) = if args.sandbox {
         out.note(SANDBOX);
         (registry::Access::Sandbox, "sandbox/ is open to everybody")
@@ -32,9 +44,11 @@ pub(super) fn run(args: &Serve, settings: &Settings, out: &Out) -> Result<(), Fa
         } else {
             out.data(&format!("serving http://{address} ({takes})\n"));
         }
+        journal.started(address, takes);
     };
     let collection = registry::Collection::default();
     let options = registry::Options { listen: args.listen, access, collection, log };
-    super::runtime()?.block_on(registry::serve(store, options, ready, interrupted))?;
-    Ok(())
+    let served = super::runtime()?.block_on(registry::serve(store, options, ready, interrupted()));
+    journal.stopped();
+    Ok(served?)
 }

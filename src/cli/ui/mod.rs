@@ -2,6 +2,8 @@
 
 mod custody;
 mod human;
+mod journal;
+mod mirror;
 mod progress;
 pub(super) mod qr;
 mod site;
@@ -19,9 +21,10 @@ use std::{
 use serde::Serialize;
 
 pub(super) use human::Human;
+use journal::{Journal, Level};
 pub(super) use site::warning;
 
-use super::args::Form;
+use super::args::{Form, LogForm};
 use crate::{
     base::{
         failure::{Failure, Failures, Reason},
@@ -64,6 +67,16 @@ impl Out {
         } else {
             Arc::new(progress::Lines::new(self.verbose))
         }
+    }
+
+    /// The log of a server, as much as was asked for.
+    pub(super) fn journal(&self, form: LogForm) -> Journal {
+        let level = match (self.quiet, self.verbose) {
+            (true, _) => Level::Quiet,
+            (false, false) => Level::Normal,
+            (false, true) => Level::Verbose,
+        };
+        Journal::start(form, level)
     }
 
     /// The result of a command.

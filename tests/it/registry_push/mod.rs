@@ -13,7 +13,7 @@ use std::{
 use sealift::{
     base::digest::Digest,
     oci::{Descriptor, Document, media_type},
-    registry::{Access, FaultLog},
+    registry::{Access, Log},
     store::{Publication, PublishedManifest, PublishedTag, Store},
 };
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ struct Server(Served);
 
 impl Server {
     fn start(home: &Path, access: Access) -> Self {
-        let log = FaultLog::new(|failure| panic!("{failure}"));
+        let log = Log::of_faults(|failure| panic!("{failure}"));
         Self(Served::start(Store::open(home).unwrap(), access, log))
     }
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use sealift::{
-    registry::{Access, Collection, FaultLog, Options, serve},
+    registry::{Access, Collection, Log, Options, serve},
     store::Store,
 };
 use serde_json::Value;
@@ -16,7 +16,7 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    pub(crate) fn start(store: Store, access: Access, log: FaultLog) -> Self {
+    pub(crate) fn start(store: Store, access: Access, log: Log) -> Self {
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let (ready, address) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {

@@ -549,6 +549,7 @@ const SITE: &[Row] = &[
             "registry::parked::tests::abandoned_pushes_go_though_they_are_open",
         ],
     ),
+    ("X08", "names without end make metrics grow", &[]),
     (
         "X13",
         "signatures that take long to check",

@@ -1,0 +1,150 @@
+//! Watches every request from its head to the end of its answer, and counts and tells of it when it is over.
+
+use std::{
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use axum::{
+    body::{Body, Bytes, HttpBody},
+    extract::{ConnectInfo, Request, State, connect_info::Connected},
+    http::{Method, Uri, header},
+    middleware::Next,
+    response::Response,
+    serve::IncomingStream,
+};
+use http_body::{Frame, SizeHint};
+
+use super::{
+    Registry,
+    door::Door,
+    endpoint::{Endpoint, Query},
+    health,
+    log::{Event, Log, Visit},
+    metrics::Metrics,
+};
+use crate::{oci::error_code::ErrorCode, store::Target};
+
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(pub(super) SocketAddr);
+
+impl Connected<IncomingStream<'_, Door>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Door>) -> Self {
+        Self(*stream.remote_addr())
+    }
+}
+
+/// The layer around all that answers.
+pub(super) async fn watch(State(registry): State<Registry>, request: Request, next: Next) -> Response {
+    let received = Arc::new(AtomicU64::new(0));
+    let mut watched = Watched {
+        visit: asked(request.method(), request.uri()),
+        begun: Instant::now(),
+        received: Arc::clone(&received),
+        metrics: Arc::clone(&registry.metrics),
+        log: registry.log,
+    };
+    watched.visit.remote = request.extensions().get().map(|ConnectInfo(Peer(address))| *address);
+    watched.visit.agent = request
+        .headers()
+        .get(header::USER_AGENT)
+        .map(|agent| String::from_utf8_lossy(agent.as_bytes()).into_owned());
+    let metrics = registry.metrics;
+    let coming = move |bytes| {
+        received.fetch_add(bytes, Relaxed);
+        metrics.received(bytes);
+    };
+    let request = request.map(|body| Body::new(Counted { body, count: coming }));
+    let response = next.run(request).await;
+    watched.visit.status = Some(response.status().as_u16());
+    watched.visit.code = response.extensions().get().map(|code: &ErrorCode| code.code);
+    // The answer takes the watch with it: it is over when that is, sent or given up.
+    let going = move |bytes| {
+        watched.visit.sent += bytes;
+        watched.metrics.sent(bytes);
+    };
+    response.map(|body| Body::new(Counted { body, count: going }))
+}
+
+/// What a request is about, read as the endpoints read it.
+fn asked(method: &Method, uri: &Uri) -> Visit {
+    let mut visit = Visit { method: method.as_str().to_owned(), route: "other", ..Visit::default() };
+    if let Some((_, route)) = health::ROUTES.into_iter().find(|(path, _)| *path == uri.path()) {
+        visit.route = route;
+        return visit;
+    }
+    let Ok(endpoint) = Endpoint::parse(uri, method) else {
+        visit.path = Some(uri.path().to_owned());
+        return visit;
+    };
+    visit.route = endpoint.route();
+    let query = Query::parse(uri, endpoint.action(method.as_str()));
+    visit.repository =
+        endpoint.name().map(|name| query.map_or(name.to_owned(), |query| query.repository(name)));
+    visit.reference = match endpoint {
+        Endpoint::Manifest { target: Target::Tag(tag), .. } => Some(tag),
+        Endpoint::Manifest { target: Target::Digest(digest), .. }
+        | Endpoint::Blob { digest, .. }
+        | Endpoint::Referrers { subject: digest, .. } => Some(digest.to_string()),
+        Endpoint::Upload { id, .. } => Some(id),
+        Endpoint::Base | Endpoint::Catalog | Endpoint::Tags { .. } | Endpoint::Uploads { .. } => None,
+    };
+    visit
+}
+
+/// A request until it is over, however it ends: also where the client went away, and nobody answered.
+struct Watched {
+    visit: Visit,
+    begun: Instant,
+    received: Arc<AtomicU64>,
+    metrics: Arc<Metrics>,
+    log: Log,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.visit.took = self.begun.elapsed();
+        self.visit.received = self.received.load(Relaxed);
+        self.metrics.visited(&self.visit);
+        self.log.tell(&Event::Request(&self.visit));
+    }
+}
+
+/// A body whose bytes are counted while they pass.
+struct Counted<F> {
+    body: Body,
+    count: F,
+}
+
+impl<F: FnMut(u64) + Unpin> HttpBody for Counted<F> {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let Some(bytes) = frame.data_ref()
+        {
+            (self.count)(bytes.len() as u64);
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
