@@ -15,7 +15,7 @@
 //! 5 source site                             content from anywhere; what a site believes and remembers
 //! 4 remote bundle layout token trust_folder   things that cross a border: clients, the container, local images, keys
 //! 3 store                                   things that lie on disk
-//! 2 manifest lock trust report chart cosign ledger   documents and decisions: no file, no socket
+//! 2 manifest lock trust report chart cosign ledger rules   documents and decisions: no file, no socket
 //! 1 oci                                     the words of the OCI specifications, shared by client and server
 //! 0 base                                    digest, stream, limits, path, fs, clock, redact, failure, progress
 //! ```
@@ -84,6 +84,7 @@ pub mod registry;
 pub mod remote;
 pub mod report;
 pub mod resolve;
+pub mod rules;
 pub mod sign;
 pub mod site;
 pub mod source;

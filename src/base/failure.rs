@@ -123,6 +123,7 @@ reasons! {
     FilterMatchesNothing "filter-matches-nothing" Usage "a name or platform filter selects nothing"
     ManifestCredentials "manifest-credentials" Usage "the manifest holds, or has a key for, credentials"
     PlainHttp "plain-http" Usage "an http address names a host that may only be spoken to with TLS"
+    RulesMalformed "rules-malformed" Usage "the rules of a registry cannot be understood"
     CaFile "ca-file" Usage "a file of accepted certificates holds none that can be read"
 
     // 3 environment
@@ -248,6 +249,10 @@ reasons! {
     DescriptorData "descriptor-data" Refused "data embedded in a descriptor differ from its digest"
     LayoutMalformed "layout-malformed" Refused "an OCI layout or image archive is malformed"
     ChartMalformed "chart-malformed" Refused "a chart or chart index is malformed"
+
+    // 8 policy
+    TagImmutable "tag-immutable" Policy "a rule says that a tag never moves and never goes"
+    QuotaExceeded "quota-exceeded" Policy "repositories would hold more than a rule allows"
 
     // 9 upstream
     Network "network" Upstream "a server cannot be reached or breaks the connection"

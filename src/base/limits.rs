@@ -121,3 +121,9 @@ pub const MANIFESTS_AT_ONCE: usize = 16;
 pub const DRAINED_BYTES: u64 = 8 << 20;
 /// Seconds after which a push of a blob that nobody went on with is forgotten (X07).
 pub const UPLOAD_SECONDS: u64 = 24 * 3600;
+/// Bytes of the rules of a registry: who may do what in which repositories (X09).
+pub const RULES_BYTES: u64 = 256 << 10;
+/// Tables of each kind in those rules, each asked for every request (X09).
+pub const RULES: usize = 1000;
+/// Entries of a list in one of those tables (X09).
+pub const RULE_ENTRIES: usize = 256;

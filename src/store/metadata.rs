@@ -129,6 +129,7 @@ pub struct ReferrerRow {
 impl Change<'_> {
     /// Publishes all of it, durably. Fails with [`Reason::BlobMissing`] when a manifest's closure is not whole.
     pub fn publish(&self, publication: &Publication) -> Result<()> {
+        self.may_move_tags(&publication.tags)?;
         for manifest in &publication.manifests {
             for blob in contents(manifest) {
                 if self.store.size_of(&blob.digest)? != Some(blob.size) {

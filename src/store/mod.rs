@@ -5,6 +5,7 @@
 //!   sealift.db                 SQLite                                              (database.rs)
 //!                                what is published: tags, manifests, blobs         (metadata.rs)
 //!                                what clients change of it: edges, deletions       (pushes.rs)
+//!                                who may change what: the rules of the registry    (rules.rs)
 //!                                what the site knows: trust, channels, overrides   (site.rs)
 //!                                what happened: the ledger, signed receipts        (ledger.rs, receipts.rs)
 //!                                what each key signed last                         (signed.rs)
@@ -27,6 +28,7 @@ mod ledger;
 mod metadata;
 mod pushes;
 mod receipts;
+mod rules;
 mod signed;
 mod site;
 mod uploads;
@@ -42,6 +44,7 @@ pub use database::{Change, State};
 pub use metadata::{Publication, PublishedManifest, PublishedTag, ReferrerRow, Target};
 pub use pushes::Deletion;
 pub use receipts::SignedReceipt;
+pub use rules::InForce;
 pub use signed::Signed;
 pub use site::{Channel, HeldBeacon, HeldOverride, Imported, Settings, SiteRow, Unfinished};
 pub use uploads::Upload;
@@ -58,6 +61,8 @@ pub struct Store {
 struct Inner {
     home: PathBuf,
     database: Mutex<rusqlite::Connection>,
+    /// The rules that were read last.
+    rules: Mutex<Option<InForce>>,
 }
 
 impl Store {
@@ -67,7 +72,8 @@ impl Store {
             fs::create_dir(folder, true)?;
         }
         let database = database::open(home)?;
-        let store = Self { inner: Arc::new(Inner { home: home.to_owned(), database: Mutex::new(database) }) };
+        let (home, database, rules) = (home.to_owned(), Mutex::new(database), Mutex::default());
+        let store = Self { inner: Arc::new(Inner { home, database, rules }) };
         store.sweep_staging();
         Ok(store)
     }

@@ -72,6 +72,7 @@ impl Change<'_> {
 
     /// Takes a tag away; its manifest stays.
     pub fn delete_tag(&self, repository: &str, tag: &str) -> Result<Deletion> {
+        self.may_drop_tag(repository, tag)?;
         let deleted = self.query(|database| {
             database
                 .prepare_cached("DELETE FROM tags WHERE repository = ?1 AND tag = ?2")?
@@ -83,6 +84,7 @@ impl Change<'_> {
     /// Takes a manifest away with the tags that lead to it, unless an index lists it. What it lists itself stays, and
     /// so do its referrers.
     pub fn delete_manifest(&self, repository: &str, digest: &Digest) -> Result<Deletion> {
+        self.may_drop_tags_of(repository, digest)?;
         self.delete(repository, digest, |database| {
             let tags = "DELETE FROM tags WHERE repository = ?1 AND digest = ?2";
             database.prepare_cached(tags)?.execute(params![repository, digest.to_string()])?;
