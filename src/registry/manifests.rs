@@ -17,7 +17,8 @@ use crate::{
         failure::{Failure, Reason, Result},
         limits,
     },
-    oci::{Descriptor, Document, error_code, image::sniff_media_type, media_type},
+    oci::{Descriptor, Document, error_code, image::sniff_media_type, media_type, reference::SANDBOX},
+    rules::Right,
     store::{Change, Publication, PublishedManifest, PublishedTag, Target},
 };
 
@@ -45,8 +46,8 @@ impl Registry {
         Ok::<Response, _>(response)
     }
 
-    /// `PUT`: one more manifest, and tags that lead to it. Only sandboxes take pushes, and there a manifest may list
-    /// what is not in the repository; what is, it holds from the same moment on.
+    /// `PUT`: one more manifest, and tags that lead to it. What it lists and the repository has, it holds from the same
+    /// moment on; only in a sandbox it may list what is not there.
     pub(super) async fn push_manifest(
         &self,
         request: Request,
@@ -65,13 +66,24 @@ impl Registry {
             store.put(&pushed.root, &bytes)?;
             let tags = pushed.tags(&repository, &request, &target);
             let published = store.change(|change| {
-                let manifest = pushed.manifest(change, &repository)?;
-                change.publish(&Publication { manifests: vec![manifest], tags: tags.clone() })
+                let lacks = pushed.lacks(change, &repository, &tags, &request)?;
+                if let Some(right) = lacks {
+                    return Ok(request.gate.check(&request.caller, right, &repository));
+                }
+                let is_known = change.has_manifest(&repository, &pushed.root.digest)?;
+                // Who may only move tags brings nothing, not even another type.
+                let manifests = if is_known && !request.gate.may(&request.caller, Right::Push, &repository) {
+                    Vec::new()
+                } else {
+                    vec![pushed.manifest(change, &repository)?]
+                };
+                change.publish(&Publication { manifests, tags: tags.clone() }).map(Ok)
             });
             published.map_err(|failure| match failure.reason {
                 Reason::SizeMismatch => Refusal::of(error_code::MANIFEST_INVALID).detail(failure.message),
+                Reason::BlobMissing => Refusal::of(error_code::MANIFEST_BLOB_UNKNOWN).detail(failure.object),
                 _ => failure.into(),
-            })?;
+            })??;
             let digest = &pushed.root.digest;
             let mut response = respond::created(&format!("/v2/{name}/manifests/{digest}"), digest);
             let headers = response.headers_mut();
@@ -153,8 +165,14 @@ impl Pushed {
             is_here(subject)?;
         }
         let (mut blobs, mut children) = (Vec::new(), Vec::new());
+        let may_lack = repository.starts_with(SANDBOX);
         for listed in self.document.descriptors() {
             if !is_here(listed)? {
+                // What lies elsewhere is fetched from there (image-spec, "Foreign Layers").
+                if !may_lack && listed.urls.is_empty() {
+                    let message = format!("{} lists it, and the repository does not have it", self.root.digest);
+                    return Err(Failure::new(Reason::BlobMissing, &listed.digest, message));
+                }
                 continue;
             }
             if matches!(self.document, Document::Image(_)) {
@@ -165,6 +183,33 @@ impl Pushed {
         }
         let root = self.root.clone();
         Ok(PublishedManifest::new(repository, root, &self.document, blobs, children))
+    }
+
+    /// The right that it takes to push this with these tags, and that the client does not have: only what is there tells
+    /// what is new and what moves (threats R12).
+    fn lacks(
+        &self,
+        change: &Change<'_>,
+        repository: &str,
+        tags: &[PublishedTag],
+        request: &Request,
+    ) -> Result<Option<Right>> {
+        let lacks = |right: Right| !request.gate.may(&request.caller, right, repository);
+        let digest = &self.root.digest;
+        if lacks(Right::Push) && !change.has_manifest(repository, digest)? {
+            return Ok(Some(Right::Push));
+        }
+        for tag in tags {
+            let right = match change.tag(repository, &tag.tag)? {
+                None => Right::Push,
+                Some(found) if found == *digest => continue,
+                Some(_) => Right::Tag,
+            };
+            if lacks(right) {
+                return Ok(Some(right));
+            }
+        }
+        Ok(None)
     }
 
     fn tags(&self, repository: &str, request: &Request, target: &Target) -> Vec<PublishedTag> {

@@ -2,7 +2,10 @@
 
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use super::{Access, FaultLog, PATIENCE, Registry, app, door::Door};
+use super::{
+    Access, FaultLog, PATIENCE, Registry, app,
+    door::{Door, Peer},
+};
 use crate::{
     base::{
         clock::Timestamp,
@@ -32,7 +35,7 @@ pub async fn serve(
     let sweeper = tokio::spawn(sweep(registry.clone()));
     let (stopping, stopped) = tokio::sync::oneshot::channel();
     let door = Door::new(listener, limits::CONNECTIONS, PATIENCE);
-    let server = axum::serve(door, app(registry)).with_graceful_shutdown(async move {
+    let server = axum::serve(door, app(registry).into_make_service_with_connect_info::<Peer>()).with_graceful_shutdown(async move {
         shutdown.await;
         let _receiver_may_be_gone = stopping.send(());
     });

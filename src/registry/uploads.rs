@@ -12,7 +12,6 @@ use axum::{
 
 use super::{
     Registry, Request,
-    access::Action,
     blocking,
     body::Incoming,
     parked::ParkedUpload,
@@ -21,6 +20,7 @@ use super::{
 use crate::{
     base::{clock::Timestamp, digest::Digest, failure::Reason, limits},
     oci::{Descriptor, error_code, media_type},
+    rules::Right,
     store::{BlobWriter, Upload},
 };
 
@@ -224,7 +224,8 @@ impl Registry {
     ) -> Result<Option<Response>, Refusal> {
         let (store, into, digest) = (self.store.clone(), into.to_owned(), digest.clone());
         let from = request.query.from.clone();
-        let (access, location) = (self.access, format!("/v2/{name}/blobs/{digest}"));
+        let (gate, caller) = (request.gate.clone(), request.caller.clone());
+        let location = format!("/v2/{name}/blobs/{digest}");
         blocking(move || {
             let sources = match from {
                 Some(from) => vec![from],
@@ -232,7 +233,7 @@ impl Registry {
                 None => store.repositories_with(&digest, limits::MOUNT_SOURCES)?,
             };
             let mounted = store.change(|change| {
-                for source in sources.iter().filter(|source| access.check(Action::Pull, source).is_ok()) {
+                for source in sources.iter().filter(|source| gate.may(&caller, Right::Pull, source)) {
                     if change.has_in(source, &digest)? {
                         return change.add_blob(&into, &digest);
                     }

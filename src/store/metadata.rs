@@ -230,20 +230,24 @@ impl Store {
         })
     }
 
-    /// Repositories in byte order, after `last`, at most `limit`; none whose name begins with `hidden`.
+    /// Repositories in byte order, after `last`, at most `limit`; of those from one name on up to another, which is left
+    /// out, where two are given.
     pub fn repositories(
         &self,
         last: Option<&str>,
         limit: usize,
-        hidden: Option<&str>,
+        within: Option<(&str, &str)>,
     ) -> Result<Vec<String>> {
+        let last = last.unwrap_or("");
+        // No letter of a name comes after this one.
+        let (from, to) = within.unwrap_or(("", "~"));
         self.query(|database| {
             database
                 .prepare_cached(
-                    "SELECT DISTINCT repository FROM manifests WHERE repository > ?1
-                       AND (?3 IS NULL OR substr(repository, 1, length(?3)) <> ?3) ORDER BY repository LIMIT ?2",
+                    "SELECT DISTINCT repository FROM manifests
+                     WHERE repository >= ?1 AND repository < ?2 AND repository <> ?3 ORDER BY repository LIMIT ?4",
                 )?
-                .query_map(params![last.unwrap_or(""), as_sql(limit), hidden], |row| row.get(0))?
+                .query_map(params![from.max(last), to, last, as_sql(limit)], |row| row.get(0))?
                 .collect()
         })
     }
