@@ -17,7 +17,7 @@ use crate::{
 pub struct Access {
     /// Pull, push, move tags and delete below `sandbox/`, whoever asks: for trials and conformance runs. What lies there
     /// passed no signature, so a server without a sandbox does not even show it.
-    sandbox: bool,
+    pub(super) sandbox: bool,
     /// Whether there is an account that somebody who is refused could log in to.
     pub(super) login: bool,
 }

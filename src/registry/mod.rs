@@ -266,3 +266,6 @@ impl Registry {
         Ok(response)
     }
 }
+
+#[cfg(test)]
+mod tests;

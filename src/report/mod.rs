@@ -6,6 +6,7 @@ pub mod inventory;
 pub mod receipt;
 pub mod recipe;
 mod results;
+pub mod rules;
 pub mod site;
 pub mod trust;
 

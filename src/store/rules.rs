@@ -42,9 +42,9 @@ pub struct InForce {
     digest: String,
 }
 
-impl InForce {
+impl Default for InForce {
     /// What holds where nobody has set any.
-    fn unset() -> Self {
+    fn default() -> Self {
         let rules = Rules::default();
         Self { version: 0, digest: rules.digest().to_string(), rules: Arc::new(rules) }
     }
@@ -57,11 +57,11 @@ impl State<'_> {
     /// [`Reason::RulesMalformed`] for a text of a newer sealift; nobody may do anything then.
     pub fn rules(&self) -> Result<InForce> {
         if self.query(version)? < SINCE {
-            return Ok(InForce::unset());
+            return Ok(InForce::default());
         }
         match self.query(text)? {
             Some((version, digest, text)) => parsed(version, digest, &text),
-            None => Ok(InForce::unset()),
+            None => Ok(InForce::default()),
         }
     }
 
@@ -136,7 +136,7 @@ impl Store {
         }
         let read = match text()? {
             Some((version, digest, text)) => parsed(version, digest, &text)?,
-            None => InForce::unset(),
+            None => InForce::default(),
         };
         *self.inner.rules.lock().unwrap_or_else(PoisonError::into_inner) = Some(read.clone());
         Ok(read)

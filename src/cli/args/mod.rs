@@ -3,6 +3,7 @@
 mod bundle;
 mod custody;
 mod key;
+mod rules;
 mod trust;
 
 use std::{path::PathBuf, str::FromStr};
@@ -15,6 +16,7 @@ pub(in crate::cli) use self::{
         Audit, AuditCommand, AuditLedger, Receipt, ReceiptCommand, ReceiptExport, ReceiptShow, SiteKeys,
     },
     key::{Key, KeyAlgorithm, KeyCommand, KeyGenerate},
+    rules::{Rules, RulesCommand},
     trust::{
         Expiry, OrderArgs, Trust, TrustAccept, TrustAdd, TrustBeacon, TrustChannel, TrustCommand,
         TrustExport, TrustFolder, TrustImporter, TrustInit, TrustOverride, TrustPin, TrustRemove,
@@ -89,6 +91,8 @@ pub(in crate::cli) enum Command {
     Import(Import),
     /// Serve the home store as an OCI registry to pull from
     Serve(Serve),
+    /// Say who may do what with the repositories of the home, and which tags never move
+    Rules(Rules),
     /// Make and show signing keys
     Key(Key),
     /// Say who may sign what: trust documents, and orders to a site

@@ -13,6 +13,7 @@ mod inspect;
 mod key;
 mod lock;
 mod receipt;
+mod rules;
 mod serve;
 mod sign;
 mod trust;
@@ -39,6 +40,7 @@ pub(super) fn run(command: Command, settings: &Settings, out: &Out) -> Result<u8
         Command::Diff(args) => diff::run(&args, out),
         Command::Import(args) => import::run(&args, settings, out),
         Command::Serve(args) => serve::run(&args, settings, out),
+        Command::Rules(args) => rules::run(args.command, settings, out),
         Command::Key(args) => key::run(&args, settings, out),
         Command::Trust(args) => trust::run(args.command, settings, out),
         Command::Receipt(args) => match args.command {

@@ -4,6 +4,7 @@ mod custody;
 mod human;
 mod progress;
 pub(super) mod qr;
+mod rules;
 mod site;
 mod trust;
 
