@@ -86,6 +86,9 @@ mod tests {
         assert_eq!(bytes(4 << 20), "4.0 MiB");
         assert_eq!(bytes(u64::MAX), "16.0 EiB");
         assert_eq!((parse_bytes("50 GiB"), parse_bytes("1kb")), (Some(50 << 30), Some(1000)));
-        assert_eq!((parse_bytes("GB"), parse_bytes("9999999999TiB"), parse_bytes("1.5GB")), (None, None, None));
+        assert_eq!(
+            (parse_bytes("GB"), parse_bytes("9999999999TiB"), parse_bytes("1.5GB")),
+            (None, None, None)
+        );
     }
 }

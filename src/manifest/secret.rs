@@ -48,6 +48,7 @@ pub(super) fn unknown_key(title: &str, key: &str, value: &DeValue<'_>) -> Option
     split_host.then(|| Wrong {
         kind: Kind::UnknownKey,
         message,
-        hint: "a host with dots is one key only between quotes: [registries.\"registry.example.com\"]".to_owned(),
+        hint: "a host with dots is one key only between quotes: [registries.\"registry.example.com\"]"
+            .to_owned(),
     })
 }

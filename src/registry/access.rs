@@ -190,8 +190,10 @@ mod tests {
             actions: actions.to_vec(),
         };
         let gate = gate(Access { login: true, ..Access::default() });
-        let narrowed =
-            Caller { scope: Some(vec![scope("apps/a", &[Right::Pull]), scope("x", &[Right::Pull])]), ..kim() };
+        let narrowed = Caller {
+            scope: Some(vec![scope("apps/a", &[Right::Pull]), scope("x", &[Right::Pull])]),
+            ..kim()
+        };
         for (right, repository, status) in [
             (Right::Pull, "apps/a", None),
             (Right::Push, "apps/a", Some(401)),

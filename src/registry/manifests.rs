@@ -170,7 +170,8 @@ impl Pushed {
             if !is_here(listed)? {
                 // What lies elsewhere is fetched from there (image-spec, "Foreign Layers").
                 if !may_lack && listed.urls.is_empty() {
-                    let message = format!("{} lists it, and the repository does not have it", self.root.digest);
+                    let message =
+                        format!("{} lists it, and the repository does not have it", self.root.digest);
                     return Err(Failure::new(Reason::BlobMissing, &listed.digest, message));
                 }
                 continue;

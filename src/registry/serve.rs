@@ -35,10 +35,11 @@ pub async fn serve(
     let sweeper = tokio::spawn(sweep(registry.clone()));
     let (stopping, stopped) = tokio::sync::oneshot::channel();
     let door = Door::new(listener, limits::CONNECTIONS, PATIENCE);
-    let server = axum::serve(door, app(registry).into_make_service_with_connect_info::<Peer>()).with_graceful_shutdown(async move {
-        shutdown.await;
-        let _receiver_may_be_gone = stopping.send(());
-    });
+    let server = axum::serve(door, app(registry).into_make_service_with_connect_info::<Peer>())
+        .with_graceful_shutdown(async move {
+            shutdown.await;
+            let _receiver_may_be_gone = stopping.send(());
+        });
     let deadline = async {
         match stopped.await {
             Ok(()) => tokio::time::sleep(GRACE).await,

@@ -84,7 +84,13 @@ impl Scene {
                 store.put(&root, bytes).unwrap();
                 let document = Document::parse(bytes, media_type::MANIFEST).unwrap();
                 let blobs = vec![config.clone()];
-                publication.manifests.push(PublishedManifest::new(repository, root, &document, blobs, vec![]));
+                publication.manifests.push(PublishedManifest::new(
+                    repository,
+                    root,
+                    &document,
+                    blobs,
+                    vec![],
+                ));
             }
             let (repository, digest) = (repository.to_owned(), Digest::of(&first));
             publication.tags.push(PublishedTag { repository, tag: "v1".into(), digest });
@@ -248,7 +254,8 @@ fn nobody_learns_whether_a_repository_exists_that_is_not_shown() {
         let (there, none) = (paths(HIDDEN), paths("hidden/nonex"));
         for (path, other) in there.iter().zip(&none) {
             // The same with contents that are there.
-            let known = path.replace("none", "v1").replace(Digest::of(b"not here").hex(), scene.config.digest.hex());
+            let known =
+                path.replace("none", "v1").replace(Digest::of(b"not here").hex(), scene.config.digest.hex());
             for method in METHODS {
                 for (role, _) in ROLES {
                     let answer = |path: &str| {
@@ -304,7 +311,9 @@ fn a_blob_is_mounted_only_from_where_it_may_be_pulled() {
     scene.registry.store.put(&secret, b"secret").unwrap();
     scene.registry.store.change(|change| change.add_blob(HIDDEN, &secret.digest)).unwrap();
     let mount = |role: &str, from: &str, blob: &Descriptor| {
-        scene.ask(role, "POST", &format!("/v2/apps/new/blobs/uploads/?mount={}{from}", blob.digest), b"").status
+        scene
+            .ask(role, "POST", &format!("/v2/apps/new/blobs/uploads/?mount={}{from}", blob.digest), b"")
+            .status
     };
     for from in [format!("&from={HIDDEN}"), String::new()] {
         assert_eq!(mount("pusher", &from, &secret), 202);
@@ -387,6 +396,24 @@ fn an_immutable_tag_stays_whoever_asks() {
             assert!(got.detail("object").starts_with("apps/there:v"));
         }
     }
+}
+
+#[test]
+fn what_goes_beyond_a_quota_is_refused_and_said() {
+    let scene = Scene::new(Access::default());
+    scene.set("[[quota]]\nrepositories=['apps/**']\nsize='1 KiB'\n");
+    let push = |bytes: &[u8]| {
+        let digest = Digest::of(bytes);
+        scene.ask("pusher", "POST", &format!("/v2/apps/new/blobs/uploads/?digest={digest}"), bytes)
+    };
+    assert_eq!(push(&[1; 300]).status, 201);
+    let got = push(&[2; 900]);
+    assert_eq!((got.status, got.code().as_str()), (403, "DENIED"));
+    assert_eq!(
+        (got.detail("reason").as_str(), got.detail("object").as_str()),
+        ("quota-exceeded", "apps/new")
+    );
+    assert!(got.detail("rule").starts_with("[[quota]] 1 allows 1.0 KiB"));
 }
 
 #[test]

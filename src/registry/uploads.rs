@@ -11,8 +11,7 @@ use axum::{
 };
 
 use super::{
-    Registry, Request,
-    blocking,
+    Registry, Request, blocking,
     body::Incoming,
     parked::ParkedUpload,
     respond::{self, Answer, Refusal},

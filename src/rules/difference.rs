@@ -50,7 +50,9 @@ impl Statement {
             }
         }
         let quotas = rules.quotas().iter();
-        all.extend(quotas.map(|quota| Self::Quota { repositories: quota.repositories.clone(), size: quota.size }));
+        all.extend(
+            quotas.map(|quota| Self::Quota { repositories: quota.repositories.clone(), size: quota.size }),
+        );
         all.sort();
         all.dedup();
         all
@@ -59,10 +61,9 @@ impl Statement {
     /// Whether it says all that `other` says.
     fn covers(&self, other: &Self) -> bool {
         match (self, other) {
-            (
-                Self::May { to, may, repositories },
-                Self::May { to: whom, may: what, repositories: at },
-            ) => may == what && to.covers(whom) && repositories.covers(at),
+            (Self::May { to, may, repositories }, Self::May { to: whom, may: what, repositories: at }) => {
+                may == what && to.covers(whom) && repositories.covers(at)
+            }
             (Self::Immutable { repositories, tags }, Self::Immutable { repositories: at, tags: which }) => {
                 repositories.covers(at) && tags.covers(which)
             }

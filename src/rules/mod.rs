@@ -137,6 +137,12 @@ impl Rules {
         Reach { patterns: grants.flat_map(|grant| &grant.repositories).collect() }
     }
 
+    /// Quotas that count a repository, with their numbers, counted from 1.
+    pub fn quotas_of(&self, repository: &str) -> impl Iterator<Item = (usize, &Quota)> {
+        let quotas = self.quotas.iter().enumerate().filter(move |(_, quota)| quota.covers(repository));
+        quotas.map(|(at, quota)| (at + 1, quota))
+    }
+
     /// The number of the `[[immutable]]`, counted from 1, that keeps a tag where it is. Where signatures and other
     /// referrers are listed, a tag always moves: what they are about does not change with it.
     pub fn immutable(&self, repository: &str, tag: &str) -> Option<usize> {
@@ -149,6 +155,21 @@ impl Rules {
                 && rule.tags.iter().any(|pattern| pattern.matches(tag))
         };
         self.immutable.iter().position(keeps).map(|at| at + 1)
+    }
+}
+
+impl Quota {
+    /// Its patterns: no two quotas have the same.
+    pub fn key(&self) -> String {
+        let mut patterns: Vec<String> = self.repositories.iter().map(ToString::to_string).collect();
+        patterns.sort_unstable();
+        patterns.join(" ")
+    }
+
+    /// Whether it counts this repository.
+    pub fn covers(&self, repository: &str) -> bool {
+        let name: Vec<&str> = repository.split('/').collect();
+        self.repositories.iter().any(|pattern| pattern.matches_split(&name))
     }
 }
 

@@ -29,13 +29,22 @@ impl Pattern {
             Err(Wrong::value(format!("`{}` {what}", text::escaped(input, 300)), hint))
         };
         if input.is_empty() || input.len() > LONGEST {
-            return wrong("is no pattern of repositories", "write 1 to 255 letters; ** means every repository");
+            return wrong(
+                "is no pattern of repositories",
+                "write 1 to 255 letters; ** means every repository",
+            );
         }
         if input.starts_with('/') || input.ends_with('/') || input.contains("//") {
-            return wrong("has an empty segment", "write segments between single slashes, such as apps/** or apps/*");
+            return wrong(
+                "has an empty segment",
+                "write segments between single slashes, such as apps/** or apps/*",
+            );
         }
         if input.contains(':') {
-            return wrong("has a colon", "in the names of a site, a port stands after _: registry.example.com_5000/**");
+            return wrong(
+                "has a colon",
+                "in the names of a site, a port stands after _: registry.example.com_5000/**",
+            );
         }
         if input.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return wrong("has a capital letter", "repositories are written in small letters");
@@ -63,7 +72,10 @@ impl Pattern {
         let known = |byte: u8| byte.is_ascii_alphanumeric() || b"._-*".contains(&byte);
         if input.is_empty() || input.len() > LONGEST || !input.bytes().all(known) || input.contains(ANY) {
             let message = format!("`{}` is no pattern of tags", text::escaped(input, 300));
-            return Err(Wrong::value(message, "use letters, digits and . _ - with * for any text, such as v*"));
+            return Err(Wrong::value(
+                message,
+                "use letters, digits and . _ - with * for any text, such as v*",
+            ));
         }
         Ok(Self { segments: vec![input.to_owned()] })
     }
@@ -78,7 +90,12 @@ impl Pattern {
         let fits = |pattern: &String, segment: &&str| {
             // Only of another pattern, see `covers`.
             *segment != ANY
-                && greedy(pattern.as_bytes(), segment.as_bytes(), |byte| *byte == b'*', |one, other| one == other)
+                && greedy(
+                    pattern.as_bytes(),
+                    segment.as_bytes(),
+                    |byte| *byte == b'*',
+                    |one, other| one == other,
+                )
         };
         greedy(&self.segments, name, |segment| segment == ANY, fits)
     }
@@ -173,7 +190,11 @@ mod tests {
             ("**/prod", "prod a/prod a/b/prod", "a/prod/b aprod"),
             ("a/**/b/**/c", "a/b/c a/x/b/y/z/c a/b/b/c/c", "a/c a/b a/c/b"),
             ("team-*/x*y", "team-a/xy team-b/xzzy", "team-a/x team/xy team-a/xy/z"),
-            ("docker.io/library/nginx", "docker.io/library/nginx", "docker.io/library/nginx2 dockerxio/library/nginx"),
+            (
+                "docker.io/library/nginx",
+                "docker.io/library/nginx",
+                "docker.io/library/nginx2 dockerxio/library/nginx",
+            ),
         ] {
             for name in yes.split_whitespace() {
                 assert!(pattern(written).matches(name), "{written} {name}");
@@ -189,9 +210,10 @@ mod tests {
     #[test]
     fn what_is_no_pattern() {
         let long = "a".repeat(256);
-        for wrong in
-            ["", "/a", "a/", "a//b", "A", "a:5000/b", "a?", "[a]", "{a,b}", "a**", "a/**b", "***", "a b", "!a", &long]
-        {
+        for wrong in [
+            "", "/a", "a/", "a//b", "A", "a:5000/b", "a?", "[a]", "{a,b}", "a**", "a/**b", "***", "a b",
+            "!a", &long,
+        ] {
             assert!(Pattern::repositories(wrong).is_err(), "{wrong}");
         }
         for wrong in ["", "a/b", "**", "v?", &long] {

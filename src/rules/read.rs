@@ -1,6 +1,6 @@
 //! From the text of the rules to [`Rules`]: every fault is noted, and reading goes on.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use toml::de::DeTable;
 
@@ -60,7 +60,8 @@ table! {
 /// Reads the rules that stand at `path`.
 pub(super) fn parse(text: &str, path: &Path) -> Result<Rules, Failures> {
     if text.len() as u64 > limits::RULES_BYTES {
-        let message = format!("the rules have {} bytes, at most {} are read", text.len(), limits::RULES_BYTES);
+        let message =
+            format!("the rules have {} bytes, at most {} are read", text.len(), limits::RULES_BYTES);
         return Err(Failure::new(Reason::RulesMalformed, path.display(), message)
             .hint("say the same with fewer patterns and groups")
             .into());
@@ -77,7 +78,9 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Rules, Failures> {
     let rules = match &document.schema {
         Some(schema) if schema.value != 1 => {
             let message = format!("schema {} is not known: this sealift reads schema 1", schema.value);
-            reading.faults.only(schema.place, Wrong::value(message, "use a newer sealift, or write `schema = 1`"));
+            reading
+                .faults
+                .only(schema.place, Wrong::value(message, "use a newer sealift, or write `schema = 1`"));
             None
         }
         _ => Some(reading.rules(&document, text)),
@@ -92,24 +95,34 @@ struct Reading {
 
 impl Reading {
     fn rules(&mut self, document: &Document, text: &str) -> Rules {
-        let tables = [&document.grant.as_ref().map_or(0, Vec::len), &document.immutable.as_ref().map_or(0, Vec::len)];
+        let tables =
+            [&document.grant.as_ref().map_or(0, Vec::len), &document.immutable.as_ref().map_or(0, Vec::len)];
         let quotas = document.quota.as_ref().map_or(0, Vec::len);
         if tables.into_iter().chain([&quotas]).any(|&count| count > limits::RULES) {
             let message = format!("there are more than {} rules of one kind", limits::RULES);
-            self.faults.add(document.place(), Wrong::value(message, "say the same with fewer patterns and groups"));
+            self.faults
+                .add(document.place(), Wrong::value(message, "say the same with fewer patterns and groups"));
         }
         let mut grants: Vec<Grant> = Vec::new();
         for table in document.grant.iter().flatten().take(limits::RULES) {
             let grant = self.grant(table);
             if grants.contains(&grant) && !grant.to.is_empty() {
-                self.faults.add(table.place(), Wrong::conflict("the same is granted twice", "remove one of them"));
+                self.faults
+                    .add(table.place(), Wrong::conflict("the same is granted twice", "remove one of them"));
             }
             grants.push(grant);
         }
         let immutable = document.immutable.iter().flatten().take(limits::RULES);
         let immutable = immutable.map(|table| self.immutable(table)).collect();
-        let quotas = document.quota.iter().flatten().take(limits::RULES);
-        let quotas = quotas.map(|table| self.quota(table)).collect();
+        let (mut quotas, mut keys) = (Vec::new(), BTreeSet::new());
+        for table in document.quota.iter().flatten().take(limits::RULES) {
+            let quota = self.quota(table);
+            if !keys.insert(quota.key()) && !quota.repositories.is_empty() {
+                let message = "these repositories have two quotas";
+                self.faults.add(table.place(), Wrong::conflict(message, "keep the smaller one"));
+            }
+            quotas.push(quota);
+        }
         Rules { text: text.to_owned(), grants, immutable, quotas }
     }
 
@@ -121,7 +134,10 @@ impl Reading {
                 let pattern = Pattern::repositories(input)?;
                 if pattern.is_sandbox() {
                     let message = "nothing is granted below sandbox/";
-                    return Err(Wrong::value(message, "`serve --sandbox` opens it, to everybody; take another name"));
+                    return Err(Wrong::value(
+                        message,
+                        "`serve --sandbox` opens it, to everybody; take another name",
+                    ));
                 }
                 Ok(pattern)
             }),
@@ -137,7 +153,12 @@ impl Reading {
     fn immutable(&mut self, table: &ImmutableTable) -> Immutable {
         let place = table.place();
         Immutable {
-            repositories: self.list(place, "repositories", table.repositories.as_deref(), Pattern::repositories),
+            repositories: self.list(
+                place,
+                "repositories",
+                table.repositories.as_deref(),
+                Pattern::repositories,
+            ),
             tags: self.list(place, "tags", table.tags.as_deref(), Pattern::tags),
         }
     }
@@ -149,7 +170,10 @@ impl Reading {
             let bytes = text::parse_bytes(&size.value);
             if bytes.is_none() {
                 let message = format!("`{}` is no size", text::escaped(&size.value, 80));
-                self.faults.add(size.place, Wrong::value(message, "write a whole number and a unit, such as 50 GiB"));
+                self.faults.add(
+                    size.place,
+                    Wrong::value(message, "write a whole number and a unit, such as 50 GiB"),
+                );
             }
             bytes
         });

@@ -128,7 +128,8 @@ impl Holder {
             "robot" => Ok(Self::Account(Name::Robot(name.to_owned()))),
             "group" => Ok(Self::Group(name.to_owned())),
             _ => {
-                let meant = closest_word(kind, ["user", "robot", "group"]).map(|kind| format!("{kind}:{name}"));
+                let meant =
+                    closest_word(kind, ["user", "robot", "group"]).map(|kind| format!("{kind}:{name}"));
                 Err(Self::unknown(input, meant.as_deref()))
             }
         }
@@ -139,7 +140,10 @@ impl Holder {
             || "write user:NAME, robot:NAME, group:NAME, authenticated or anyone".to_owned(),
             |meant| format!("did you mean `{meant}`?"),
         );
-        Wrong::value(format!("`{}` is nobody that a right can be granted to", text::escaped(input, 140)), hint)
+        Wrong::value(
+            format!("`{}` is nobody that a right can be granted to", text::escaped(input, 140)),
+            hint,
+        )
     }
 
     /// Whether `subject` is meant.

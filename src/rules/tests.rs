@@ -136,6 +136,12 @@ size = "many"
 to = ["anyone"]
 repositories = ["a"]
 may = ["admin"]
+[[quota]]
+repositories = ["b", "a"]
+size = "1"
+[[quota]]
+repositories = ["a", "b"]
+size = "2"
 "#;
     let failures = Rules::parse(text, Path::new("r.toml")).unwrap_err();
     let found: Vec<(&str, &str)> = failures
@@ -159,20 +165,26 @@ may = ["admin"]
         ("r.toml:13:9", "v*"),
         ("r.toml:16:8", "50 GiB"),
         ("r.toml:17:1", "accounts or groups that administer"),
+        ("r.toml:24:1", "keep the smaller one"),
     ] {
         assert!(has(place, hint), "{place} {hint}\n{found:#?}");
     }
-    assert_eq!(found.len(), 14, "{found:#?}");
+    assert_eq!(found.len(), 15, "{found:#?}");
 }
 
 #[test]
 fn what_cannot_be_read_at_all() {
-    let long = format!("schema = 1\n#{}", "x".repeat(usize::try_from(crate::base::limits::RULES_BYTES).unwrap()));
+    let long =
+        format!("schema = 1\n#{}", "x".repeat(usize::try_from(crate::base::limits::RULES_BYTES).unwrap()));
     let many = format!("schema = 1\n{}", "[[immutable]]\nrepositories=['a']\ntags=['a']\n".repeat(1001));
     let list = format!("schema = 1\n[[immutable]]\nrepositories=['a']\ntags=[{}]", "'a',".repeat(300));
-    for wrong in ["", "schema = 2", "schema = 1\ngrant = 3", "schema = 1\n[grant]", "x", &long, &many, &list] {
+    for wrong in ["", "schema = 2", "schema = 1\ngrant = 3", "schema = 1\n[grant]", "x", &long, &many, &list]
+    {
         let failures = Rules::parse(wrong, Path::new("r.toml")).unwrap_err();
-        assert!(failures.list().iter().all(|failure| failure.reason.text() == "rules-malformed"), "{failures:?}");
+        assert!(
+            failures.list().iter().all(|failure| failure.reason.text() == "rules-malformed"),
+            "{failures:?}"
+        );
     }
 }
 
@@ -180,7 +192,8 @@ fn what_cannot_be_read_at_all() {
 fn a_difference_says_what_is_new_and_what_is_gone() {
     let said = |old: &Rules, new: &Rules| {
         let difference = Difference::between(old, new);
-        [difference.added, difference.removed].map(|list| list.iter().map(ToString::to_string).collect::<Vec<_>>())
+        [difference.added, difference.removed]
+            .map(|list| list.iter().map(ToString::to_string).collect::<Vec<_>>())
     };
     let (before, after) = (Rules::default(), parse(RULES));
     assert_eq!(said(&after, &after), [vec![], Vec::<String>::new()]);
@@ -195,8 +208,18 @@ fn a_difference_says_what_is_new_and_what_is_gone() {
     assert_eq!(
         said(&after, &narrower),
         [
-            ["robot:cd may pull apps/**", "robot:cd may pull charts/*", "robot:cd may push apps/**", "robot:cd may push charts/*"],
-            ["robot:ci may pull apps/**", "robot:ci may pull charts/*", "robot:ci may push apps/**", "robot:ci may push charts/*"],
+            [
+                "robot:cd may pull apps/**",
+                "robot:cd may pull charts/*",
+                "robot:cd may push apps/**",
+                "robot:cd may push charts/*"
+            ],
+            [
+                "robot:ci may pull apps/**",
+                "robot:ci may pull charts/*",
+                "robot:ci may push apps/**",
+                "robot:ci may push charts/*"
+            ],
         ]
     );
 }

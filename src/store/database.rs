@@ -22,7 +22,7 @@ const STEPS: [&[&str]; 5] = [
     &[super::signed::SCHEMA, super::site::SCHEMA, super::ledger::SCHEMA, super::receipts::SCHEMA],
     &[super::site::UNFINISHED],
     &[super::pushes::SCHEMA],
-    &[super::rules::SCHEMA],
+    &[super::rules::SCHEMA, super::quotas::SCHEMA],
 ];
 
 /// The version since which there are sites. Whoever only reads a home must need nothing that came later: it stays as

@@ -138,6 +138,10 @@ impl Change<'_> {
                 }
             }
         }
+        for manifest in &publication.manifests {
+            let contents = contents(manifest).map(|content| (&content.digest, content.size));
+            self.take_in(&manifest.repository, contents)?;
+        }
         self.settle(publication)?;
         self.query(|database| {
             publication.manifests.iter().try_for_each(|manifest| insert_manifest(database, manifest))

@@ -6,6 +6,7 @@
 //!                                what is published: tags, manifests, blobs         (metadata.rs)
 //!                                what clients change of it: edges, deletions       (pushes.rs)
 //!                                who may change what: the rules of the registry    (rules.rs)
+//!                                how much of their quotas is used                  (quotas.rs)
 //!                                what the site knows: trust, channels, overrides   (site.rs)
 //!                                what happened: the ledger, signed receipts        (ledger.rs, receipts.rs)
 //!                                what each key signed last                         (signed.rs)
@@ -27,6 +28,7 @@ pub mod examine;
 mod ledger;
 mod metadata;
 mod pushes;
+mod quotas;
 mod receipts;
 mod rules;
 mod signed;

@@ -40,9 +40,8 @@ impl Change<'_> {
     /// From now on the repository has this blob. `false` where its bytes are not in the store: what a repository
     /// had may have rotted, and been removed.
     pub fn add_blob(&self, repository: &str, digest: &Digest) -> Result<bool> {
-        if self.store.size_of(digest)?.is_none() {
-            return Ok(false);
-        }
+        let Some(size) = self.store.size_of(digest)? else { return Ok(false) };
+        self.take_in(repository, [(digest, size)])?;
         self.query(|database| {
             database
                 .prepare_cached("INSERT OR IGNORE INTO blobs (repository, digest) VALUES (?1, ?2)")?
@@ -111,7 +110,11 @@ impl Change<'_> {
         if let Some(parent) = self.query(|database| parent(database, repository, digest))? {
             return Ok(Deletion::InUse(Digest::parse(&parent).map_err(Failure::internal)?));
         }
-        Ok(if self.query(work)? == 0 { Deletion::Unknown } else { Deletion::Done })
+        if self.query(work)? == 0 {
+            return Ok(Deletion::Unknown);
+        }
+        self.let_go(repository, digest)?;
+        Ok(Deletion::Done)
     }
 }
 

@@ -155,6 +155,7 @@ impl Change<'_> {
                 params![version, rules.digest().to_string(), rules.text()],
             )
         })?;
+        self.recount(rules)?;
         Ok(version.cast_unsigned())
     }
 
@@ -187,15 +188,15 @@ impl Change<'_> {
             return Ok(());
         }
         let tags: Vec<String> = self.query(|database| {
-            let mut tags =
-                database.prepare_cached("SELECT tag FROM tags WHERE repository = ?1 AND digest = ?2 ORDER BY tag")?;
+            let mut tags = database
+                .prepare_cached("SELECT tag FROM tags WHERE repository = ?1 AND digest = ?2 ORDER BY tag")?;
             tags.query_map(params![repository, digest.to_string()], |row| row.get(0))?.collect()
         })?;
         tags.iter().try_for_each(|tag| self.check_tag(&rules, repository, tag, None))
     }
 
     /// The rules of this very moment: nobody sets others while this change lasts.
-    fn held_rules(&self) -> Result<Arc<Rules>> {
+    pub(super) fn held_rules(&self) -> Result<Arc<Rules>> {
         let stands = self.query(number)?;
         Ok(self.store.renewed(self.store.known_rules(), stands, || self.query(text))?.rules)
     }
@@ -219,8 +220,9 @@ fn parsed(version: i64, digest: String, text: &str) -> Result<InForce> {
     }
     let rules = Rules::parse(text, Path::new(&place)).map_err(|failures| {
         let why = failures.worst().map_or_else(String::new, ToString::to_string);
-        Failure::new(Reason::RulesMalformed, &place, why)
-            .hint("use the sealift version that set them, or a newer one, or set others: `sealift rules set FILE`")
+        Failure::new(Reason::RulesMalformed, &place, why).hint(
+            "use the sealift version that set them, or a newer one, or set others: `sealift rules set FILE`",
+        )
     })?;
     Ok(InForce { version: version.cast_unsigned(), digest, rules: Arc::new(rules) })
 }

@@ -62,7 +62,10 @@ fn rules_are_shown_checked_and_set() {
         ran.json()
     };
     let checked = json(&["rules", "check", "rules.toml"]);
-    assert_eq!((&checked["version"], &checked["grants"], &checked["immutable"]), (&None::<u64>.into(), &1.into(), &1.into()));
+    assert_eq!(
+        (&checked["version"], &checked["grants"], &checked["immutable"]),
+        (&None::<u64>.into(), &1.into(), &1.into())
+    );
     assert_eq!(checked["removed"], serde_json::json!(["anyone may pull **"]));
     assert_eq!(json(&["rules", "show"])["version"], 0);
 
@@ -83,7 +86,8 @@ fn rules_are_shown_checked_and_set() {
     assert!(records[0]["by"].as_str().unwrap().starts_with("uid:"));
     sandbox.write("bad.toml", RULES.replace("push", "pusch"));
     for command in ["check", "set"] {
-        let refused = sandbox.run(&["--output", "json", "rules", command, "bad.toml"]).refused(2, "rules-malformed");
+        let refused =
+            sandbox.run(&["--output", "json", "rules", command, "bad.toml"]).refused(2, "rules-malformed");
         assert_eq!(refused.json()["failures"][0]["object"], "bad.toml:5:16");
         assert_eq!(refused.json()["failures"][0]["hint"], "did you mean `push`?");
     }
@@ -126,7 +130,8 @@ fn an_import_names_every_tag_that_stays_and_changes_none() {
     for more in [&["--dry-run"][..], &[]] {
         let refused = sandbox.run(&[&import, more].concat()).refused(8, "tag-immutable").json();
         let failures = refused["failures"].as_array().unwrap();
-        let mut objects: Vec<&str> = failures.iter().map(|failure| failure["object"].as_str().unwrap()).collect();
+        let mut objects: Vec<&str> =
+            failures.iter().map(|failure| failure["object"].as_str().unwrap()).collect();
         objects.sort_unstable();
         assert_eq!(objects, ["files/motd.txt:latest", "registry.example.com/demo/hello:1.0"]);
     }

@@ -79,7 +79,8 @@ impl Wrong {
     /// A text that is not TOML, in the words of the parser.
     pub(crate) fn syntax(message: &str, page: &str) -> Self {
         let hint = if message == "duplicate key" {
-            "a key stands once in its table; entries of a list begin with double brackets, such as [[…]]".to_owned()
+            "a key stands once in its table; entries of a list begin with double brackets, such as [[…]]"
+                .to_owned()
         } else if message.contains("quoted") {
             "put text between quotes".to_owned()
         } else {
