@@ -40,7 +40,7 @@
 //! | `trust/NNNN.trust` | [`trust`] is their text; [`trust_folder`] reads and writes them |
 //! | Docker's and Podman's credential files | [`remote`] reads |
 //! | image layouts and archives, files of this machine | [`layout`] and [`source`] read |
-//! | `HOME/sealift.db` | [`store`]: what is published, what the site knows, what each key signed last, ledger and receipts |
+//! | `HOME/sealift.db` | [`store`]: what is published and by which [`rules`], what the site knows, what each key signed last, ledger and receipts |
 //! | `HOME/keys/importer.pem` | [`site`]: the key that signs receipts and the ledger |
 //! | `HOME/keys/importer.next.pem` | [`site`]: a new one until it takes its place |
 //! | `HOME/keys/importer-<id>.pem` | [`site`]: one that lay there before another was given |

@@ -55,7 +55,6 @@ impl Caller {
 }
 
 /// Finds out who sends a request: nobody has an account yet, so nobody is known.
-#[expect(clippy::unused_async, reason = "to check a password takes long, and other requests go on meanwhile")]
 pub(super) async fn caller(_registry: &Registry, parts: &Parts) -> Result<Caller, Refusal> {
     #[cfg(test)]
     if let Some(caller) = parts.extensions.get::<Caller>() {

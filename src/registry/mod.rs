@@ -117,14 +117,14 @@ struct Wish {
 }
 
 impl Wish {
-    async fn read(registry: &Registry, parts: &Parts) -> Result<Self, Refusal> {
+    async fn read(registry: &Registry, parts: Parts) -> Result<Self, Refusal> {
         let endpoint = Endpoint::parse(&parts.uri, &parts.method)?;
         let query = Query::parse(&parts.uri, endpoint.rights(parts.method.as_str()))?;
-        let mut caller = caller(registry, parts).await?;
+        let mut caller = caller(registry, &parts).await?;
         if let (Some(name), Some(_mirror)) = (endpoint.name(), &query.namespace) {
             caller = caller.through_mirror(name, &query.repository(name));
         }
-        Ok(Self { method: parts.method.clone(), endpoint, query, headers: parts.headers.clone(), caller })
+        Ok(Self { method: parts.method, endpoint, query, headers: parts.headers, caller })
     }
 
     /// Whether an answer waits for what the client sends.
@@ -163,7 +163,11 @@ impl Request {
             (Endpoint::Catalog, _) => Ok(()),
             (_, Some(rights)) if rights.iter().any(|&right| gate.may(&caller, right, &repository)) => Ok(()),
             // An index whatever is there (distribution-spec, "Listing Referrers"): it is empty where nothing is shown.
-            (Endpoint::Referrers { .. }, _) => gate.check_greeting(&caller),
+            (Endpoint::Referrers { .. }, Some([right, ..])) => match gate.check(&caller, *right, &repository)
+            {
+                Err(refusal) if refusal.code() == error_code::NAME_UNKNOWN => Ok(()),
+                checked => checked,
+            },
             (_, Some([right, ..])) => gate.check(&caller, *right, &repository),
         };
         let rights = endpoint.rights(method.as_str());
@@ -188,7 +192,7 @@ async fn handle(State(registry): State<Registry>, request: axum::extract::Reques
     let log = registry.log.clone();
     let (parts, body) = request.into_parts();
     let mut body = Incoming::new(body, &parts.headers, PATIENCE);
-    let mut response = registry.answer(&parts, &mut body).await.unwrap_or_else(|refusal| {
+    let mut response = registry.answer(parts, &mut body).await.unwrap_or_else(|refusal| {
         if let Some(failure) = refusal.cause() {
             log.tell(failure);
         }
@@ -215,7 +219,7 @@ impl Registry {
         Self { store, access, parked: Arc::default(), manifests, log }
     }
 
-    async fn answer(self, parts: &Parts, body: &mut Incoming) -> Answer {
+    async fn answer(self, parts: Parts, body: &mut Incoming) -> Answer {
         let wish = Wish::read(&self, parts).await?;
         if wish.has_body() {
             let registry = self.clone();

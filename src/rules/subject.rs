@@ -107,15 +107,12 @@ pub enum Holder {
 
 impl Holder {
     pub(super) fn read(input: &str) -> Result<Self, Wrong> {
-        let (kind, name) = match input.split_once(':') {
-            None => {
-                return match input {
-                    "anyone" => Ok(Self::Anyone),
-                    "authenticated" => Ok(Self::Authenticated),
-                    _ => Err(Self::unknown(input, closest_word(input, ["anyone", "authenticated"]))),
-                };
-            }
-            Some(parts) => parts,
+        let Some((kind, name)) = input.split_once(':') else {
+            return match input {
+                "anyone" => Ok(Self::Anyone),
+                "authenticated" => Ok(Self::Authenticated),
+                _ => Err(Self::unknown(input, closest_word(input, ["anyone", "authenticated"]))),
+            };
         };
         if !is_name(name) {
             return Err(Wrong::value(

@@ -231,7 +231,8 @@ fn the_worst_rules_decide_in_no_time() {
     let mut text = "schema = 1\n".to_owned();
     for number in 0..1000 {
         let right = ["'pull'", "'pull','push'"][number % 2];
-        text.push_str(&format!("[[grant]]\nto=['anyone']\nmay=[{right}]\nrepositories=['{bad}{number}']\n"));
+        let grant = format!("[[grant]]\nto=['anyone']\nmay=[{right}]\nrepositories=['{bad}{number}']\n");
+        text.push_str(&grant);
     }
     let rules = parse(&text);
     let name = "a".repeat(255);

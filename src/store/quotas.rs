@@ -231,9 +231,12 @@ mod tests {
         scene.image("apps/b", b"manifest", &[]).unwrap();
         assert_eq!(scene.used(), [15, 18]);
         let delete = |repository: &str, manifest: bool, digest: &Digest| {
-            let delete = |change: &Change<'_>| match manifest {
-                true => change.delete_manifest(repository, digest),
-                false => change.delete_blob(repository, digest),
+            let delete = |change: &Change<'_>| {
+                if manifest {
+                    change.delete_manifest(repository, digest)
+                } else {
+                    change.delete_blob(repository, digest)
+                }
             };
             scene.store.change(delete).unwrap();
             scene.used()

@@ -40,6 +40,7 @@ fn read(file: &Path) -> Result<Rules, Failures> {
 }
 
 /// Those of the home, or what holds before there is one.
+#[expect(clippy::redundant_closure_for_method_calls, reason = "the method alone is not general enough")]
 fn in_force(settings: &Settings) -> Result<InForce> {
     let known = Store::read_only(&settings.home, |state| state.rules())?;
     Ok(known.unwrap_or_default())
