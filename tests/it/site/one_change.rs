@@ -302,12 +302,13 @@ fn a_site_of_schema_2_is_one_before_it_is_brought_to_today() {
     drop(site);
     // What the later steps made goes again.
     let database = Connection::open(home.join("sealift.db")).unwrap();
-    let undo = "DROP TABLE edges; DROP INDEX blobs_digest; DROP TABLE unfinished; PRAGMA user_version = 2;";
+    let undo = "DROP TABLE rules; DROP TABLE quotas; DROP TABLE quota_contents; DROP INDEX manifests_digest;
+                DROP TABLE edges; DROP INDEX blobs_digest; DROP TABLE unfinished; PRAGMA user_version = 2;";
     database.execute_batch(undo).unwrap();
     drop(database);
     let kept = |state: &State<'_>| {
         let (report, _) = sealift::site::status(state, "home", time(NOW))?;
-        assert_eq!(report.site.as_deref(), Some("berlin"));
+        assert_eq!((report.site.as_deref(), state.rules()?.version), (Some("berlin"), 0));
         Ok((state.imported()?.len(), report.trust.is_some(), report.alarms.len()))
     };
     assert_eq!(evidence(&home, kept).unwrap(), (1, true, 0));
