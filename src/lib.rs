@@ -15,7 +15,7 @@
 //! 5 source site                             content from anywhere; what a site believes and remembers
 //! 4 remote bundle layout token trust_folder   things that cross a border: clients, the container, local images, keys
 //! 3 store                                   things that lie on disk
-//! 2 manifest lock trust report chart cosign ledger mirrors   documents and decisions: no file, no socket
+//! 2 manifest lock trust report chart cosign ledger mirrors rules   documents and decisions: no file, no socket
 //! 1 oci                                     the words of the OCI specifications, shared by client and server
 //! 0 base                                    digest, stream, limits, path, fs, clock, redact, failure, progress
 //! ```
@@ -40,7 +40,7 @@
 //! | `trust/NNNN.trust` | [`trust`] is their text; [`trust_folder`] reads and writes them |
 //! | Docker's and Podman's credential files | [`remote`] reads |
 //! | image layouts and archives, files of this machine | [`layout`] and [`source`] read |
-//! | `HOME/sealift.db` | [`store`]: what is published, what the site knows, what each key signed last, ledger and receipts |
+//! | `HOME/sealift.db` | [`store`]: what is published and by which [`rules`], what the site knows, what each key signed last, ledger and receipts |
 //! | `HOME/keys/importer.pem` | [`site`]: the key that signs receipts and the ledger |
 //! | `HOME/keys/importer.next.pem` | [`site`]: a new one until it takes its place |
 //! | `HOME/keys/importer-<id>.pem` | [`site`]: one that lay there before another was given |
@@ -86,6 +86,7 @@ pub mod registry;
 pub mod remote;
 pub mod report;
 pub mod resolve;
+pub mod rules;
 pub mod sign;
 pub mod site;
 pub mod source;

@@ -124,6 +124,7 @@ reasons! {
     ManifestCredentials "manifest-credentials" Usage "the manifest holds, or has a key for, credentials"
     PlainHttp "plain-http" Usage "an http address names a host that may only be spoken to with TLS"
     TagUnknown "tag-unknown" Usage "the home has no such repository or tag, or knows of no other place where it led"
+    RulesMalformed "rules-malformed" Usage "the rules of a registry cannot be understood"
     CaFile "ca-file" Usage "a file of accepted certificates holds none that can be read"
 
     // 3 environment
@@ -249,6 +250,10 @@ reasons! {
     DescriptorData "descriptor-data" Refused "data embedded in a descriptor differ from its digest"
     LayoutMalformed "layout-malformed" Refused "an OCI layout or image archive is malformed"
     ChartMalformed "chart-malformed" Refused "a chart or chart index is malformed"
+
+    // 8 policy
+    TagImmutable "tag-immutable" Policy "a rule says that a tag never moves and never goes"
+    QuotaExceeded "quota-exceeded" Policy "repositories would hold more than a rule allows"
 
     // 9 upstream
     Network "network" Upstream "a server cannot be reached or breaks the connection"

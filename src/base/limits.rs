@@ -130,3 +130,9 @@ pub const LEASE_SECONDS: u64 = 3600;
 pub const COLLECTION_SECONDS: u64 = 60;
 /// Moves of one tag that are remembered (X03).
 pub const TAG_MOVES: usize = 1000;
+/// Bytes of the rules of a registry: who may do what in which repositories (X09).
+pub const RULES_BYTES: u64 = 256 << 10;
+/// Tables of each kind in those rules, each asked for every request (X09).
+pub const RULES: usize = 1000;
+/// Entries of a list in one of those tables (X09).
+pub const RULE_ENTRIES: usize = 256;

@@ -13,3 +13,4 @@ pub mod progress;
 pub mod redact;
 pub mod stream;
 pub mod text;
+pub(crate) mod written;

@@ -45,6 +45,25 @@ pub fn bytes(count: u64) -> String {
     format!("{value:.1} {}", UNITS.get(unit).copied().unwrap_or("EiB"))
 }
 
+/// Bytes of `700MB`, `50 GiB`, `4294967295`.
+pub fn parse_bytes(text: &str) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(digits)?;
+    let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "kb" => 1_000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        "tb" => 1_000_000_000_000,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        "t" | "tib" => 1 << 40,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor)
+}
+
 /// `1 image`, `2 images`.
 pub fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
@@ -66,5 +85,10 @@ mod tests {
         assert_eq!(bytes(17), "17 B");
         assert_eq!(bytes(4 << 20), "4.0 MiB");
         assert_eq!(bytes(u64::MAX), "16.0 EiB");
+        assert_eq!((parse_bytes("50 GiB"), parse_bytes("1kb")), (Some(50 << 30), Some(1000)));
+        assert_eq!(
+            (parse_bytes("GB"), parse_bytes("9999999999TiB"), parse_bytes("1.5GB")),
+            (None, None, None)
+        );
     }
 }

@@ -1,5 +1,7 @@
 //! `--volume-size`: a size, or the name of a medium.
 
+use crate::base::text::parse_bytes;
+
 /// Names of media and the largest volume that each takes, in bytes.
 const PROFILES: [(&str, u64); 3] = [
     // One byte less than 4 GiB: FAT32 keeps sizes in 32 bits.
@@ -15,22 +17,8 @@ pub(super) fn parse(text: &str) -> Result<u64, String> {
     if let Some((_, bytes)) = PROFILES.iter().find(|(name, _)| *name == text) {
         return Ok(*bytes);
     }
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "kb" => 1_000,
-        "mb" => 1_000_000,
-        "gb" => 1_000_000_000,
-        "tb" => 1_000_000_000_000,
-        "k" | "kib" => 1 << 10,
-        "m" | "mib" => 1 << 20,
-        "g" | "gib" => 1 << 30,
-        "t" | "tib" => 1 << 40,
-        _ => return Err("write a size such as 4GB or 700MiB, or fat32, kiosk, dvd".to_owned()),
-    };
-    let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
-    let bytes = bytes.ok_or_else(|| "write a whole number before the unit".to_owned())?;
+    let bytes = parse_bytes(text);
+    let bytes = bytes.ok_or_else(|| "write a size such as 4GB or 700MiB, or fat32, kiosk, dvd".to_owned())?;
     if bytes < MINIMUM {
         return Err("a volume holds at least 1 MiB".to_owned());
     }

@@ -191,7 +191,8 @@ pub fn from_media(
 /// from one.
 ///
 /// # Errors
-/// Those of [`Site::judge`], [`verify::check`], and of the destination.
+/// Those of [`Site::judge`], [`verify::check`], and of the destination; `tag-immutable` for each tag that a rule of the
+/// home keeps elsewhere.
 pub fn run(bundle: &VerifiedBundle, options: &Options, progress: &dyn Progress) -> Result<Done, Refusal> {
     let arrival = Arrival {
         header: bundle.header(),
@@ -249,6 +250,10 @@ fn import(
     progress: &dyn Progress,
 ) -> Result<Done, Stop> {
     let plan = Plan::make(source, options)?;
+    if matches!(options.destination, Destination::Home) {
+        // Before anything is brought, and all of them; what admits the bundle asks once more.
+        Failures::check(options.site.store().held_tags(&plan.tags)?)?;
+    }
     // What is found in the store now must be there when it is published.
     let _held = options.site.store().hold()?;
     let source = &sign::WithMade { source, made: &plan.made };

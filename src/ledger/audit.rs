@@ -102,6 +102,7 @@ impl Event {
             Self::Beacon { .. } => "beacon",
             Self::Frozen { .. } => "frozen",
             Self::Settings { .. } => "settings",
+            Self::Rules { .. } => "rules",
             Self::Key { .. } => "key",
             Self::Registry { .. } => "registry",
             Self::Checkpoint { .. } => "checkpoint",

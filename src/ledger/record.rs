@@ -226,6 +226,18 @@ pub enum Event {
         /// Name and new value of those that did.
         changed: BTreeMap<Text, Text>,
     },
+    /// Other rules of the registry came into force.
+    Rules {
+        /// Raised with each.
+        version: u64,
+        /// Digest of their text.
+        digest: Digest,
+        /// Digest of the text of before; absent for the first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replaces: Option<Digest>,
+        /// Who set them: an account, or a user of the machine.
+        by: Text,
+    },
     /// A key of the site was made or found, used for something else than this ledger and its receipts, or replaced.
     Key {
         /// Its id; of the new one, where one is replaced.

@@ -3,12 +3,10 @@
 use std::{collections::BTreeMap, path::Path};
 
 use super::{
-    fault::{Faults, Place, Wrong},
     model::{
         ChartSource, FileSource, Head, ImageSource, Manifest, Referrers, RegistrySettings, TagFilter,
         WantedChart, WantedFile, WantedImage,
     },
-    read::{At, Table as _},
     schema::{
         BundleTable, ChartTable, DESCRIPTION_LETTERS, Document, FileTable, ImageTable, MOST_CONNECTIONS,
         MOST_REQUESTS, MOST_TAGS, ReferrersValue, RegistryTable, TagsTable,
@@ -16,7 +14,12 @@ use super::{
     value::{self, Checked},
 };
 use crate::{
-    base::{digest::Algorithm, failure::Failure, redact, text},
+    base::{
+        digest::Algorithm,
+        failure::Failure,
+        redact, text,
+        written::{At, Faults, Place, Table as _, Wrong},
+    },
     oci::{
         Platform, media_type,
         reference::{is_repository, version_tag},

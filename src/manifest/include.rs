@@ -9,14 +9,14 @@ use toml::de::DeTable;
 
 use super::{
     check::{Checker, Draft},
-    fault::{Faults, Wrong},
     model::Manifest,
-    read::{self, At, Table as _},
     schema::Document,
+    secret,
 };
 use crate::base::{
     failure::{Failures, Reason, Result},
-    limits, text,
+    limits,
+    written::{At, Faults, Kind, Table as _, Wrong, read_table},
 };
 
 /// Reads the text of an included file.
@@ -26,13 +26,13 @@ pub(super) type ReadFile<'a> = &'a mut dyn FnMut(&Path) -> Result<String>;
 pub(super) fn parse(text: &str, path: &Path, read_file: ReadFile<'_>) -> Result<Manifest, Failures> {
     let mut reading = Reading {
         read_file,
-        faults: Faults::default(),
+        faults: Faults::new(secret::unknown_key),
         draft: Draft::default(),
         seen: BTreeSet::from([plain(path)]),
         open: vec![plain(path)],
     };
     reading.file(text, path);
-    reading.faults.into_result()?;
+    reading.faults.into_result(reason)?;
     reading.draft.finish().ok_or_else(|| {
         Failures::from(crate::base::failure::Failure::internal("a manifest without faults has no [bundle]"))
     })
@@ -54,9 +54,9 @@ impl Reading<'_> {
         let (table, errors) = DeTable::parse_recoverable(text);
         for error in errors {
             let span = error.span().unwrap_or(0..0);
-            self.faults.add_syntax(span, syntax(error.message()));
+            self.faults.add_syntax(span, Wrong::syntax(error.message(), "docs/manifest.md"));
         }
-        let document: Document = read::table(table.get_ref(), 0..0, &mut self.faults);
+        let document: Document = read_table(table.get_ref(), 0..0, &mut self.faults);
         if let Some(schema) = &document.schema
             && schema.value != 1
         {
@@ -138,18 +138,20 @@ impl Reading<'_> {
 }
 
 fn include(message: &str, hint: &str) -> Wrong {
-    Wrong { reason: Reason::ManifestInclude, message: message.to_owned(), hint: hint.to_owned() }
+    Wrong { kind: Kind::Include, message: message.to_owned(), hint: hint.to_owned() }
 }
 
-fn syntax(message: &str) -> Wrong {
-    let hint = if message == "duplicate key" {
-        "a key stands once in its table; entries of a list begin with double brackets, such as [[images]]"
-    } else if message.contains("quoted") {
-        "put text between quotes"
-    } else {
-        "see https://toml.io for the syntax and docs/manifest.md for examples"
-    };
-    Wrong { reason: Reason::ManifestSyntax, message: text::escaped(message, 300), hint: hint.to_owned() }
+/// The reason of a fault of a manifest.
+fn reason(kind: Kind) -> Reason {
+    match kind {
+        Kind::Syntax => Reason::ManifestSyntax,
+        Kind::UnknownKey => Reason::ManifestUnknownKey,
+        Kind::Value => Reason::ManifestValue,
+        Kind::MissingKey => Reason::ManifestMissingKey,
+        Kind::Conflict => Reason::ManifestConflict,
+        Kind::Include => Reason::ManifestInclude,
+        Kind::Secret => Reason::ManifestCredentials,
+    }
 }
 
 /// `path` without `.` and, as far as the text tells, without `..`: enough to see that two includes mean one

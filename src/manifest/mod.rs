@@ -1,19 +1,19 @@
 //! What the user asks for: `sealift.toml`, schema 1 (`docs/manifest.md`).
 //!
 //! 1. [`mod@include`] reads the first file and those that it includes.
-//! 2. [`read`] turns each text into the tables of [`schema`]: as written, keeping the place of every value.
+//! 2. [`written`](crate::base::written) turns each text into the tables of [`schema`]: as written, keeping the place of
+//!    every value.
 //! 3. [`check`] turns them into the [`model`]: as meant; [`value`] judges single values, [`signed`] who must
-//!    have signed an image.
+//!    have signed an image. What is [`secret`] has no place in it.
 //!
-//! No step stops at a fault: [`fault`] gathers them all, with file, line, column and a hint.
+//! No step stops at a fault: all are gathered, with file, line, column and a hint.
 
 mod check;
-mod fault;
 mod include;
 mod inside;
 pub mod model;
-mod read;
 mod schema;
+mod secret;
 mod signed;
 mod value;
 

@@ -1,70 +1,12 @@
 //! The manifest as written: each table and its keys, described once.
 //!
-//! The `table!` macro makes three things of one description, so that they cannot differ: the struct that
-//! [`super::check`] reads, the list of keys that [`super::read`] knows, and the JSON Schema for editors
-//! (`docs/sealift.schema.json`). The comments here are what an editor shows.
+//! [`super::check`] reads it; the JSON Schema for editors is `docs/sealift.schema.json`, and the comments here are what
+//! an editor shows.
 
 use schemars::JsonSchema;
 use toml::{Spanned, de::DeValue};
 
-use super::{
-    fault::{Faults, Place},
-    read::{At, Entries, Key, Named, Read, Table},
-};
-
-macro_rules! table {
-    (
-        $(#[$table:meta])*
-        $name:ident = $title:literal {
-            $($(#[$field:meta])* $presence:ident $key:ident: $kind:ty,)*
-        }
-    ) => {
-        #[derive(Debug, JsonSchema)]
-        $(#[$table])*
-        #[schemars(deny_unknown_fields, transform = required_keys::<Self>)]
-        pub(super) struct $name {
-            #[schemars(skip)]
-            place: Place,
-            $($(#[$field])* #[schemars(required)] pub(super) $key: Option<$kind>,)*
-            #[schemars(skip)]
-            broken: bool,
-        }
-
-        impl Table for $name {
-            const TITLE: &'static str = $title;
-            const KEYS: &'static [Key] =
-                &[$(Key { name: stringify!($key), required: table!(@required $presence) },)*];
-
-            fn take(entries: &mut Entries<'_, '_>) -> Self {
-                Self {
-                    place: entries.place(),
-                    $($key: entries.take(stringify!($key)),)*
-                    broken: entries.broken(), // of all that was taken above
-                }
-            }
-
-            fn place(&self) -> Place {
-                self.place
-            }
-
-            fn broken(&self) -> bool {
-                self.broken
-            }
-        }
-    };
-    (@required required) => { true };
-    (@required optional) => { false };
-}
-
-/// The derive asks for every key; only those of [`Table::KEYS`] that are required stay.
-fn required_keys<T: Table>(schema: &mut schemars::Schema) {
-    let required: Vec<&str> = T::KEYS.iter().filter(|key| key.required).map(|key| key.name).collect();
-    if required.is_empty() {
-        schema.remove("required");
-    } else {
-        schema.insert("required".into(), required.into());
-    }
-}
+use crate::base::written::{At, Faults, Named, Read, table};
 
 table! {
     /// sealift manifest: the images, charts and files of one bundle. Reference: docs/manifest.md

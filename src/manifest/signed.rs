@@ -3,13 +3,15 @@
 
 use super::{
     check::Checker,
-    fault::Wrong,
-    read::{At, Table as _},
     schema::{MOST_KEYS, VerifyTable},
     value,
 };
 use crate::{
-    base::{failure::Failure, text},
+    base::{
+        failure::Failure,
+        text,
+        written::{At, Table as _, Wrong},
+    },
     cosign::{Keyless, Policy},
     trust::PublicKey,
 };

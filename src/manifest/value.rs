@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    fault::Wrong,
     model::{LocalImage, LocalKind},
+    secret,
 };
 use crate::{
     base::{
@@ -12,6 +12,7 @@ use crate::{
         digest::{Algorithm, Digest},
         path::{is_file_name, is_media_name},
         redact, text,
+        written::Wrong,
     },
     oci::{
         Platform, Reference,
@@ -231,7 +232,7 @@ pub(super) fn http_url(input: &str) -> Checked<Url<'_>> {
     if !is_registry(host) && !is_ipv6(host) {
         // A slash in a password moves the end of the host: repeat nothing.
         if input.contains('@') {
-            return Err(Wrong::secret("the URL holds a user or password"));
+            return Err(secret::wrong("the URL holds a user or password"));
         }
         return Err(Wrong::value("the URL does not name a host, with an optional port", form));
     }
@@ -242,7 +243,7 @@ pub(super) fn http_url(input: &str) -> Checked<Url<'_>> {
         })
     });
     if secret {
-        return Err(Wrong::secret("the URL carries a token or signature"));
+        return Err(secret::wrong("the URL carries a token or signature"));
     }
     Ok(Url { host, path, query })
 }
@@ -259,7 +260,7 @@ fn refuse_url_credentials(input: &str) -> Checked<()> {
     let authority =
         input.split_once("://").map(|(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or(rest));
     if authority.is_some_and(|authority| authority.contains('@')) {
-        return Err(Wrong::secret("the URL holds a user or password"));
+        return Err(secret::wrong("the URL holds a user or password"));
     }
     Ok(())
 }
@@ -270,7 +271,7 @@ pub(super) fn reference(input: &str) -> Checked<Reference> {
     if let Some((_, after)) = input.split_once('@')
         && after.contains('/')
     {
-        return Err(Wrong::secret("the reference holds a user or password"));
+        return Err(secret::wrong("the reference holds a user or password"));
     }
     if let Some((scheme, rest)) = input.split_once("://") {
         let message = format!("{} is an address, not a reference", shown(input));
@@ -392,5 +393,5 @@ pub(super) fn mirror(input: &str) -> Checked<String> {
 }
 
 fn refuse_credentials_before_host(input: &str) -> Checked<()> {
-    if input.contains('@') { Err(Wrong::secret("the address holds a user or password")) } else { Ok(()) }
+    if input.contains('@') { Err(secret::wrong("the address holds a user or password")) } else { Ok(()) }
 }

@@ -203,6 +203,15 @@ pub fn referrers_tag(digest: &Digest) -> String {
     format!("{}-{}", digest.algorithm().name(), hex.get(..64).unwrap_or(hex))
 }
 
+/// Whether referrers of some manifest are found at this tag: the fallback tag itself, or one of cosign's.
+pub fn is_referrers_tag(tag: &str) -> bool {
+    let stem = [".sig", ".att", ".sbom"].iter().find_map(|end| tag.strip_suffix(end)).unwrap_or(tag);
+    let hex = stem.strip_prefix("sha256-").or_else(|| stem.strip_prefix("sha512-"));
+    hex.is_some_and(|hex| {
+        hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f'))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -250,6 +259,25 @@ mod tests {
             assert!(Reference::parse(wrong).is_err(), "{wrong} was accepted");
         }
         assert!(is_repository("a__b/c--d/e.f"));
+    }
+
+    #[test]
+    fn tags_of_referrers_are_known_by_their_form() {
+        let (long, short) = ("a0".repeat(32), "a0".repeat(31));
+        for (tag, is) in [
+            (referrers_tag(&Digest::of(b"x")), true),
+            (format!("sha256-{long}.sig"), true),
+            (format!("sha512-{long}"), true),
+            (format!("sha256-{long}.att"), true),
+            (format!("sha256-{long}.sbom"), true),
+            (format!("sha256-{long}.exe"), false),
+            (format!("sha256-{long}.sig.sig"), false),
+            (format!("sha256-{short}"), false),
+            (format!("sha256-{}", long.to_uppercase()), false),
+            (format!("v1-sha256-{long}"), false),
+        ] {
+            assert_eq!(is_referrers_tag(&tag), is, "{tag}");
+        }
     }
 
     #[test]

@@ -13,7 +13,6 @@ use axum::{
 
 use super::{
     Log, Registry, Request,
-    access::Action,
     respond::{self, Answer, Refusal},
 };
 use crate::{
@@ -22,6 +21,7 @@ use crate::{
         fs, stream,
     },
     oci::{error_code, media_type},
+    rules::Right,
     store::Store,
 };
 
@@ -62,7 +62,8 @@ impl Registry {
         };
         let body = if request.head_only {
             // Who asks and may push will not send it again: it has to be there when the manifest comes.
-            if self.access.check(Action::Push, &repository).is_ok() && !self.lease(&repository, digest)? {
+            let pushes = request.gate.may(&request.caller, Right::Push, &repository);
+            if pushes && !self.lease(&repository, digest)? {
                 return Err(unknown());
             }
             Body::empty()

@@ -5,10 +5,11 @@ use axum::{
     http::{Method, Uri},
 };
 
-use super::{access::Action, respond::Refusal};
+use super::respond::Refusal;
 use crate::{
     base::{digest::Digest, limits},
     oci::{error_code, reference},
+    rules::Right,
     store::Target,
 };
 
@@ -133,15 +134,18 @@ impl Endpoint {
         }
     }
 
-    /// What a client wants that sends `method`; `None` for a method that is not understood here.
-    pub(super) fn action(&self, method: &str) -> Option<Action> {
-        let action = match method {
+    /// The rights of which a client needs one to send `method`; `None` for a method that is not understood here.
+    pub(super) fn rights(&self, method: &str) -> Option<&'static [Right]> {
+        let rights: &[Right] = match (method, self) {
             // How far a push is, is a matter of who pushes.
-            "GET" | "HEAD" if !matches!(self, Self::Upload { .. }) => Action::Pull,
-            "DELETE" if !matches!(self, Self::Upload { .. }) => Action::Delete,
-            _ => Action::Push,
+            (_, Self::Upload { .. }) => &[Right::Push],
+            ("GET" | "HEAD", _) => &[Right::Pull],
+            ("DELETE", _) => &[Right::Delete],
+            // Which of the two, what is there tells: whether the manifest is new, and whether a tag moves.
+            (_, Self::Manifest { .. }) => &[Right::Push, Right::Tag],
+            _ => &[Right::Push],
         };
-        self.methods().contains(&method).then_some(action)
+        self.methods().contains(&method).then_some(rights)
     }
 
     /// The methods that it understands (distribution-spec, "Endpoints").
@@ -178,12 +182,12 @@ pub(super) struct Query {
 }
 
 impl Query {
-    /// What `action` does not ask for is not even read: a pull does not fail by what is said about pushes.
-    pub(super) fn parse(uri: &Uri, action: Option<Action>) -> Result<Self, Refusal> {
+    /// What has no meaning without a right to push is not even read: a pull does not fail by what is said about pushes.
+    pub(super) fn parse(uri: &Uri, rights: Option<&[Right]>) -> Result<Self, Refusal> {
         let extract::Query(written) = extract::Query::<Vec<(String, String)>>::try_from_uri(uri)
             .map_err(|error| Refusal::of(error_code::PAGINATION_INVALID).detail(error.body_text()))?;
         let mut query = Self::default();
-        let push = action == Some(Action::Push);
+        let push = rights.is_some_and(|rights| rights.contains(&Right::Push));
         // What is not known is ignored; what is given twice is refused.
         for (name, value) in written {
             let mut wrong = error_code::PAGINATION_INVALID;
@@ -325,12 +329,12 @@ mod tests {
 
     #[test]
     fn queries_are_checked() {
-        let parse = |action, query: &str| {
+        let parse = |right, query: &str| {
             let uri: Uri = format!("/v2/_catalog?{query}").parse().unwrap();
-            Query::parse(&uri, Some(action)).map_err(|refusal| refusal.code().code)
+            Query::parse(&uri, Some(&[right])).map_err(|refusal| refusal.code().code)
         };
         let query =
-            parse(Action::Pull, "n=5&last=docker.io%2Fx&other=1&artifactType=a/b+json&ns=Docker.io:443")
+            parse(Right::Pull, "n=5&last=docker.io%2Fx&other=1&artifactType=a/b+json&ns=Docker.io:443")
                 .unwrap();
         assert_eq!((query.n, query.last.as_deref()), (Some(5), Some("docker.io/x")));
         assert_eq!(query.artifact_type.as_deref(), Some("a/b+json"));
@@ -344,7 +348,7 @@ mod tests {
         ] {
             assert_eq!(query.repository(name), meant);
         }
-        let query = parse(Action::Push, "from=a/b&tag=1&tag=2").unwrap();
+        let query = parse(Right::Push, "from=a/b&tag=1&tag=2").unwrap();
         assert_eq!((query.from.as_deref(), query.tags.join(" ").as_str()), (Some("a/b"), "1 2"));
         let digest = Digest::of(b"x");
         for (wrong, code) in [
@@ -357,7 +361,7 @@ mod tests {
             ("ns=a/../b", "NAME_INVALID"),
             ("ns=", "NAME_INVALID"),
         ] {
-            assert_eq!(parse(Action::Pull, wrong), Err(code), "{wrong}");
+            assert_eq!(parse(Right::Pull, wrong), Err(code), "{wrong}");
         }
         for (wrong, code) in [
             ("digest=sha256:X", "DIGEST_INVALID"),
@@ -369,8 +373,8 @@ mod tests {
             ("tag=.x", "MANIFEST_INVALID"),
             (&["tag=1"; 65].join("&"), "MANIFEST_INVALID"),
         ] {
-            assert_eq!(parse(Action::Push, wrong), Err(code), "{wrong}");
-            assert_eq!(parse(Action::Pull, wrong), Ok(Query::default()), "{wrong}");
+            assert_eq!(parse(Right::Push, wrong), Err(code), "{wrong}");
+            assert_eq!(parse(Right::Pull, wrong), Ok(Query::default()), "{wrong}");
         }
     }
 }

@@ -10,7 +10,7 @@ use axum::{
 };
 use serde_json::json;
 
-use super::{Access, Registry, metrics::Measured, respond, respond::Refusal, sight::Peer};
+use super::{Access, Registry, access::Gate, door::Peer, metrics::Measured, respond, respond::Refusal};
 use crate::{
     base::{
         failure::{Failure, Reason},
@@ -86,8 +86,8 @@ fn may_look(peer: Option<SocketAddr>, headers: &HeaderMap) -> bool {
 
 /// What keeps the server from serving, by the part that it is about.
 async fn troubles(registry: &Registry, patience: Duration) -> Vec<(&'static str, Failure)> {
-    let (store, pushes) = (registry.store.clone(), registry.access != Access::ReadOnly);
-    let looked = tokio::task::spawn_blocking(move || look(&store, pushes));
+    let (store, access) = (registry.store.clone(), registry.access);
+    let looked = tokio::task::spawn_blocking(move || look(&store, access));
     match tokio::time::timeout(patience, looked).await {
         Ok(Ok(troubles)) => troubles,
         Ok(Err(panicked)) => vec![("server", Failure::internal(panicked))],
@@ -98,11 +98,16 @@ async fn troubles(registry: &Registry, patience: Duration) -> Vec<(&'static str,
     }
 }
 
-fn look(store: &Store, pushes: bool) -> Vec<(&'static str, Failure)> {
+fn look(store: &Store, access: Access) -> Vec<(&'static str, Failure)> {
     let database = store.state(|state| state.repository_after("").map(|_any| ()));
     let contents = store.require_readable();
     let mut looks = vec![("database", database), ("contents", contents)];
+    let gate = access.now(store);
+    let pushes = gate.as_ref().is_ok_and(Gate::takes_pushes);
+    looks.push(("rules", gate.map(drop)));
     if pushes {
+        // Who brings something waits for the turn to change the database.
+        looks.push(("database", store.change(|_nothing| Ok(()))));
         looks.push(("staging", store.require_writable()));
         looks.push(("disk", store.require_free(limits::PUSH_MARGIN)));
     }
@@ -144,7 +149,7 @@ mod tests {
     fn a_database_that_says_nothing_is_told_in_time() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("home")).unwrap();
-        let registry = Registry::new(store.clone(), Access::Sandbox, Collection::default(), Log::silent());
+        let registry = Registry::new(store.clone(), Access::sandbox(), Collection::default(), Log::silent());
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let found = |patience| {

@@ -15,13 +15,13 @@ use super::{
 };
 use crate::{
     base::{
-        clock::Timestamp,
         digest::{Algorithm, Digest, Hasher},
         failure::{Failure, Reason, Result},
         limits,
     },
-    oci::{Descriptor, Document, error_code, image::sniff_media_type, media_type},
-    store::{Author, Change, Publication, PublishedManifest, PublishedTag, Target},
+    oci::{Descriptor, Document, error_code, image::sniff_media_type, media_type, reference::SANDBOX},
+    rules::Right,
+    store::{Change, Publication, PublishedManifest, PublishedTag, Target},
 };
 
 impl Registry {
@@ -49,7 +49,7 @@ impl Registry {
     }
 
     /// `PUT`: one more manifest, and tags that lead to it. What it lists must be in the repository, and is held by it from
-    /// the same moment on; where access lets it, it may list what is not there.
+    /// the same moment on; only in a sandbox, on which nobody relies, it may list what is not there.
     pub(super) async fn push_manifest(
         &self,
         request: Request,
@@ -62,7 +62,7 @@ impl Registry {
         let bytes = body.whole(limits::OCI_MANIFEST_BYTES).await?;
         drop(seat);
         let (store, name, target) = (self.store.clone(), name.to_owned(), target.clone());
-        let (access, author) = (self.access, author());
+        let author = request.caller.author();
         blocking(move || {
             let pushed = Pushed::read(&request, &bytes, &target)?;
             let repository = request.query.repository(&name);
@@ -70,24 +70,27 @@ impl Registry {
             store.put(&pushed.root, &bytes)?;
             let tags = pushed.tags(&repository, &request, &target);
             let published = store.change(|change| {
-                let (manifest, missing) = pushed.manifest(change, &repository)?;
-                if missing.is_empty() || access.takes_sparse(&repository) {
-                    change
-                        .publish(&Publication { manifests: vec![manifest], tags: tags.clone() }, &author)?;
-                    return Ok(Vec::new());
+                if let Some(right) = pushed.lacks(change, &repository, &tags, &request)? {
+                    return Ok(request.gate.check(&request.caller, right, &repository));
                 }
-                Ok(missing)
+                let mut manifests = Vec::new();
+                // Who may only move tags brings nothing, not even another type.
+                if request.gate.may(&request.caller, Right::Push, &repository) {
+                    let (manifest, missing) = pushed.manifest(change, &repository)?;
+                    if !missing.is_empty() && !repository.starts_with(SANDBOX) {
+                        let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
+                        let detail = json!({ "missing": missing });
+                        return Ok(Err(Refusal::of(error_code::MANIFEST_BLOB_UNKNOWN).detail(detail)));
+                    }
+                    manifests.push(manifest);
+                }
+                change.publish(&Publication { manifests, tags: tags.clone() }, &author).map(Ok)
             });
-            let missing = published.map_err(|failure| match failure.reason {
+            published.map_err(|failure| match failure.reason {
                 Reason::SizeMismatch => Refusal::of(error_code::MANIFEST_INVALID).detail(failure.message),
+                Reason::BlobMissing => Refusal::of(error_code::MANIFEST_BLOB_UNKNOWN).detail(failure.object),
                 _ => failure.into(),
-            })?;
-            if !missing.is_empty() {
-                let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
-                return Err(
-                    Refusal::of(error_code::MANIFEST_BLOB_UNKNOWN).detail(json!({ "missing": missing }))
-                );
-            }
+            })??;
             let digest = &pushed.root.digest;
             let mut response = respond::created(&format!("/v2/{name}/manifests/{digest}"), digest);
             let headers = response.headers_mut();
@@ -107,9 +110,10 @@ impl Registry {
     /// `DELETE` of a tag, or of a manifest with all its tags.
     pub(super) fn delete_manifest(&self, request: &Request, name: &str, target: &Target) -> Answer {
         let repository = request.query.repository(name);
+        let author = request.caller.author();
         let deleted = self.store.change(|change| match target {
-            Target::Tag(tag) => change.delete_tag(&repository, tag, &author()),
-            Target::Digest(digest) => change.delete_manifest(&repository, digest, &author()),
+            Target::Tag(tag) => change.delete_tag(&repository, tag, &author),
+            Target::Digest(digest) => change.delete_manifest(&repository, digest, &author),
         })?;
         self.collection.want();
         respond::deleted(deleted, error_code::MANIFEST_UNKNOWN)
@@ -120,11 +124,6 @@ impl Registry {
         let known = self.store.tags(repository, None, 0)?.is_some();
         Ok(Refusal::of(if known { error_code::MANIFEST_UNKNOWN } else { error_code::NAME_UNKNOWN }))
     }
-}
-
-/// Whoever asks: there are no accounts.
-fn author() -> Author {
-    Author { who: "anyone".to_owned(), time: Timestamp::now() }
 }
 
 /// A manifest that a client sends, read and checked.
@@ -189,6 +188,33 @@ impl Pushed {
         }
         let root = self.root.clone();
         Ok((PublishedManifest::new(repository, root, &self.document, blobs, children), missing))
+    }
+
+    /// The right that it takes to push this with these tags, and that the client does not have: only what is there tells
+    /// what is new and what moves (threats R12).
+    fn lacks(
+        &self,
+        change: &Change<'_>,
+        repository: &str,
+        tags: &[PublishedTag],
+        request: &Request,
+    ) -> Result<Option<Right>> {
+        let lacks = |right: Right| !request.gate.may(&request.caller, right, repository);
+        let digest = &self.root.digest;
+        if lacks(Right::Push) && !change.has_manifest(repository, digest)? {
+            return Ok(Some(Right::Push));
+        }
+        for tag in tags {
+            let right = match change.tag(repository, &tag.tag)? {
+                None => Right::Push,
+                Some(found) if found == *digest => continue,
+                Some(_) => Right::Tag,
+            };
+            if lacks(right) {
+                return Ok(Some(right));
+            }
+        }
+        Ok(None)
     }
 
     fn tags(&self, repository: &str, request: &Request, target: &Target) -> Vec<PublishedTag> {

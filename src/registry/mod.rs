@@ -5,7 +5,7 @@
 //!
 //! 1. `serve.rs` accepts it through `door.rs`; only there are sockets;
 //! 2. `endpoint.rs` reads method, path and query once, into `Endpoint` and `Query`;
-//! 3. `access.rs` decides whether it may be done;
+//! 3. `caller.rs` finds out who sends it, and `access.rs` decides by the rules of the home whether it may be done;
 //! 4. `manifests.rs`, `blobs.rs`, `uploads.rs`, `tags.rs` or `referrers.rs` does it, with the store on a blocking thread;
 //! 5. `respond.rs` makes the response, or the error in the form of the distribution-spec.
 //!
@@ -20,6 +20,7 @@
 mod access;
 mod blobs;
 mod body;
+mod caller;
 mod collection;
 mod door;
 mod endpoint;
@@ -43,7 +44,7 @@ use std::{
 use axum::{
     Router,
     extract::State,
-    http::{HeaderMap, HeaderValue, Method, Uri, header},
+    http::{HeaderMap, HeaderValue, Method, header, request::Parts},
     middleware,
     response::Response,
     routing::{any, get},
@@ -56,14 +57,16 @@ pub use log::{Event, Log, Visit};
 pub use serve::{Options, serve};
 
 use self::{
-    access::Action,
+    access::Gate,
     body::Incoming,
+    caller::{Caller, caller},
     endpoint::{Endpoint, Query},
     respond::{Answer, Refusal},
 };
 use crate::{
     base::{failure::Failure, limits},
     oci::error_code,
+    rules::Right,
     store::Store,
 };
 
@@ -101,6 +104,36 @@ fn app(registry: Registry) -> Router {
 
 /// What a client asks for, read once.
 #[derive(Debug)]
+struct Wish {
+    method: Method,
+    endpoint: Endpoint,
+    query: Query,
+    headers: HeaderMap,
+    caller: Caller,
+}
+
+impl Wish {
+    async fn read(registry: &Registry, parts: Parts) -> Result<Self, Refusal> {
+        let endpoint = Endpoint::parse(&parts.uri, &parts.method)?;
+        let query = Query::parse(&parts.uri, endpoint.rights(parts.method.as_str()))?;
+        let mut caller = caller(registry, &parts).await?;
+        if let (Some(name), Some(_mirror)) = (endpoint.name(), &query.namespace) {
+            caller = caller.through_mirror(name, &query.repository(name));
+        }
+        Ok(Self { method: parts.method, endpoint, query, headers: parts.headers, caller })
+    }
+
+    /// Whether an answer waits for what the client sends.
+    fn has_body(&self) -> bool {
+        match self.endpoint {
+            Endpoint::Uploads { .. } | Endpoint::Upload { .. } => true,
+            _ => self.method == Method::PUT,
+        }
+    }
+}
+
+/// A wish that may be fulfilled, for all that is known before a look at what is there.
+#[derive(Debug)]
 struct Request {
     method: Method,
     endpoint: Endpoint,
@@ -108,35 +141,46 @@ struct Request {
     /// HEAD: the same headers, no body.
     head_only: bool,
     headers: HeaderMap,
+    caller: Caller,
+    /// What else the caller may.
+    gate: Gate,
 }
 
 impl Request {
-    /// Reads it, and asks whether it may be done: no endpoint is reached otherwise.
-    fn admit(method: Method, uri: &Uri, headers: HeaderMap, access: Access) -> Result<Self, Refusal> {
-        let endpoint = Endpoint::parse(uri, &method)?;
-        let action = endpoint.action(method.as_str());
-        let query = Query::parse(uri, action)?;
+    /// Asks whether it may be done: no endpoint is reached otherwise.
+    fn admit(wish: Wish, gate: Gate) -> Result<Self, Refusal> {
+        let Wish { method, endpoint, query, headers, caller } = wish;
         let repository = endpoint.name().map(|name| query.repository(name)).unwrap_or_default();
-        let may = |action: Option<Action>| match action {
+        let may = |rights: Option<&[Right]>| match (&endpoint, rights) {
+            (_, None | Some([])) => Err(Refusal::of(error_code::UNSUPPORTED)),
+            (Endpoint::Base, _) => gate.check_greeting(&caller),
+            // A list of what is shown, of nothing too; but whoever would see nothing is asked to log in.
+            (Endpoint::Catalog, _) if gate.shown(&caller).is_empty() => gate.check_greeting(&caller),
+            (Endpoint::Catalog, _) => Ok(()),
+            (_, Some(rights)) if rights.iter().any(|&right| gate.may(&caller, right, &repository)) => Ok(()),
             // An index whatever is there (distribution-spec, "Listing Referrers"): it is empty where nothing is shown.
-            Some(Action::Pull) if matches!(endpoint, Endpoint::Referrers { .. }) => Ok(()),
-            Some(action) => access.check(action, &repository),
-            None => Err(Refusal::of(error_code::UNSUPPORTED)),
+            (Endpoint::Referrers { .. }, Some([right, ..])) => match gate.check(&caller, *right, &repository)
+            {
+                Err(refusal) if refusal.code() == error_code::NAME_UNKNOWN => Ok(()),
+                checked => checked,
+            },
+            (_, Some([right, ..])) => gate.check(&caller, *right, &repository),
         };
-        may(action).map_err(|refusal| {
+        let rights = endpoint.rights(method.as_str());
+        may(rights).map_err(|refusal| {
             if refusal.code() != error_code::UNSUPPORTED {
                 return refusal;
             }
             // What this server takes there; nothing at all is an answer too (RFC 9110, 10.2.1).
-            let methods = endpoint.methods().iter().filter(|method| may(endpoint.action(method)).is_ok());
+            let methods = endpoint.methods().iter().filter(|method| may(endpoint.rights(method)).is_ok());
             refusal.header(header::ALLOW, methods.copied().collect::<Vec<_>>().join(", "))
         })?;
-        if action != Some(Action::Pull) && query.namespace.is_some() {
+        if rights != Some(&[Right::Pull]) && query.namespace.is_some() {
             return Err(
                 Refusal::of(error_code::NAME_INVALID).detail("ns names what is pulled through a mirror")
             );
         }
-        Ok(Self { head_only: method == Method::HEAD, method, endpoint, query, headers })
+        Ok(Self { head_only: method == Method::HEAD, method, endpoint, query, headers, caller, gate })
     }
 }
 
@@ -144,11 +188,7 @@ async fn handle(State(registry): State<Registry>, request: axum::extract::Reques
     let log = registry.log.clone();
     let (parts, body) = request.into_parts();
     let mut body = Incoming::new(body, &parts.headers, PATIENCE);
-    let answer = match Request::admit(parts.method, &parts.uri, parts.headers, registry.access) {
-        Ok(request) => registry.answer(request, &mut body).await,
-        Err(refusal) => Err(refusal),
-    };
-    let mut response = answer.unwrap_or_else(|refusal| {
+    let mut response = registry.answer(parts, &mut body).await.unwrap_or_else(|refusal| {
         if let Some(failure) = refusal.cause() {
             log.fault(failure);
         }
@@ -176,7 +216,23 @@ impl Registry {
         Self { store, access, collection, parked: Arc::default(), manifests, log, metrics, blobs }
     }
 
-    async fn answer(self, request: Request, body: &mut Incoming) -> Answer {
+    async fn answer(self, parts: Parts, body: &mut Incoming) -> Answer {
+        let wish = Wish::read(&self, parts).await?;
+        if wish.has_body() {
+            let registry = self.clone();
+            let request = blocking(move || registry.admit(wish)).await?;
+            return self.answer_with_body(request, body).await;
+        }
+        blocking(move || self.answer_from_store(&self.admit(wish)?)).await
+    }
+
+    /// By the rules of this moment.
+    fn admit(&self, wish: Wish) -> Result<Request, Refusal> {
+        Request::admit(wish, self.access.now(&self.store)?)
+    }
+
+    /// What waits for the client.
+    async fn answer_with_body(self, request: Request, body: &mut Incoming) -> Answer {
         match (request.endpoint.clone(), &request.method) {
             (Endpoint::Uploads { name }, _) => self.begin_upload(request, &name, body).await,
             (Endpoint::Upload { name, id }, &Method::GET) => self.upload_progress(&request, &name, &id).await,
@@ -185,7 +241,7 @@ impl Registry {
                 self.cancel_upload(&request, &name, &id).await
             }
             (Endpoint::Upload { name, id }, _) => self.finish_upload(request, &name, &id, body).await,
-            (Endpoint::Manifest { name, target }, &Method::PUT) => {
+            (Endpoint::Manifest { name, target }, _) => {
                 self.push_manifest(request, &name, &target, body).await
             }
             _ => blocking(move || self.answer_from_store(&request)).await,
@@ -211,3 +267,6 @@ impl Registry {
         Ok(response)
     }
 }
+
+#[cfg(test)]
+mod tests;

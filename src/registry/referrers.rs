@@ -13,6 +13,7 @@ use super::{
 use crate::{
     base::{digest::Digest, failure::Failure, limits},
     oci::{Descriptor, ImageIndex, error_code, media_type},
+    rules::Right,
 };
 
 impl Registry {
@@ -22,7 +23,7 @@ impl Registry {
         let last = last.map_err(|_why| Refusal::of(error_code::PAGINATION_INVALID))?;
         let size = query.n.map_or(limits::REFERRERS_ENTRIES, |n| n.clamp(1, limits::REFERRERS_ENTRIES));
         let (repository, artifact_type) = (query.repository(name), query.artifact_type.as_deref());
-        let rows = if self.access.sees(&repository) {
+        let rows = if request.gate.may(&request.caller, Right::Pull, &repository) {
             self.store.referrers(&repository, subject, artifact_type, last.as_ref(), size + 1)?
         } else {
             Vec::new()

@@ -40,6 +40,11 @@ impl Refusal {
         Self(Box::new(Inner { code, detail: None, cause: None, headers: Vec::new() }))
     }
 
+    /// Not without a login, or not with this one.
+    pub(super) fn unauthorized() -> Self {
+        Self::of(error_code::UNAUTHORIZED)
+    }
+
     /// Something on our side.
     pub(super) fn fault(cause: Failure) -> Self {
         Self::because(error_code::INTERNAL, cause)
@@ -100,6 +105,14 @@ impl Refusal {
 impl From<Failure> for Refusal {
     fn from(cause: Failure) -> Self {
         match cause.reason {
+            // Which rule, and what it keeps.
+            Reason::TagImmutable | Reason::QuotaExceeded => {
+                Self::of(error_code::DENIED).detail(serde_json::json!({
+                    "reason": cause.reason.text(),
+                    "object": cause.object,
+                    "rule": cause.message,
+                }))
+            }
             // The client hears it as often as it tries; whoever runs the registry hears of it from `doctor`.
             Reason::DiskFull => Self::of(error_code::NO_SPACE),
             _ => Self::fault(cause),

@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use super::{Access, Collection, Log, PATIENCE, Registry, app, door::Door, sight::Peer};
+use super::{
+    Access, Collection, Log, PATIENCE, Registry, app,
+    door::{Door, Peer},
+};
 use crate::{
     base::{
         clock::Timestamp,

@@ -1,7 +1,6 @@
 //! Watches every request from its head to the end of its answer, and counts and tells of it when it is over.
 
 use std::{
-    net::SocketAddr,
     pin::Pin,
     sync::{
         Arc,
@@ -13,33 +12,22 @@ use std::{
 
 use axum::{
     body::{Body, Bytes, HttpBody},
-    extract::{ConnectInfo, Request, State, connect_info::Connected},
+    extract::{ConnectInfo, Request, State},
     http::{Method, Uri, header},
     middleware::Next,
     response::Response,
-    serve::IncomingStream,
 };
 use http_body::{Frame, SizeHint};
 
 use super::{
     Registry,
-    door::Door,
+    door::Peer,
     endpoint::{Endpoint, Query},
     health,
     log::{Event, Log, Visit},
     metrics::Metrics,
 };
 use crate::{oci::error_code::ErrorCode, store::Target};
-
-/// Who is at the other end of a connection.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Peer(pub(super) SocketAddr);
-
-impl Connected<IncomingStream<'_, Door>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Door>) -> Self {
-        Self(*stream.remote_addr())
-    }
-}
 
 /// The layer around all that answers.
 pub(super) async fn watch(State(registry): State<Registry>, request: Request, next: Next) -> Response {
@@ -85,7 +73,7 @@ fn asked(method: &Method, uri: &Uri) -> Visit {
         return visit;
     };
     visit.route = endpoint.route();
-    let query = Query::parse(uri, endpoint.action(method.as_str()));
+    let query = Query::parse(uri, endpoint.rights(method.as_str()));
     visit.repository =
         endpoint.name().map(|name| query.map_or(name.to_owned(), |query| query.repository(name)));
     visit.reference = match endpoint {

@@ -11,9 +11,7 @@ use axum::{
 };
 
 use super::{
-    Registry, Request,
-    access::Action,
-    blocking,
+    Registry, Request, blocking,
     body::Incoming,
     parked::ParkedUpload,
     respond::{self, Answer, Refusal},
@@ -21,6 +19,7 @@ use super::{
 use crate::{
     base::{clock::Timestamp, digest::Digest, failure::Reason, limits},
     oci::{Descriptor, error_code, media_type},
+    rules::Right,
     store::{BlobWriter, Upload},
 };
 
@@ -226,8 +225,8 @@ impl Registry {
     ) -> Result<Option<Response>, Refusal> {
         let (store, into, digest) = (self.store.clone(), into.to_owned(), digest.clone());
         let from = request.query.from.clone();
-        let (access, location) = (self.access, format!("/v2/{name}/blobs/{digest}"));
-        let lease = self.collection.lease();
+        let (gate, caller) = (request.gate.clone(), request.caller.clone());
+        let (location, lease) = (format!("/v2/{name}/blobs/{digest}"), self.collection.lease());
         blocking(move || {
             let sources = match from {
                 Some(from) => vec![from],
@@ -235,7 +234,7 @@ impl Registry {
                 None => store.repositories_with(&digest, limits::MOUNT_SOURCES)?,
             };
             let mounted = store.change(|change| {
-                for source in sources.iter().filter(|source| access.check(Action::Pull, source).is_ok()) {
+                for source in sources.iter().filter(|source| gate.may(&caller, Right::Pull, source)) {
                     if change.has_in(source, &digest)? {
                         return change.add_blob(&into, &digest, lease);
                     }

@@ -7,6 +7,7 @@ pub mod mirror;
 pub mod receipt;
 pub mod recipe;
 mod results;
+pub mod rules;
 pub mod site;
 pub mod tags;
 pub mod trust;

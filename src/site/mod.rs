@@ -5,7 +5,8 @@
 //! - [`judge`](mod@judge) says whether a bundle may be imported; [`Site::admit`] asks again in the transaction
 //!   that publishes it, and moves the channel there and nowhere else (admit.rs);
 //! - [`Site::refuse`] keeps what was refused (refuse.rs), [`Site::accept`] takes newer trust documents, beacons
-//!   and overrides (accept.rs), [`Site::set`] what people decide (settings.rs);
+//!   and overrides (accept.rs), [`Site::set`] what people decide (settings.rs), [`Site::set_rules`] the rules of its
+//!   registry (rules.rs);
 //! - [`Site::restore_tag`] leads a tag back (tags.rs);
 //! - [`status`](mod@status) shows all of it, [`evidence`] reads what was written down (custody.rs);
 //! - [`Site::replace_importer`] puts a new key in the place of the one that signs that (handover.rs).
@@ -22,6 +23,7 @@ pub mod judge;
 pub mod pin;
 mod receipt;
 mod refuse;
+mod rules;
 mod settings;
 pub mod status;
 mod tags;

@@ -113,11 +113,15 @@ impl Store {
                 if change.needs(repository, digest)? {
                     change.settle_lease(repository, digest)?;
                 } else if change.is_due(repository, digest, now)? {
-                    released += change.query(|database| {
+                    let gone = change.query(|database| {
                         database
                             .statement("DELETE FROM blobs WHERE repository = ?1 AND digest = ?2")
                             .execute(params![repository, digest.to_string()])
-                    })? as u64;
+                    })?;
+                    if gone > 0 {
+                        change.let_go(repository, digest)?;
+                        released += 1;
+                    }
                 }
             }
             Ok(released)

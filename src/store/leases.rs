@@ -25,7 +25,7 @@ pub(super) const SCHEMA: &str = "
         PRIMARY KEY (repository, digest)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX leases_until ON leases (until, repository, digest);
-    CREATE INDEX manifests_digest ON manifests (digest);
+    CREATE INDEX manifests_digest ON manifests (digest, repository);
     INSERT INTO leases SELECT repository, digest, 0 FROM blobs WHERE true ON CONFLICT (repository, digest) DO NOTHING;
 ";
 

@@ -140,6 +140,7 @@ impl State<'_> {
 impl Change<'_> {
     /// Publishes all of it, durably. Fails with [`Reason::BlobMissing`] when a manifest's closure is not whole.
     pub fn publish(&self, publication: &Publication, author: &Author) -> Result<()> {
+        self.may_move_tags(&publication.tags)?;
         for manifest in &publication.manifests {
             for blob in contents(manifest) {
                 if self.store.size_of(&blob.digest)? != Some(blob.size) {
@@ -147,6 +148,10 @@ impl Change<'_> {
                     return Err(Failure::new(Reason::BlobMissing, &blob.digest, message));
                 }
             }
+        }
+        for manifest in &publication.manifests {
+            let contents = contents(manifest).map(|content| (&content.digest, content.size));
+            self.take_in(&manifest.repository, contents)?;
         }
         self.settle(publication)?;
         self.query(|database| {
@@ -212,20 +217,24 @@ impl Store {
         self.query(|database| is_published(database, repository, digest))
     }
 
-    /// Repositories in byte order, after `last`, at most `limit`; none whose name begins with `hidden`.
+    /// Repositories in byte order, after `last`, at most `limit`; of those from one name on up to another, which is left
+    /// out, where two are given.
     pub fn repositories(
         &self,
         last: Option<&str>,
         limit: usize,
-        hidden: Option<&str>,
+        within: Option<(&str, &str)>,
     ) -> Result<Vec<String>> {
+        let last = last.unwrap_or("");
+        // No letter of a name comes after this one.
+        let (from, to) = within.unwrap_or(("", "~"));
         self.query(|database| {
             database
                 .statement(
-                    "SELECT DISTINCT repository FROM manifests WHERE repository > ?1
-                       AND (CAST(?3 AS TEXT) IS NULL OR substr(repository, 1, length(?3)) <> ?3) ORDER BY repository LIMIT ?2",
+                    "SELECT DISTINCT repository FROM manifests
+                     WHERE repository >= ?1 AND repository < ?2 AND repository <> ?3 ORDER BY repository LIMIT ?4",
                 )
-                .query_map(params![last.unwrap_or(""), as_sql(limit), hidden], |row| row.get(0))?
+                .query_map(params![from.max(last), to, last, as_sql(limit)], |row| row.get(0))?
                 .collect()
         })
     }
@@ -392,11 +401,6 @@ pub(super) fn as_sql(limit: usize) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::clock::Timestamp;
-
-    fn author() -> Author {
-        Author { who: "test".into(), time: Timestamp::now() }
-    }
 
     fn publication(store: &Store, tag: &str) -> Publication {
         let config = Descriptor::of("config", b"{}");
@@ -423,7 +427,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         for tag in ["b", "a", "a"] {
-            store.publish(&publication(&store, tag), &author()).unwrap();
+            store.publish(&publication(&store, tag), &Author::somebody()).unwrap();
         }
         let repository = "docker.io/library/x";
         assert_eq!(store.tags(repository, None, 9).unwrap().unwrap(), ["a", "b"]);
@@ -467,9 +471,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let mut again = publication(&store, "a");
-        store.publish(&again, &author()).unwrap();
+        store.publish(&again, &Author::somebody()).unwrap();
         again.manifests[0].root.media_type = crate::oci::media_type::DOCKER_MANIFEST.into();
-        store.publish(&again, &author()).unwrap();
+        store.publish(&again, &Author::somebody()).unwrap();
         let found = store.manifest("docker.io/library/x", &Target::Tag("a".into())).unwrap();
         assert_eq!(found, Some(again.manifests[0].root.clone()));
     }
@@ -495,7 +499,7 @@ mod tests {
             all.manifests.iter().map(|manifest| manifest.root.digest.clone()).collect();
         wanted.sort_by_key(ToString::to_string);
         all.tags.clear();
-        store.publish(&all, &author()).unwrap();
+        store.publish(&all, &Author::somebody()).unwrap();
         let read = |last: Option<&Digest>, limit| -> Vec<Digest> {
             let rows = store.referrers(&template.repository, &Digest::of(b"subject"), None, last, limit);
             rows.unwrap().into_iter().map(|row| row.descriptor.digest).collect()
@@ -526,7 +530,7 @@ mod tests {
         for name in ["c", "b", "a"] {
             all.manifests.push(PublishedManifest { repository: name.into(), ..template.clone() });
         }
-        store.publish(&all, &author()).unwrap();
+        store.publish(&all, &Author::somebody()).unwrap();
         let digest = Digest::of(b"{}");
         assert_eq!(store.repositories_with(&digest, 2).unwrap(), ["a", "b"]);
         assert_eq!(store.repositories_with(&digest, 9).unwrap().len(), 4);
@@ -545,10 +549,10 @@ mod tests {
         let store = Store::open(dir.path()).unwrap();
         let mut blob_gone = publication(&store, "a");
         fs::remove_file(&store.blob_path(&blob_gone.manifests[0].blobs[0].digest)).unwrap();
-        assert_eq!(store.publish(&blob_gone, &author()).unwrap_err().reason, Reason::BlobMissing);
+        assert_eq!(store.publish(&blob_gone, &Author::somebody()).unwrap_err().reason, Reason::BlobMissing);
         store.put(&blob_gone.manifests[0].blobs[0], b"{}").unwrap();
         blob_gone.manifests[0].children.push(Digest::of(b"child"));
-        assert_eq!(store.publish(&blob_gone, &author()).unwrap_err().reason, Reason::BlobMissing);
+        assert_eq!(store.publish(&blob_gone, &Author::somebody()).unwrap_err().reason, Reason::BlobMissing);
         assert!(store.repositories(None, 9, None).unwrap().is_empty());
     }
 }

@@ -7,6 +7,8 @@
 //!                                what clients change of it: edges, deletions       (pushes.rs)
 //!                                where tags lead and led                           (tags.rs)
 //!                                who relies on what, and what to look at           (leases.rs)
+//!                                who may change what: the rules of the registry    (rules.rs)
+//!                                how much of their quotas is used                  (quotas.rs)
 //!                                what the site knows: trust, channels, overrides   (site.rs)
 //!                                what happened: the ledger, signed receipts        (ledger.rs, receipts.rs)
 //!                                locks that processes share                        (locks.rs)
@@ -35,7 +37,9 @@ mod locks;
 mod measure;
 mod metadata;
 mod pushes;
+mod quotas;
 mod receipts;
+mod rules;
 mod signed;
 mod site;
 mod sql;
@@ -54,6 +58,7 @@ pub use leases::Hold;
 pub use metadata::{Publication, PublishedManifest, PublishedTag, ReferrerRow, Target};
 pub use pushes::Deletion;
 pub use receipts::SignedReceipt;
+pub use rules::InForce;
 pub use signed::Signed;
 pub use site::{Channel, HeldBeacon, HeldOverride, Imported, Settings, SiteRow, Unfinished};
 pub use tags::{Author, TagMove};
@@ -91,6 +96,8 @@ struct Inner {
     database: Mutex<sql::Connection>,
     /// Whether what every manifest lists is known to be written down.
     edges_known: AtomicBool,
+    /// The rules that were read last.
+    rules: Mutex<Option<InForce>>,
 }
 
 impl Store {
@@ -112,6 +119,7 @@ impl Store {
                 place,
                 database: Mutex::new(database),
                 readers: Mutex::default(),
+                rules: Mutex::default(),
                 edges_known: AtomicBool::new(false),
             }),
         };

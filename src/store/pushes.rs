@@ -42,9 +42,8 @@ impl Change<'_> {
     /// From now on the repository has this blob, and keeps it until `leased`, or as long as a manifest lists it.
     /// `false` where its bytes are not in the store: what a repository had may have rotted, and been removed.
     pub fn add_blob(&self, repository: &str, digest: &Digest, leased: Timestamp) -> Result<bool> {
-        if self.store.size_of(digest)?.is_none() {
-            return Ok(false);
-        }
+        let Some(size) = self.store.size_of(digest)? else { return Ok(false) };
+        self.take_in(repository, [(digest, size)])?;
         self.query(|database| {
             database
                 .statement(
@@ -82,6 +81,7 @@ impl Change<'_> {
         if let Some(parent) = self.parent_of(repository, digest)? {
             return Ok(Deletion::InUse(parent));
         }
+        self.may_drop_tags_of(repository, digest)?;
         for tag in self.tags_of(repository, digest)? {
             self.delete_tag(repository, &tag, author)?;
         }
@@ -89,6 +89,7 @@ impl Change<'_> {
         let deleted =
             self.delete("DELETE FROM manifests WHERE repository = ?1 AND digest = ?2", repository, digest)?;
         if deleted == Deletion::Done {
+            self.let_go(repository, digest)?;
             self.look_at(repository, digest)?;
             listed.iter().try_for_each(|blob| self.look_at(repository, blob))?;
         }
@@ -117,6 +118,7 @@ impl Change<'_> {
         let deleted =
             self.delete("DELETE FROM blobs WHERE repository = ?1 AND digest = ?2", repository, digest)?;
         if deleted == Deletion::Done {
+            self.let_go(repository, digest)?;
             self.end_lease(repository, digest)?;
         }
         Ok(deleted)
@@ -147,10 +149,6 @@ mod tests {
         oci::{Descriptor, Document, media_type},
         store::{Publication, PublishedManifest, PublishedTag, Store, Target},
     };
-
-    fn author() -> Author {
-        Author { who: "test".into(), time: Timestamp::now() }
-    }
 
     const A: &str = "sandbox/a";
     const B: &str = "sandbox/b";
@@ -195,7 +193,9 @@ mod tests {
                 digest: index.digest.clone(),
             };
             let tags = vec![tag("one"), tag("two")];
-            store.publish(&Publication { manifests: vec![of(A), of(B), listing], tags }, &author()).unwrap();
+            store
+                .publish(&Publication { manifests: vec![of(A), of(B), listing], tags }, &Author::somebody())
+                .unwrap();
             Self { _dir: dir, store, config, image, index }
         }
 
@@ -205,12 +205,12 @@ mod tests {
 
         fn manifest(&self, repository: &str, manifest: &Descriptor) -> Deletion {
             self.store
-                .change(|change| change.delete_manifest(repository, &manifest.digest, &author()))
+                .change(|change| change.delete_manifest(repository, &manifest.digest, &Author::somebody()))
                 .unwrap()
         }
 
         fn tag(&self, tag: &str) -> Deletion {
-            self.store.change(|change| change.delete_tag(A, tag, &author())).unwrap()
+            self.store.change(|change| change.delete_tag(A, tag, &Author::somebody())).unwrap()
         }
     }
 

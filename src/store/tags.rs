@@ -37,6 +37,14 @@ pub struct Author {
     pub time: Timestamp,
 }
 
+#[cfg(test)]
+impl Author {
+    /// Somebody, now.
+    pub(crate) fn somebody() -> Self {
+        Self { who: "somebody".to_owned(), time: Timestamp::now() }
+    }
+}
+
 /// One move of a tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TagMove {
@@ -71,6 +79,7 @@ impl Change<'_> {
 
     /// Takes a tag away; its manifest stays.
     pub fn delete_tag(&self, repository: &str, tag: &str, author: &Author) -> Result<Deletion> {
+        self.may_drop_tag(repository, tag)?;
         let deleted = self.query(|database| {
             database
                 .statement("DELETE FROM tags WHERE repository = ?1 AND tag = ?2")
@@ -125,6 +134,7 @@ impl Change<'_> {
         }
         let back =
             PublishedTag { repository: repository.to_owned(), tag: tag.to_owned(), digest: digest.clone() };
+        self.may_move_tags(std::slice::from_ref(&back))?;
         self.set_tag(&back, author)?;
         Ok((last.digest.clone(), digest.clone()))
     }

@@ -7,7 +7,7 @@ use sealift::base::failure::Reason;
 const FLOORS: &[&[&str]] = &[
     &["base"],
     &["oci"],
-    &["manifest", "lock", "trust", "report", "chart", "cosign", "ledger", "mirrors"],
+    &["manifest", "lock", "trust", "report", "chart", "cosign", "ledger", "mirrors", "rules"],
     &["store"],
     &["remote", "bundle", "layout", "token", "trust_folder"],
     &["source", "site"],

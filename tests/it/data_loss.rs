@@ -28,7 +28,7 @@ impl Scene {
     fn new() -> Self {
         let home = tempfile::tempdir().unwrap();
         let store = Store::open(home.path()).unwrap();
-        let served = Served::start(store.clone(), Access::Sandbox, Log::silent());
+        let served = Served::start(store.clone(), Access::sandbox(), Log::silent());
         Self { home, served, store, now: Timestamp::now() }
     }
 

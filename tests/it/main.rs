@@ -7,6 +7,7 @@
     reason = "tests may fail loudly"
 )]
 
+mod access;
 mod architecture;
 mod attacks;
 mod before_it_travels;

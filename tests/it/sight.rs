@@ -65,7 +65,7 @@ impl Site {
             // As a log that never has room for HEAD.
             !matches!(event, Event::Request(visit) if visit.method == "HEAD")
         });
-        Self { served: Served::start(store, Access::Sandbox, log), visits, faults, folder }
+        Self { served: Served::start(store, Access::sandbox(), log), visits, faults, folder }
     }
 
     fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
@@ -342,7 +342,7 @@ fn health_and_readiness_say_what_is_wrong_to_everybody_and_why_to_the_log() {
 fn a_server_that_takes_nothing_is_ready_without_staging() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("home");
-    let served = Served::start(Store::open(&home).unwrap(), Access::ReadOnly, Log::silent());
+    let served = Served::start(Store::open(&home).unwrap(), Access::default(), Log::silent());
     fs::remove_dir(home.join("staging")).unwrap();
     assert_eq!(ask(served.address, "GET", "/readyz", &[], b"").status, 200);
 }

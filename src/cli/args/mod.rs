@@ -4,6 +4,7 @@ mod bundle;
 mod custody;
 mod key;
 mod registry;
+mod rules;
 mod trust;
 
 use std::{path::PathBuf, str::FromStr};
@@ -17,6 +18,7 @@ pub(in crate::cli) use self::{
     },
     key::{Key, KeyAlgorithm, KeyCommand, KeyGenerate},
     registry::{Tag, TagCommand, TagHistory, TagList, TagName, TagRestore},
+    rules::{Rules, RulesCommand},
     trust::{
         Expiry, OrderArgs, Trust, TrustAccept, TrustAdd, TrustBeacon, TrustChannel, TrustCommand,
         TrustExport, TrustFolder, TrustImporter, TrustInit, TrustOverride, TrustPin, TrustRemove,
@@ -97,6 +99,8 @@ pub(in crate::cli) enum Command {
     ///
     /// Upstream is not asked any more: what the registry does not have, no node gets.
     MirrorConfig(MirrorConfig),
+    /// Say who may do what with the repositories of the home, and which tags never move
+    Rules(Rules),
     /// Make and show signing keys
     Key(Key),
     /// Say who may sign what: trust documents, and orders to a site

@@ -14,6 +14,7 @@ mod key;
 mod lock;
 mod mirror_config;
 mod receipt;
+mod rules;
 mod serve;
 mod sign;
 mod tag;
@@ -43,6 +44,7 @@ pub(super) fn run(command: Command, settings: &Settings, out: &Out) -> Result<u8
         Command::Serve(args) => serve::run(&args, settings, out),
         Command::Tag(args) => tag::run(args.command, settings, out),
         Command::MirrorConfig(args) => mirror_config::run(&args, settings, out),
+        Command::Rules(args) => rules::run(args.command, settings, out),
         Command::Key(args) => key::run(&args, settings, out),
         Command::Trust(args) => trust::run(args.command, settings, out),
         Command::Receipt(args) => match args.command {

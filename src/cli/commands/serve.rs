@@ -34,9 +34,9 @@ pub(super) fn run(args: &Serve, settings: &Settings, out: &Out) -> Result<(), Fa
     let log = registry::Log::new(journal.hear());
     let (access, takes) = if args.sandbox {
         out.note(SANDBOX);
-        (registry::Access::Sandbox, "sandbox/ is open to everybody")
+        (registry::Access::sandbox(), "sandbox/ is open to everybody")
     } else {
-        (registry::Access::ReadOnly, "read-only")
+        (registry::Access::default(), "read-only")
     };
     let ready = |address: std::net::SocketAddr| {
         if out.is_json() {

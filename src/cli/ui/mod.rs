@@ -6,6 +6,7 @@ mod journal;
 mod mirror;
 mod progress;
 pub(super) mod qr;
+mod rules;
 mod site;
 mod tags;
 mod trust;

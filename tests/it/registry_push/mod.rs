@@ -89,7 +89,7 @@ fn home() -> tempfile::TempDir {
 }
 
 fn sandbox(home: &tempfile::TempDir) -> Server {
-    Server::start(home.path(), Access::Sandbox)
+    Server::start(home.path(), Access::sandbox())
 }
 
 fn image(config: &Descriptor, layers: &[&Descriptor]) -> Vec<u8> {
@@ -142,7 +142,7 @@ fn without_a_sandbox_nothing_is_written_or_seen() {
         (config, bytes)
     };
     let before = files(&home);
-    let server = Server::start(home.path(), Access::ReadOnly);
+    let server = Server::start(home.path(), Access::default());
     for repository in [REPOSITORY, "docker.io/library/nginx"] {
         for (method, path, allow) in [
             ("POST", "blobs/uploads/".to_owned(), ""),

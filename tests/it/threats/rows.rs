@@ -459,12 +459,50 @@ const SITE: &[Row] = &[
     (
         "R11",
         "content is read through another repository",
-        &["registry_api::a_blob_is_served_only_where_it_is_published"],
+        &[
+            "registry_api::a_blob_is_served_only_where_it_is_published",
+            "registry::tests::a_blob_is_mounted_only_from_where_it_may_be_pulled",
+        ],
+    ),
+    (
+        "R12",
+        "who may only push moves a tag",
+        &["registry::tests::who_may_only_push_moves_no_tag_and_who_may_only_tag_brings_nothing"],
     ),
     (
         "R13",
         "something is pushed or deleted where that is switched off",
-        &["registry_push::a_sandbox_ends_at_its_name"],
+        &[
+            "registry_push::a_sandbox_ends_at_its_name",
+            "registry::tests::where_nobody_may_delete_nothing_is_deleted_in_any_way",
+            "registry::tests::every_route_asks_for_its_right",
+        ],
+    ),
+    (
+        "R16",
+        "a tag that never moves is moved, or goes, by one way of several",
+        &[
+            "store::rules::tests::an_immutable_tag_neither_moves_nor_goes",
+            "registry::tests::an_immutable_tag_stays_whoever_asks",
+            "access::an_import_names_every_tag_that_stays_and_changes_none",
+        ],
+    ),
+    (
+        "R17",
+        "an answer tells that a repository exists which is not shown",
+        &[
+            "registry::tests::nobody_learns_whether_a_repository_exists_that_is_not_shown",
+            "registry::tests::the_catalog_shows_what_may_be_pulled_in_whole_pages",
+        ],
+    ),
+    (
+        "R19",
+        "a right that was taken away, or a token for something else, still opens",
+        &[
+            "registry::tests::a_right_that_is_taken_away_is_gone_with_the_next_request",
+            "registry::access::tests::a_token_narrows_and_never_widens",
+            "access::rules_hold_for_a_registry_that_is_serving",
+        ],
     ),
     ("R25", "many write one tag at once", &[]),
     ("R26", "an import where something else stands under the name", &[]),
@@ -550,6 +588,11 @@ const SITE: &[Row] = &[
         ],
     ),
     ("X08", "names without end make metrics grow", &[]),
+    (
+        "X09",
+        "a pattern or a set of rules that takes long to decide",
+        &["rules::tests::the_worst_rules_decide_in_no_time", "rules::pattern::tests::fast_and_naive_agree"],
+    ),
     (
         "X13",
         "signatures that take long to check",

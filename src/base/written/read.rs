@@ -1,4 +1,4 @@
-//! From TOML to the tables of [`super::schema`]: every value keeps its place, every key must be known.
+//! From TOML to tables: every value keeps its place, every key must be known.
 //!
 //! serde stops at its first error; here a fault is noted and reading goes on, so that all are listed at once.
 
@@ -10,14 +10,14 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::fault::{Faults, Place, Wrong};
-use crate::base::{failure::Reason, text};
+use super::fault::{Faults, Kind, Place, Wrong};
+use crate::base::text;
 
 /// A value and where it stands.
 #[derive(Debug, Clone)]
-pub(super) struct At<T> {
-    pub(super) value: T,
-    pub(super) place: Place,
+pub(crate) struct At<T> {
+    pub(crate) value: T,
+    pub(crate) place: Place,
 }
 
 impl<T: JsonSchema> JsonSchema for At<T> {
@@ -35,22 +35,22 @@ impl<T: JsonSchema> JsonSchema for At<T> {
 }
 
 /// What can be read from a TOML value. `None` means that a fault has been noted.
-pub(super) trait Read: Sized {
+pub(crate) trait Read: Sized {
     /// Reads `value`.
     fn read(value: &Spanned<DeValue<'_>>, faults: &mut Faults) -> Option<Self>;
 }
 
 /// A key of a table.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Key {
+pub(crate) struct Key {
     /// As written.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     /// Whether the table must have it.
-    pub(super) required: bool,
+    pub(crate) required: bool,
 }
 
 /// A table with a fixed set of keys; implemented by the `table!` macro only.
-pub(super) trait Table: Sized {
+pub(crate) trait Table: Sized {
     /// How the table is called in messages.
     const TITLE: &'static str;
     /// Its keys, in the order of the documentation.
@@ -65,7 +65,7 @@ pub(super) trait Table: Sized {
 
 /// The entries of one table while it is read.
 #[derive(Debug)]
-pub(super) struct Entries<'a, 'i> {
+pub(crate) struct Entries<'a, 'i> {
     table: &'a DeTable<'i>,
     faults: &'a mut Faults,
     place: Place,
@@ -75,17 +75,17 @@ pub(super) struct Entries<'a, 'i> {
 
 impl Entries<'_, '_> {
     /// Place of the table itself.
-    pub(super) fn place(&self) -> Place {
+    pub(crate) fn place(&self) -> Place {
         self.place
     }
 
     /// See [`Table::broken`]: as far as the keys have been taken.
-    pub(super) fn broken(&self) -> bool {
+    pub(crate) fn broken(&self) -> bool {
         self.broken
     }
 
     /// Reads the value of `key`, if it is there and readable.
-    pub(super) fn take<T: Read>(&mut self, key: &str) -> Option<T> {
+    pub(crate) fn take<T: Read>(&mut self, key: &str) -> Option<T> {
         let read = T::read(self.table.get(key)?, self.faults);
         self.broken |= read.is_none();
         read
@@ -93,7 +93,7 @@ impl Entries<'_, '_> {
 }
 
 /// Reads a table: unknown and missing keys are faults, a misspelt key is not missing besides.
-pub(super) fn table<T: Table>(table: &DeTable<'_>, span: Range<usize>, faults: &mut Faults) -> T {
+pub(crate) fn read_table<T: Table>(table: &DeTable<'_>, span: Range<usize>, faults: &mut Faults) -> T {
     let mut misspelt = Vec::new();
     for (key, value) in table {
         if faults.full() {
@@ -103,7 +103,8 @@ pub(super) fn table<T: Table>(table: &DeTable<'_>, span: Range<usize>, faults: &
             let meant = closest::<T>(key.get_ref());
             misspelt.extend(meant);
             let place = faults.place(key.span().start);
-            faults.add(place, unknown_key::<T>(key.get_ref(), value.get_ref(), meant));
+            let special = (faults.unknown)(T::TITLE, key.get_ref(), value.get_ref());
+            faults.add(place, special.unwrap_or_else(|| unknown_key::<T>(meant, key.get_ref())));
         }
     }
     let place = faults.place(span.start);
@@ -119,7 +120,7 @@ pub(super) fn table<T: Table>(table: &DeTable<'_>, span: Range<usize>, faults: &
 impl<T: Table> Read for T {
     fn read(value: &Spanned<DeValue<'_>>, faults: &mut Faults) -> Option<Self> {
         match value.get_ref() {
-            DeValue::Table(entries) => Some(table(entries, value.span(), faults)),
+            DeValue::Table(entries) => Some(read_table(entries, value.span(), faults)),
             DeValue::Array(_) => {
                 let hint = format!("there is one {0}: write it with single brackets or braces", T::TITLE);
                 wrong_type(value, "a table", hint, faults)
@@ -188,7 +189,7 @@ impl<T: Read> Read for Vec<T> {
 
 /// A table whose keys the user chooses.
 #[derive(Debug)]
-pub(super) struct Named<T>(pub(super) Vec<(At<String>, T)>);
+pub(crate) struct Named<T>(pub(crate) Vec<(At<String>, T)>);
 
 impl<T: Read> Read for Named<T> {
     fn read(value: &Spanned<DeValue<'_>>, faults: &mut Faults) -> Option<Self> {
@@ -241,55 +242,31 @@ fn wrong_type<T>(
     None
 }
 
-/// Keys under which people look for a place to put credentials.
-const SECRETS: &[&str] = &[
-    "access_token",
-    "api_key",
-    "auth",
-    "credential",
-    "credentials",
-    "identity_token",
-    "identitytoken",
-    "login",
-    "passphrase",
-    "password",
-    "passwd",
-    "secret",
-    "token",
-    "user",
-    "username",
-];
-
-fn unknown_key<T: Table>(key: &str, value: &DeValue<'_>, meant: Option<&str>) -> Wrong {
-    let shown = text::escaped(key, 80);
-    if SECRETS.contains(&key.to_ascii_lowercase().as_str()) {
-        return Wrong::secret(format!("{} has no key `{shown}`", T::TITLE));
-    }
-    let hint = if let Some(meant) = meant {
-        format!("did you mean `{meant}`?")
-    } else if T::TITLE.starts_with("[registries") && matches!(value, DeValue::Table(_)) {
-        "a host with dots is one key only between quotes: [registries.\"registry.example.com\"]".to_owned()
-    } else {
-        format!("the keys of {} are {}", T::TITLE, names::<T>())
+fn unknown_key<T: Table>(meant: Option<&str>, key: &str) -> Wrong {
+    let hint = match meant {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => format!("the keys of {} are {}", T::TITLE, names::<T>()),
     };
-    Wrong { reason: Reason::ManifestUnknownKey, message: format!("{} has no key `{shown}`", T::TITLE), hint }
+    let message = format!("{} has no key `{}`", T::TITLE, text::escaped(key, 80));
+    Wrong { kind: Kind::UnknownKey, message, hint }
 }
 
-/// Bytes of a key that may be a misspelt one: comparing takes time and memory by its length.
+/// Bytes of a word that may be a misspelt one: comparing takes time and memory by its length.
 const LONGEST_MISSPELT: usize = 64;
 
-/// The known key that `key` most likely stands for: at most a third of its letters off.
+/// The known key that `key` most likely stands for.
 fn closest<T: Table>(key: &str) -> Option<&'static str> {
-    if key.len() > LONGEST_MISSPELT {
+    closest_word(&key.to_lowercase().replace('-', "_"), T::KEYS.iter().map(|known| known.name))
+}
+
+/// The known word that `word` most likely stands for: at most a third of its letters off.
+pub(crate) fn closest_word<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if word.len() > LONGEST_MISSPELT {
         return None;
     }
-    let key = key.to_lowercase().replace('-', "_");
-    T::KEYS
-        .iter()
-        .map(|known| (strsim::damerau_levenshtein(known.name, &key), known.name))
-        .filter(|(distance, name)| *distance <= (name.len() / 3).max(1))
-        .min()
-        .map(|(_distance, name)| name)
+    let distances = known.into_iter().map(|known| (strsim::damerau_levenshtein(known, word), known));
+    let near = distances.filter(|(distance, known)| *distance <= (known.len() / 3).max(1));
+    near.min().map(|(_distance, known)| known)
 }
 
 fn names<T: Table>() -> String {

@@ -5,21 +5,26 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::base::failure::{Failure, Failures, Reason};
+use toml::de::DeValue;
 
-/// Faults of one manifest beyond which no more are listed: nobody reads them.
+use crate::base::{
+    failure::{Failure, Failures, Reason},
+    text,
+};
+
+/// Faults of one document beyond which no more are listed: nobody reads them.
 const MOST_FAULTS: usize = 1000;
 
-/// A place in one of the files of a manifest.
+/// A place in one of the files of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// Number of the file, in the order read.
     file: usize,
     /// Byte offset in its text.
     offset: usize,
 }
 
-/// A file of the manifest, as far as places need it.
+/// A file of the document, as far as places need it.
 #[derive(Debug)]
 struct Source {
     path: PathBuf,
@@ -28,46 +33,71 @@ struct Source {
     lines: Vec<usize>,
 }
 
+/// What kind of fault it is; the reader of a document knows the reason that it has for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// The text is not TOML.
+    Syntax,
+    /// A key is not known.
+    UnknownKey,
+    /// A value of the wrong type or form.
+    Value,
+    /// A key that must be there.
+    MissingKey,
+    /// Two statements that exclude each other.
+    Conflict,
+    /// A file that the document names cannot be used.
+    Include,
+    /// Something secret stands, or is meant to stand, in the document.
+    Secret,
+}
+
 /// What is wrong with a value, before its place is known.
 #[derive(Debug)]
-pub(super) struct Wrong {
-    pub(super) reason: Reason,
-    pub(super) message: String,
-    pub(super) hint: String,
+pub(crate) struct Wrong {
+    pub(crate) kind: Kind,
+    pub(crate) message: String,
+    pub(crate) hint: String,
 }
 
 impl Wrong {
     /// A value of the wrong form.
-    pub(super) fn value(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { reason: Reason::ManifestValue, message: message.into(), hint: hint.into() }
+    pub(crate) fn value(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { kind: Kind::Value, message: message.into(), hint: hint.into() }
     }
 
     /// Two statements that exclude each other.
-    pub(super) fn conflict(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { reason: Reason::ManifestConflict, message: message.into(), hint: hint.into() }
+    pub(crate) fn conflict(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { kind: Kind::Conflict, message: message.into(), hint: hint.into() }
     }
 
     /// A key that must be there.
-    pub(super) fn missing(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { reason: Reason::ManifestMissingKey, message: message.into(), hint: hint.into() }
+    pub(crate) fn missing(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { kind: Kind::MissingKey, message: message.into(), hint: hint.into() }
     }
 
-    /// Something secret stands, or is meant to stand, in the manifest.
-    pub(super) fn secret(message: impl Into<String>) -> Self {
-        Self {
-            reason: Reason::ManifestCredentials,
-            message: message.into(),
-            hint: "remove it: credentials are read from Docker's and Podman's auth files (`docker login`, \
-                   `podman login`), credential helpers and the variables SEALIFT_REGISTRY_AUTH…, never from \
-                   the manifest"
-                .into(),
-        }
+    /// A text that is not TOML, in the words of the parser.
+    pub(crate) fn syntax(message: &str, page: &str) -> Self {
+        let hint = if message == "duplicate key" {
+            "a key stands once in its table; entries of a list begin with double brackets, such as [[…]]"
+                .to_owned()
+        } else if message.contains("quoted") {
+            "put text between quotes".to_owned()
+        } else {
+            format!("see https://toml.io for the syntax and {page} for examples")
+        };
+        Self { kind: Kind::Syntax, message: text::escaped(message, 300), hint }
     }
 }
 
-/// Every fault of a manifest, over all of its files.
-#[derive(Debug, Default)]
-pub(super) struct Faults {
+/// What a document has to say of a key that a table does not have, if more than the names of those that it has: by
+/// the title of the table, the key and its value.
+pub(crate) type Unknown = fn(&str, &str, &DeValue<'_>) -> Option<Wrong>;
+
+/// Every fault of a document, over all of its files.
+#[derive(Debug)]
+pub(crate) struct Faults {
+    pub(super) unknown: Unknown,
     sources: Vec<Source>,
     /// Number of the file that is read.
     current: usize,
@@ -77,30 +107,35 @@ pub(super) struct Faults {
 }
 
 impl Faults {
+    /// None yet, of a document that has this to say of unknown keys.
+    pub(crate) fn new(unknown: Unknown) -> Self {
+        Self { unknown, sources: Vec::new(), current: 0, list: Vec::new(), syntax: Vec::new() }
+    }
+
     /// Begins the next file; faults are its from now on.
-    pub(super) fn begin(&mut self, path: &Path, text: &str) {
+    pub(crate) fn begin(&mut self, path: &Path, text: &str) {
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         self.sources.push(Source { path: path.to_owned(), text: text.to_owned(), lines });
         self.current = self.sources.len() - 1;
     }
 
     /// Number of the file that is read, to [`Self::resume`] after an include.
-    pub(super) fn current(&self) -> usize {
+    pub(crate) fn current(&self) -> usize {
         self.current
     }
 
     /// Goes back to a file begun earlier.
-    pub(super) fn resume(&mut self, file: usize) {
+    pub(crate) fn resume(&mut self, file: usize) {
         self.current = file;
     }
 
     /// The place of `offset` in the file that is read.
-    pub(super) fn place(&self, offset: usize) -> Place {
+    pub(crate) fn place(&self, offset: usize) -> Place {
         Place { file: self.current, offset }
     }
 
     /// Adds a syntax error; what is found later in the same file is doubted accordingly.
-    pub(super) fn add_syntax(&mut self, span: Range<usize>, wrong: Wrong) {
+    pub(crate) fn add_syntax(&mut self, span: Range<usize>, wrong: Wrong) {
         let place = self.place(span.start);
         if self.syntax.len() < MOST_FAULTS {
             self.syntax.push(place);
@@ -112,13 +147,13 @@ impl Faults {
     ///
     /// After a syntax error the rest of the file is read as well as possible. What may only follow from the
     /// error is left out: missing keys, and anything on a line that could not be read.
-    pub(super) fn add(&mut self, place: Place, wrong: Wrong) {
+    pub(crate) fn add(&mut self, place: Place, wrong: Wrong) {
         if self.full() {
             return;
         }
         let after_syntax_error = self.syntax.iter().any(|error| error.file == place.file);
         let follows = after_syntax_error
-            && (wrong.reason == Reason::ManifestMissingKey
+            && (wrong.kind == Kind::MissingKey
                 || self
                     .syntax
                     .iter()
@@ -129,12 +164,12 @@ impl Faults {
     }
 
     /// Whether no more faults are listed.
-    pub(super) fn full(&self) -> bool {
+    pub(crate) fn full(&self) -> bool {
         self.list.len() >= MOST_FAULTS
     }
 
     /// Replaces whatever was found in the file of `place`.
-    pub(super) fn only(&mut self, place: Place, wrong: Wrong) {
+    pub(crate) fn only(&mut self, place: Place, wrong: Wrong) {
         self.list.retain(|(other, _)| other.file != place.file);
         self.push(place, wrong);
     }
@@ -151,18 +186,19 @@ impl Faults {
     }
 
     /// `path:line:column` of a place, counted from 1, columns in characters.
-    pub(super) fn show(&self, place: Place) -> String {
+    pub(crate) fn show(&self, place: Place) -> String {
         self.sources.get(place.file).map_or_else(String::new, |source| source.show(place.offset))
     }
 
-    /// All of them as failures, in the order of the text; `Ok` when there are none.
-    pub(super) fn into_result(mut self) -> Result<(), Failures> {
-        self.list.sort_by_key(|(place, wrong)| (*place, wrong.reason));
+    /// All of them as failures, in the order of the text; `Ok` when there are none. The document has a reason for each
+    /// kind.
+    pub(crate) fn into_result(mut self, reason: impl Fn(Kind) -> Reason) -> Result<(), Failures> {
+        self.list.sort_by_key(|(place, wrong)| (*place, wrong.kind));
         let list = std::mem::take(&mut self.list);
         let failures = list
             .into_iter()
             .map(|(place, wrong)| {
-                Failure::new(wrong.reason, self.show(place), wrong.message).hint(wrong.hint)
+                Failure::new(reason(wrong.kind), self.show(place), wrong.message).hint(wrong.hint)
             })
             .collect();
         Failures::check(failures)
