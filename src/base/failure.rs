@@ -124,6 +124,8 @@ reasons! {
     ManifestCredentials "manifest-credentials" Usage "the manifest holds, or has a key for, credentials"
     PlainHttp "plain-http" Usage "an http address names a host that may only be spoken to with TLS"
     CaFile "ca-file" Usage "a file of accepted certificates holds none that can be read"
+    AccountExists "account-exists" Usage "there is an account of this name, or with this identity in certificates"
+    AccountUnknown "account-unknown" Usage "there is no account of this name"
 
     // 3 environment
     NotFound "not-found" Environment "a file or folder is not there"

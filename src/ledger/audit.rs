@@ -102,6 +102,7 @@ impl Event {
             Self::Beacon { .. } => "beacon",
             Self::Frozen { .. } => "frozen",
             Self::Settings { .. } => "settings",
+            Self::Account { .. } => "account",
             Self::Key { .. } => "key",
             Self::Checkpoint { .. } => "checkpoint",
         }

@@ -22,7 +22,7 @@ mod record;
 
 pub use audit::{Audit, OffHost, audit};
 pub use checkpoint::{checkpoint, signed_text};
-pub use record::{Event, Head, KeyAction, OverrideAction, Record, Text, TrustAction, append};
+pub use record::{AccountAction, Event, Head, KeyAction, OverrideAction, Record, Text, TrustAction, append};
 
 #[cfg(test)]
 mod tests;

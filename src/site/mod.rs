@@ -5,7 +5,8 @@
 //! - [`judge`](mod@judge) says whether a bundle may be imported; [`Site::admit`] asks again in the transaction
 //!   that publishes it, and moves the channel there and nowhere else (admit.rs);
 //! - [`Site::refuse`] keeps what was refused (refuse.rs), [`Site::accept`] takes newer trust documents, beacons
-//!   and overrides (accept.rs), [`Site::set`] what people decide (settings.rs);
+//!   and overrides (accept.rs), [`Site::set`] what people decide (settings.rs), [`Site::add_account`] and its like
+//!   who may log in (accounts.rs);
 //! - [`status`](mod@status) shows all of it, [`evidence`] reads what was written down (custody.rs);
 //! - [`Site::replace_importer`] puts a new key in the place of the one that signs that (handover.rs).
 //!
@@ -13,6 +14,7 @@
 //! written, nothing happens (threats R22). What only looks needs nothing but a [`State`], and writes nothing.
 
 mod accept;
+mod accounts;
 mod admit;
 pub mod custody;
 pub mod handover;
@@ -26,6 +28,7 @@ pub mod status;
 mod told;
 
 pub use accept::NotTaken;
+pub use accounts::NewAccount;
 pub use admit::{Admission, Admitted};
 pub use custody::evidence;
 pub use handover::Importer;

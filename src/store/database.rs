@@ -17,11 +17,12 @@ use crate::base::{
 
 /// The steps from one version of the schema to the next; their number is the version, kept in SQLite's
 /// `user_version`. A released step is never changed.
-const STEPS: [&[&str]; 4] = [
+const STEPS: [&[&str]; 5] = [
     &[super::metadata::SCHEMA],
     &[super::signed::SCHEMA, super::site::SCHEMA, super::ledger::SCHEMA, super::receipts::SCHEMA],
     &[super::site::UNFINISHED],
     &[super::pushes::SCHEMA],
+    &[super::accounts::SCHEMA],
 ];
 
 /// The version since which there are sites. Whoever only reads a home must need nothing that came later: it stays as

@@ -8,6 +8,7 @@
 //!                                what the site knows: trust, channels, overrides   (site.rs)
 //!                                what happened: the ledger, signed receipts        (ledger.rs, receipts.rs)
 //!                                what each key signed last                         (signed.rs)
+//!                                who may log in to the registry                    (accounts.rs)
 //!   keys/importer.pem          the key that signs receipts; `crate::site` makes it
 //!   blobs/sha256/ab/<hex>      content, complete and synced, never changed         (blobs.rs)
 //!   staging/<alg>-<hex>.part   content under way; kept for the next run            (blobs.rs)
@@ -20,6 +21,7 @@
 //! a sandbox all that was not there. What one command changes, one [`Change`] makes true together, with the lines of
 //! the ledger that tell of it. The connected side uses the same folder as its cache and publishes nothing.
 
+mod accounts;
 mod blobs;
 mod database;
 pub mod examine;
@@ -37,6 +39,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+pub use accounts::{Account, AccountKind, TokenKey};
 pub use blobs::BlobWriter;
 pub use database::{Change, State};
 pub use metadata::{Publication, PublishedManifest, PublishedTag, ReferrerRow, Target};

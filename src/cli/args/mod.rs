@@ -1,5 +1,6 @@
 //! What was typed. The doc comments are the help.
 
+mod account;
 mod bundle;
 mod custody;
 mod key;
@@ -10,6 +11,7 @@ use std::{path::PathBuf, str::FromStr};
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub(in crate::cli) use self::{
+    account::{Account, AccountAdd, AccountCommand, AccountGroup, Password},
     bundle::{Build, Diff, Import, Inspect, Lock, Sign, Verify},
     custody::{
         Audit, AuditCommand, AuditLedger, Receipt, ReceiptCommand, ReceiptExport, ReceiptShow, SiteKeys,
@@ -89,6 +91,8 @@ pub(in crate::cli) enum Command {
     Import(Import),
     /// Serve the home store as an OCI registry to pull from
     Serve(Serve),
+    /// Say who may log in to the registry that `serve` makes of the home
+    Account(Account),
     /// Make and show signing keys
     Key(Key),
     /// Say who may sign what: trust documents, and orders to a site

@@ -1,5 +1,6 @@
 //! One file per command: arguments, one library call, the report shown.
 
+mod account;
 mod audit;
 mod build;
 mod completions;
@@ -39,6 +40,7 @@ pub(super) fn run(command: Command, settings: &Settings, out: &Out) -> Result<u8
         Command::Diff(args) => diff::run(&args, out),
         Command::Import(args) => import::run(&args, settings, out),
         Command::Serve(args) => serve::run(&args, settings, out),
+        Command::Account(args) => account::run(&args.command, settings, out),
         Command::Key(args) => key::run(&args, settings, out),
         Command::Trust(args) => trust::run(args.command, settings, out),
         Command::Receipt(args) => match args.command {

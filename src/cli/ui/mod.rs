@@ -1,5 +1,6 @@
 //! Output: data to stdout, talk to stderr. The only place that prints.
 
+mod account;
 mod custody;
 mod human;
 mod progress;
