@@ -124,6 +124,8 @@ reasons! {
     ManifestCredentials "manifest-credentials" Usage "the manifest holds, or has a key for, credentials"
     PlainHttp "plain-http" Usage "an http address names a host that may only be spoken to with TLS"
     CaFile "ca-file" Usage "a file of accepted certificates holds none that can be read"
+    TlsFile "tls-file" Usage "a file with the registry's certificate, its key, or authorities of clients cannot be used"
+    ConfigFile "config-file" Usage "the file with the settings of the registry cannot be used"
     AccountExists "account-exists" Usage "there is an account of this name, or with this identity in certificates"
     AccountUnknown "account-unknown" Usage "there is no account of this name"
 

@@ -17,7 +17,11 @@ pub(super) enum Action {
 }
 
 impl Action {
-    fn name(self) -> &'static str {
+    /// All of them.
+    pub(super) const ALL: &[Self] = &[Self::Pull, Self::Push, Self::Delete];
+
+    /// As scopes of tokens call it too.
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Pull => "pull",
             Self::Push => "push",

@@ -1,13 +1,14 @@
 //! An OCI registry over the home store: containerd, podman, skopeo, helm and oras pull from it what was imported, and
 //! push into its sandbox, where one is opened.
 //!
-//! A request runs through five stations:
+//! A request runs through six stations:
 //!
-//! 1. `serve.rs` accepts it through `door.rs`; only there are sockets;
-//! 2. `endpoint.rs` reads method, path and query once, into `Endpoint` and `Query`;
-//! 3. `access.rs` decides whether it may be done;
-//! 4. `manifests.rs`, `blobs.rs`, `uploads.rs`, `tags.rs` or `referrers.rs` does it, with the store on a blocking thread;
-//! 5. `respond.rs` makes the response, or the error in the form of the distribution-spec.
+//! 1. `serve.rs` accepts it through `door.rs`; only there are sockets, and TLS (`tls.rs`, `authority.rs`);
+//! 2. `login/` says who sends it, by what it holds and by its connection (`peer.rs`);
+//! 3. `endpoint.rs` reads method, path and query once, into `Endpoint` and `Query`;
+//! 4. `access.rs` decides whether it may be done;
+//! 5. `manifests.rs`, `blobs.rs`, `uploads.rs`, `tags.rs` or `referrers.rs` does it, with the store on a blocking thread;
+//! 6. `respond.rs` makes the response, or the error in the form of the distribution-spec.
 //!
 //! What is served was published by an import or pushed into the sandbox: nothing else in the store is visible, and a
 //! blob only in the repositories that have it (threats R11). What leaves is verified: small content before the first
@@ -15,23 +16,27 @@
 //! always as octets (J22).
 
 mod access;
+mod authority;
 mod blobs;
 mod body;
 mod door;
 mod endpoint;
+mod login;
 mod manifests;
 mod parked;
+mod peer;
 mod referrers;
 mod respond;
 mod serve;
 mod tags;
+mod tls;
 mod uploads;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::State,
+    extract::{ConnectInfo, State},
     http::{HeaderMap, HeaderValue, Method, Uri, header},
     response::Response,
     routing::any,
@@ -39,12 +44,15 @@ use axum::{
 use tokio::sync::Semaphore;
 
 pub use access::Access;
-pub use serve::serve;
+pub use serve::{Settings, serve};
+pub use tls::{Certificate, Clients, Tls};
 
 use self::{
     access::Action,
     body::Incoming,
     endpoint::{Endpoint, Query},
+    login::{Known, Login},
+    peer::Peer,
     respond::{Answer, Refusal},
 };
 use crate::{
@@ -84,6 +92,7 @@ impl fmt::Debug for FaultLog {
 struct Registry {
     store: Store,
     access: Access,
+    login: Arc<Login>,
     parked: Arc<parked::Parked>,
     /// A seat for each manifest that is read.
     manifests: Arc<Semaphore>,
@@ -98,6 +107,7 @@ fn app(registry: Registry) -> Router {
     Router::new()
         .route("/v2", any(handle))
         .route("/v2/", any(handle))
+        .route("/v2/token", any(token))
         .route("/v2/{*rest}", any(handle))
         .fallback(async || respond::finish(Refusal::of(error_code::ENDPOINT_UNKNOWN).into_response()))
         .with_state(registry)
@@ -144,14 +154,41 @@ impl Request {
     }
 }
 
-async fn handle(State(registry): State<Registry>, request: axum::extract::Request) -> Response {
+async fn handle(
+    State(registry): State<Registry>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: axum::extract::Request,
+) -> Response {
     let log = registry.log.clone();
     let (parts, body) = request.into_parts();
     let mut body = Incoming::new(body, &parts.headers, PATIENCE);
-    let answer = match Request::admit(parts.method, &parts.uri, parts.headers, registry.access) {
+    let answer = match registry.admit(parts.method, &parts.uri, parts.headers, &peer).await {
         Ok(request) => registry.answer(request, &mut body).await,
         Err(refusal) => Err(refusal),
     };
+    respond(answer, body, &log).await
+}
+
+/// Gives those who say who they are a token for what they may do.
+async fn token(
+    State(registry): State<Registry>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: axum::extract::Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let mut body = Incoming::new(body, &parts.headers, PATIENCE);
+    let holds = |known: Option<&Known>, action, repository: &str| registry.holds(known, action, repository);
+    let asked = (&parts.method, &parts.uri, &parts.headers);
+    let answer = registry.login.issue(asked, &mut body, &peer, &holds).await;
+    let answer = answer.map_err(|refusal| match refusal.code() {
+        error_code::UNAUTHORIZED => registry.login.ask_for_password(),
+        _ => refusal,
+    });
+    respond(answer, body, &registry.log).await
+}
+
+/// Sends an answer, once what is left of the request is out of its way.
+async fn respond(answer: Answer, mut body: Incoming, log: &FaultLog) -> Response {
     let mut response = answer.unwrap_or_else(|refusal| {
         if let Some(failure) = refusal.cause() {
             log.tell(failure);
@@ -164,6 +201,19 @@ async fn handle(State(registry): State<Registry>, request: axum::extract::Reques
     respond::finish(response)
 }
 
+/// What a request needs a right to, as far as it can be read.
+fn wanted(method: &Method, uri: &Uri) -> Vec<(Action, String)> {
+    let read = || {
+        let endpoint = Endpoint::parse(uri, method).ok()?;
+        let action = endpoint.action(method.as_str())?;
+        let query = Query::parse(uri, Some(action)).ok()?;
+        let from = query.from.clone().filter(|_from| query.mount.is_some());
+        let first = (action, query.repository(endpoint.name()?));
+        Some(std::iter::once(first).chain(from.map(|from| (Action::Pull, from))).collect())
+    };
+    read().unwrap_or_default()
+}
+
 /// Runs what reads or changes disk and database on a blocking thread, so that it never holds up the sockets.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
@@ -174,9 +224,50 @@ async fn blocking<T: Send + 'static>(
 }
 
 impl Registry {
-    fn new(store: Store, access: Access, log: FaultLog) -> Self {
+    fn new(store: Store, access: Access, login: Login, log: FaultLog) -> Self {
         let manifests = Arc::new(Semaphore::new(limits::MANIFESTS_AT_ONCE));
-        Self { store, access, parked: Arc::default(), manifests, log }
+        Self { store, access, login: Arc::new(login), parked: Arc::default(), manifests, log }
+    }
+
+    /// The one place where it is decided whether a request is answered. Who is nobody, and would have to be somebody, is
+    /// told how.
+    async fn admit(
+        &self,
+        method: Method,
+        uri: &Uri,
+        headers: HeaderMap,
+        peer: &Peer,
+    ) -> Result<Request, Refusal> {
+        let url = self.login.url(&headers, peer);
+        let ask = |wanted: &[_]| self.login.ask(url.as_deref(), wanted);
+        let known = self.login.identify(&headers, peer).await.map_err(|refusal| match refusal.code() {
+            error_code::UNAUTHORIZED => ask(&wanted(&method, uri)),
+            _ => refusal,
+        })?;
+        let says_nothing = known.is_none() && !headers.contains_key(header::AUTHORIZATION);
+        let request = match Request::admit(method.clone(), uri, headers, self.access) {
+            Err(refusal) if refusal.code() == error_code::DENIED && known.is_none() => {
+                let is_asked = self.login.has_accounts().await?;
+                return Err(if is_asked { ask(&wanted(&method, uri)) } else { refusal });
+            }
+            admitted => admitted?,
+        };
+        // Clients ask here whether they have to log in, and come back as nobody if they need not.
+        if request.endpoint == Endpoint::Base && says_nothing && self.login.has_accounts().await? {
+            return Err(ask(&[]));
+        }
+        if let Some(known) = known.filter(|known| known.scope.is_some()) {
+            let wanted = wanted(&method, uri);
+            if !wanted.iter().all(|(action, name)| known.reaches(*action, name)) {
+                return Err(ask(&wanted));
+            }
+        }
+        Ok(request)
+    }
+
+    /// Whether somebody has the right to an action in a repository.
+    fn holds(&self, _known: Option<&Known>, action: Action, repository: &str) -> bool {
+        self.access.check(action, repository).is_ok()
     }
 
     async fn answer(self, request: Request, body: &mut Incoming) -> Answer {

@@ -2,7 +2,7 @@
 
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use super::{Access, FaultLog, PATIENCE, Registry, app, door::Door};
+use super::{Access, FaultLog, PATIENCE, Registry, app, door::Door, login::Login, peer::Peer, tls::Tls};
 use crate::{
     base::{
         clock::Timestamp,
@@ -15,24 +15,55 @@ use crate::{
 /// How long transfers under way may go on after the shutdown was asked for.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Serves `store` on `listen` (port 0 takes any free one) until `shutdown` is ready. `ready` hears the
+/// How often certificates are looked at for changes.
+const CERTIFICATES: Duration = Duration::from_secs(5);
+
+/// How a registry is served.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where; port 0 takes any free one.
+    pub listen: SocketAddr,
+    /// What its clients may do.
+    pub access: Access,
+    /// What makes connections secure; `None` for plain HTTP.
+    pub tls: Option<Tls>,
+    /// What tokens are for: the same for all who serve one store.
+    pub service: String,
+    /// Where clients find it, `https://host`, if not where they say that they do: behind a proxy.
+    pub url: Option<String>,
+}
+
+impl Settings {
+    /// What tokens are for, unless something else is said.
+    pub const SERVICE: &str = "sealift";
+
+    /// Plain HTTP.
+    pub fn plain(listen: SocketAddr, access: Access) -> Self {
+        Self { listen, access, tls: None, service: Self::SERVICE.to_owned(), url: None }
+    }
+}
+
+/// Serves `store` until `shutdown` is ready. `ready` hears the
 /// bound address as soon as connections are accepted.
 pub async fn serve(
     store: Store,
-    listen: SocketAddr,
-    access: Access,
+    settings: Settings,
     log: FaultLog,
     ready: impl FnOnce(SocketAddr),
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
+    let Settings { listen, access, tls, service, url } = settings;
     let at = |error: &io::Error| failure(listen, error);
     let listener = tokio::net::TcpListener::bind(listen).await.map_err(|error| at(&error))?;
     ready(listener.local_addr().map_err(|error| at(&error))?);
-    let registry = Registry::new(store, access, log);
-    let sweeper = tokio::spawn(sweep(registry.clone()));
+    let login = Login::new(store.clone(), service, url)?;
+    let tls = tls.map(Arc::new);
+    let registry = Registry::new(store, access, login, log);
+    let keeper = tokio::spawn(keep(registry.clone(), tls.clone()));
     let (stopping, stopped) = tokio::sync::oneshot::channel();
-    let door = Door::new(listener, limits::CONNECTIONS, PATIENCE);
-    let server = axum::serve(door, app(registry)).with_graceful_shutdown(async move {
+    let door = Door::new(listener, limits::CONNECTIONS, PATIENCE, tls);
+    let app = app(registry).into_make_service_with_connect_info::<Peer>();
+    let server = axum::serve(door, app).with_graceful_shutdown(async move {
         shutdown.await;
         let _receiver_may_be_gone = stopping.send(());
     });
@@ -46,8 +77,37 @@ pub async fn serve(
         ended = server => ended.map_err(|error| at(&error)),
         () = deadline => Ok(()),
     };
-    sweeper.abort();
+    keeper.abort();
     ended
+}
+
+/// What is done beside serving.
+async fn keep(registry: Registry, tls: Option<Arc<Tls>>) {
+    let log = registry.log.clone();
+    let renew = async {
+        match tls {
+            Some(tls) => renew(tls, log).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::join!(sweep(registry), renew);
+}
+
+/// Takes up new certificates. Bad ones are told of once, and those of before stay.
+async fn renew(tls: Arc<Tls>, log: FaultLog) {
+    let mut told = None;
+    loop {
+        tokio::time::sleep(CERTIFICATES).await;
+        let tls = Arc::clone(&tls);
+        let Ok(read) = tokio::task::spawn_blocking(move || tls.refresh()).await else { continue };
+        let message = read.as_ref().err().map(ToString::to_string);
+        if let Err(failure) = read.as_ref()
+            && told != message
+        {
+            log.tell(failure);
+        }
+        told = message;
+    }
 }
 
 /// Forgets pushes that nobody goes on with, now and once an hour.

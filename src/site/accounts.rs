@@ -91,7 +91,9 @@ impl Site {
             // Looks once more: another may have changed something else of it meanwhile.
             if change.account(name)?.as_ref() != Some(&old) {
                 let message = "somebody else changed it at the same time";
-                return Err(Failure::new(Reason::LockHeld, account_object(name), message).hint("run it again"));
+                return Err(
+                    Failure::new(Reason::LockHeld, account_object(name), message).hint("run it again")
+                );
             }
             change.put_account(&new)?;
             let before = facts(&old);
@@ -136,9 +138,8 @@ impl Site {
 
 /// What can change of an account.
 fn facts(account: &Account) -> BTreeMap<Text, Text> {
-    let list = |names: &BTreeSet<String>| {
-        Text::new(&names.iter().map(String::as_str).collect::<Vec<_>>().join(" "))
-    };
+    let list =
+        |names: &BTreeSet<String>| Text::new(&names.iter().map(String::as_str).collect::<Vec<_>>().join(" "));
     let expires = account.expires.map(|expires| expires.to_string()).unwrap_or_default();
     let rows: [(&str, Text); 4] = [
         ("groups", list(&account.groups)),
@@ -219,7 +220,9 @@ mod tests {
         let events = lines.iter().map(|line| Record::parse(line).unwrap().event);
         events
             .filter(|event| matches!(event, Event::Account { .. }))
-            .map(|event| serde_json::to_string(&event).unwrap().replace(r#"{"event":"account","account":"#, ""))
+            .map(|event| {
+                serde_json::to_string(&event).unwrap().replace(r#"{"event":"account","account":"#, "")
+            })
             .collect()
     }
 

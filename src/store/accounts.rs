@@ -235,8 +235,9 @@ impl Store {
 
 /// The keys made since `held`, newest first, and whether one of them was made since `fresh`.
 fn held_keys(database: &Connection, held: i64, fresh: i64) -> rusqlite::Result<(Vec<TokenKey>, bool)> {
-    let mut all = database
-        .prepare_cached("SELECT id, key, created FROM token_keys WHERE created >= ?1 ORDER BY created DESC")?;
+    let mut all = database.prepare_cached(
+        "SELECT id, key, created FROM token_keys WHERE created >= ?1 ORDER BY created DESC",
+    )?;
     let mut rows = all.query([held])?;
     let (mut known, mut is_fresh) = (Vec::new(), false);
     while let Some(row) = rows.next()? {
@@ -266,7 +267,10 @@ fn account_row(row: &Row<'_>) -> rusqlite::Result<Account> {
     };
     Ok(Account {
         name: row.get(0)?,
-        kind: row.get::<_, String>(1)?.parse().map_err(|failure: Failure| wrong(1, failure.to_string().into()))?,
+        kind: row
+            .get::<_, String>(1)?
+            .parse()
+            .map_err(|failure: Failure| wrong(1, failure.to_string().into()))?,
         groups: serde_json::from_str(&row.get::<_, String>(2)?).map_err(|error| wrong(2, error.into()))?,
         certificates: BTreeSet::new(),
         hash: row.get::<_, Option<String>>(3)?.map(Secret::new),
@@ -329,7 +333,11 @@ mod tests {
         assert_eq!(store.accounts().unwrap(), [alice(), robot.clone()]);
         let of = |names: &[&str]| {
             let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-            store.state(|state| state.accounts_of_certificate(&names)).unwrap().into_iter().collect::<Vec<_>>()
+            store
+                .state(|state| state.accounts_of_certificate(&names))
+                .unwrap()
+                .into_iter()
+                .collect::<Vec<_>>()
         };
         assert_eq!(of(&["dns:x", "cn:alice"]), ["alice"]);
         assert_eq!(of(&["spiffe://x/alice", "cn:alice"]), ["alice"]);

@@ -22,6 +22,7 @@ mod guidance;
 mod import;
 mod layout;
 mod lock;
+mod login;
 mod manifest;
 mod opened;
 mod pipeline;

@@ -11,7 +11,7 @@ use std::{
 use sealift::{
     base::{digest::Digest, failure::Reason},
     oci::{Descriptor, media_type},
-    registry::{Access, FaultLog, serve},
+    registry::{Access, FaultLog, Settings, serve},
     store::{Publication, PublishedManifest, PublishedTag, Store},
 };
 use serde_json::json;
@@ -363,8 +363,12 @@ fn a_taken_address_is_named() {
     let store = Store::open(folder.path()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let listen = taken.local_addr().unwrap();
-    let served =
-        runtime
-            .block_on(serve(store, listen, Access::default(), FaultLog::silent(), |_address| {}, async {}));
+    let served = runtime.block_on(serve(
+        store,
+        Settings::plain(listen, Access::default()),
+        FaultLog::silent(),
+        |_| {},
+        async {},
+    ));
     assert_eq!(served.unwrap_err().reason, Reason::AddressInUse);
 }

@@ -42,16 +42,12 @@ pub(super) fn run(command: &AccountCommand, settings: &Settings, out: &Out) -> R
             let name = args.name.clone();
             AccountReport { schema: 1, action: "removed", name, account: None, secret: None }
         }
-        AccountCommand::Group(AccountGroup::Add(args)) => {
-            change(&args.name, &|account| {
-                account.groups.insert(args.group.clone());
-            })?
-        }
-        AccountCommand::Group(AccountGroup::Remove(args)) => {
-            change(&args.name, &|account| {
-                account.groups.remove(&args.group);
-            })?
-        }
+        AccountCommand::Group(AccountGroup::Add(args)) => change(&args.name, &|account| {
+            account.groups.insert(args.group.clone());
+        })?,
+        AccountCommand::Group(AccountGroup::Remove(args)) => change(&args.name, &|account| {
+            account.groups.remove(&args.group);
+        })?,
     };
     out.report(&report);
     if report.secret.is_some() {

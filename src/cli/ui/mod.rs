@@ -81,6 +81,14 @@ impl Out {
         }
     }
 
+    /// A JSON document in one line, for who reads line by line.
+    pub(super) fn line(&self, value: &impl Serialize) {
+        match serde_json::to_string(value) {
+            Ok(json) => self.data(&format!("{json}\n")),
+            Err(error) => self.talk(&format!("error: cannot write JSON: {error}")),
+        }
+    }
+
     /// Raw text on standard output. Whether it came out, [`delivered`](Self::delivered) tells at the end.
     pub(super) fn data(&self, text: &str) {
         let mut stdout = std::io::stdout().lock();

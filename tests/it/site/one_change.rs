@@ -302,7 +302,9 @@ fn a_site_of_schema_2_is_one_before_it_is_brought_to_today() {
     drop(site);
     // What the later steps made goes again.
     let database = Connection::open(home.join("sealift.db")).unwrap();
-    let undo = "DROP TABLE edges; DROP INDEX blobs_digest; DROP TABLE unfinished; PRAGMA user_version = 2;";
+    let undo =
+        "DROP TABLE accounts; DROP TABLE account_certificates; DROP TABLE token_keys; DROP TABLE edges;
+        DROP INDEX blobs_digest; DROP TABLE unfinished; PRAGMA user_version = 2;";
     database.execute_batch(undo).unwrap();
     drop(database);
     let kept = |state: &State<'_>| {

@@ -465,6 +465,28 @@ const SITE: &[Row] = &[
         "something is pushed or deleted where that is switched off",
         &["registry_push::a_sandbox_ends_at_its_name"],
     ),
+    (
+        "R17",
+        "an answer, or how long it takes, tells who has an account",
+        &[
+            "login::who_is_there_cannot_be_told_from_the_answer",
+            "base::password::tests::nobodys_hash_costs_what_others_cost",
+        ],
+    ),
+    (
+        "R18",
+        "an account that everybody knows",
+        &["login::a_new_registry_knows_nobody", "login::accounts_are_made_on_the_command_line"],
+    ),
+    (
+        "R19",
+        "a token lies about itself, or outlives the right that it was given for",
+        &[
+            "registry::login::token::tests::tokens_do_not_choose_how_they_are_checked",
+            "registry::login::tests::what_is_taken_away_is_gone_with_the_next_request",
+            "login::tokens_are_given_for_what_is_asked_and_held",
+        ],
+    ),
     ("R25", "many write one tag at once", &[]),
     ("R26", "an import where something else stands under the name", &[]),
     (
@@ -544,6 +566,7 @@ const SITE: &[Row] = &[
         "connections that only sit there, and uploads that nobody ends",
         &[
             "registry::door::tests::who_says_nothing_makes_room",
+            "registry::door::tests::who_does_not_get_through_the_handshake_makes_room",
             "registry::body::tests::a_trickle_is_put_out_and_a_short_one_is_taken",
             "registry::parked::tests::abandoned_pushes_go_though_they_are_open",
         ],
@@ -552,6 +575,15 @@ const SITE: &[Row] = &[
         "X13",
         "signatures that take long to check",
         &["trust::tests::counting::the_worst_signatures_are_counted_in_no_time"],
+    ),
+    (
+        "X14",
+        "passwords are guessed, or compared without end",
+        &[
+            "login::who_guesses_passwords_has_to_wait",
+            "registry::login::throttle::tests::its_memory_is_bounded",
+            "registry::login::passwords::tests::what_was_right_is_remembered_for_a_while",
+        ],
     ),
     ("H03", "a bundle between is missing", &["trust::tests::sequences::near_misses_are_accepted"]),
     ("H02", "somebody tries force", &["pipeline::nothing_is_trusted_without_the_right_key"]),
