@@ -123,6 +123,7 @@ reasons! {
     FilterMatchesNothing "filter-matches-nothing" Usage "a name or platform filter selects nothing"
     ManifestCredentials "manifest-credentials" Usage "the manifest holds, or has a key for, credentials"
     PlainHttp "plain-http" Usage "an http address names a host that may only be spoken to with TLS"
+    TagUnknown "tag-unknown" Usage "the home has no such repository or tag, or knows of no other place where it led"
     CaFile "ca-file" Usage "a file of accepted certificates holds none that can be read"
     TlsFile "tls-file" Usage "a file with the registry's certificate, its key, or authorities of clients cannot be used"
     ConfigFile "config-file" Usage "the file with the settings of the registry cannot be used"

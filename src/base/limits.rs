@@ -133,3 +133,10 @@ pub const TOKEN_SCOPES: usize = 32;
 pub const TOKEN_FORM_BYTES: u64 = 16 << 10;
 /// Bytes of a file of certificates, or of the settings of the registry.
 pub const SETTINGS_BYTES: u64 = 1 << 20;
+/// Seconds for which a repository keeps a blob that no manifest lists, since a client last brought it, had it mounted or
+/// asked for it: the time that a push may take from there to its manifest (R05).
+pub const LEASE_SECONDS: u64 = 3600;
+/// Seconds between two rounds of the collection.
+pub const COLLECTION_SECONDS: u64 = 60;
+/// Moves of one tag that are remembered (X03).
+pub const TAG_MOVES: usize = 1000;

@@ -14,7 +14,7 @@ use crate::{
         fs, limits, path,
     },
     oci::reference,
-    registry::{Certificate, Clients, Settings},
+    registry::{Certificate, Clients, Options},
 };
 
 /// Where one listens who says nothing else.
@@ -78,7 +78,7 @@ impl Serving {
         };
         let Written { listen, plain_http, url, tls, login } = written;
         let listen = args.listen.or(listen).unwrap_or(LISTEN);
-        let service = login.service.unwrap_or_else(|| Settings::SERVICE.to_owned());
+        let service = login.service.unwrap_or_else(|| Options::SERVICE.to_owned());
         if !path::is_media_name(&service) {
             return Err(wrong("login.service is no plain name: 1 to 64 of a-z 0-9 . _ -", "leave it away"));
         }

@@ -249,6 +249,8 @@ fn import(
     progress: &dyn Progress,
 ) -> Result<Done, Stop> {
     let plan = Plan::make(source, options)?;
+    // What is found in the store now must be there when it is published.
+    let _held = options.site.store().hold()?;
     let source = &sign::WithMade { source, made: &plan.made };
     let files = options.files_to.as_deref().map(|folder| files::check(&plan, folder)).transpose()?;
     // Where no image is selected, the key signed nothing.

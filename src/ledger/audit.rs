@@ -104,6 +104,7 @@ impl Event {
             Self::Settings { .. } => "settings",
             Self::Account { .. } => "account",
             Self::Key { .. } => "key",
+            Self::Registry { .. } => "registry",
             Self::Checkpoint { .. } => "checkpoint",
         }
     }

@@ -251,6 +251,31 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         replaces: Option<Text>,
     },
+    /// Something was done in the registry of the site, or refused.
+    Registry {
+        /// What.
+        action: RegistryAction,
+        /// An account, `anyone`, or `local` for a command of this machine.
+        who: Text,
+        /// From which address; none for a command of this machine.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<Text>,
+        /// Where.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        repository: Option<Text>,
+        /// Under which tag.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tag: Option<Text>,
+        /// Which content.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        digest: Option<Digest>,
+        /// Where the tag led before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<Digest>,
+        /// Why it was refused; absent for what was done.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refused: Option<Text>,
+    },
     /// The site signed the ledger up to the record before this one.
     Checkpoint {
         /// Name of the site.
@@ -315,6 +340,24 @@ pub enum KeyAction {
     Used,
     /// It takes the place of another from the next checkpoint on.
     Replaced,
+}
+
+/// What is done in a registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RegistryAction {
+    /// A manifest or blob came, or a tag was set.
+    Push,
+    /// A manifest or blob was read.
+    Pull,
+    /// A manifest, blob or tag was taken away.
+    Delete,
+    /// A tag was led back to where it led before.
+    Restore,
+    /// What no tag reaches was taken away, as somebody had reviewed it.
+    Prune,
+    /// Somebody said who they are.
+    Login,
 }
 
 /// A record with its place.

@@ -26,6 +26,7 @@ codes! {
     CHUNK_OUT_OF_ORDER "BLOB_UPLOAD_INVALID" 416 "the chunk does not begin where the upload ends"
     DENIED "DENIED" 403 "requested access to the resource is denied"
     DIGEST_INVALID "DIGEST_INVALID" 400 "provided digest is not valid"
+    MANIFEST_BLOB_UNKNOWN "MANIFEST_BLOB_UNKNOWN" 404 "manifest references a manifest or blob unknown to registry"
     MANIFEST_INVALID "MANIFEST_INVALID" 400 "manifest invalid"
     MANIFEST_UNKNOWN "MANIFEST_UNKNOWN" 404 "manifest unknown to registry"
     NAME_INVALID "NAME_INVALID" 400 "invalid repository name"

@@ -58,6 +58,11 @@ impl Access {
         }
     }
 
+    /// Whether manifests of this repository may list what it does not have: nobody relies on a sandbox.
+    pub(super) fn takes_sparse(self, repository: &str) -> bool {
+        self == Self::Sandbox && repository.starts_with(SANDBOX)
+    }
+
     /// Whether a repository is there at all for the clients of this server.
     pub(super) fn sees(self, repository: &str) -> bool {
         self == Self::Sandbox || !repository.starts_with(SANDBOX)

@@ -13,6 +13,7 @@ use axum::{
 
 use super::{
     FaultLog, Registry, Request,
+    access::Action,
     respond::{self, Answer, Refusal},
 };
 use crate::{
@@ -30,7 +31,8 @@ const PIECE: usize = 256 << 10;
 impl Registry {
     pub(super) fn blob(&self, request: &Request, name: &str, digest: &Digest) -> Answer {
         let unknown = || Refusal::of(error_code::BLOB_UNKNOWN);
-        if !self.store.blob_in(&request.query.repository(name), digest)? {
+        let repository = request.query.repository(name);
+        if !self.store.blob_in(&repository, digest)? {
             return Err(unknown());
         }
         if respond::is_known(&request.headers, digest) {
@@ -59,6 +61,10 @@ impl Registry {
             }
         };
         let body = if request.head_only {
+            // Who asks and may push will not send it again: it has to be there when the manifest comes.
+            if self.access.check(Action::Push, &repository).is_ok() && !self.lease(&repository, digest)? {
+                return Err(unknown());
+            }
             Body::empty()
         } else {
             Download::open(self, digest, file, span, size)?.into_body()

@@ -6,6 +6,8 @@ use axum::{
     response::Response,
 };
 
+use serde_json::json;
+
 use super::{
     Registry, Request, blocking,
     body::Incoming,
@@ -13,12 +15,13 @@ use super::{
 };
 use crate::{
     base::{
-        digest::{Algorithm, Hasher},
+        clock::Timestamp,
+        digest::{Algorithm, Digest, Hasher},
         failure::{Failure, Reason, Result},
         limits,
     },
     oci::{Descriptor, Document, error_code, image::sniff_media_type, media_type},
-    store::{Change, Publication, PublishedManifest, PublishedTag, Target},
+    store::{Author, Change, Publication, PublishedManifest, PublishedTag, Target},
 };
 
 impl Registry {
@@ -45,8 +48,8 @@ impl Registry {
         Ok::<Response, _>(response)
     }
 
-    /// `PUT`: one more manifest, and tags that lead to it. Only sandboxes take pushes, and there a manifest may list
-    /// what is not in the repository; what is, it holds from the same moment on.
+    /// `PUT`: one more manifest, and tags that lead to it. What it lists must be in the repository, and is held by it from
+    /// the same moment on; where access lets it, it may list what is not there.
     pub(super) async fn push_manifest(
         &self,
         request: Request,
@@ -59,19 +62,32 @@ impl Registry {
         let bytes = body.whole(limits::OCI_MANIFEST_BYTES).await?;
         drop(seat);
         let (store, name, target) = (self.store.clone(), name.to_owned(), target.clone());
+        let (access, author) = (self.access, author());
         blocking(move || {
             let pushed = Pushed::read(&request, &bytes, &target)?;
             let repository = request.query.repository(&name);
+            let _until_it_is_published = store.keep(&pushed.root.digest)?;
             store.put(&pushed.root, &bytes)?;
             let tags = pushed.tags(&repository, &request, &target);
             let published = store.change(|change| {
-                let manifest = pushed.manifest(change, &repository)?;
-                change.publish(&Publication { manifests: vec![manifest], tags: tags.clone() })
+                let (manifest, missing) = pushed.manifest(change, &repository)?;
+                if missing.is_empty() || access.takes_sparse(&repository) {
+                    change
+                        .publish(&Publication { manifests: vec![manifest], tags: tags.clone() }, &author)?;
+                    return Ok(Vec::new());
+                }
+                Ok(missing)
             });
-            published.map_err(|failure| match failure.reason {
+            let missing = published.map_err(|failure| match failure.reason {
                 Reason::SizeMismatch => Refusal::of(error_code::MANIFEST_INVALID).detail(failure.message),
                 _ => failure.into(),
             })?;
+            if !missing.is_empty() {
+                let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
+                return Err(
+                    Refusal::of(error_code::MANIFEST_BLOB_UNKNOWN).detail(json!({ "missing": missing }))
+                );
+            }
             let digest = &pushed.root.digest;
             let mut response = respond::created(&format!("/v2/{name}/manifests/{digest}"), digest);
             let headers = response.headers_mut();
@@ -92,9 +108,10 @@ impl Registry {
     pub(super) fn delete_manifest(&self, request: &Request, name: &str, target: &Target) -> Answer {
         let repository = request.query.repository(name);
         let deleted = self.store.change(|change| match target {
-            Target::Tag(tag) => change.delete_tag(&repository, tag),
-            Target::Digest(digest) => change.delete_manifest(&repository, digest),
+            Target::Tag(tag) => change.delete_tag(&repository, tag, &author()),
+            Target::Digest(digest) => change.delete_manifest(&repository, digest, &author()),
         })?;
+        self.collection.want();
         respond::deleted(deleted, error_code::MANIFEST_UNKNOWN)
     }
 
@@ -103,6 +120,11 @@ impl Registry {
         let known = self.store.tags(repository, None, 0)?.is_some();
         Ok(Refusal::of(if known { error_code::MANIFEST_UNKNOWN } else { error_code::NAME_UNKNOWN }))
     }
+}
+
+/// Whoever asks: there are no accounts.
+fn author() -> Author {
+    Author { who: "anyone".to_owned(), time: Timestamp::now() }
 }
 
 /// A manifest that a client sends, read and checked.
@@ -135,9 +157,9 @@ impl Pushed {
         Ok(Self { root, document })
     }
 
-    /// With what it lists and the repository has. What is there is there in the size that is listed: where it is
-    /// not, no client could pull the one by the other.
-    fn manifest(&self, change: &Change<'_>, repository: &str) -> Result<PublishedManifest> {
+    /// With what it lists and the repository has, and what it lists and the repository lacks. What is there is there in
+    /// the size that is listed: where it is not, no client could pull the one by the other.
+    fn manifest(&self, change: &Change<'_>, repository: &str) -> Result<(PublishedManifest, Vec<Digest>)> {
         let is_here = |listed: &Descriptor| {
             let known = change.has_in(repository, &listed.digest)?;
             let found = if known { change.size_of(&listed.digest)? } else { None };
@@ -152,19 +174,21 @@ impl Pushed {
         if let Some(subject) = self.document.subject() {
             is_here(subject)?;
         }
-        let (mut blobs, mut children) = (Vec::new(), Vec::new());
+        let (mut blobs, mut children, mut missing) = (Vec::new(), Vec::new(), Vec::new());
         for listed in self.document.descriptors() {
-            if !is_here(listed)? {
-                continue;
-            }
-            if matches!(self.document, Document::Image(_)) {
-                blobs.push(listed.clone());
-            } else if change.has_manifest(repository, &listed.digest)? {
-                children.push(listed.digest.clone());
+            let is_here = is_here(listed)?;
+            match &self.document {
+                Document::Image(_) if is_here => blobs.push(listed.clone()),
+                // A layer that its licence keeps where it is (image-spec, "Non-Distributable Layers").
+                Document::Image(_) if !listed.urls.is_empty() => {}
+                Document::Index(_) if is_here && change.has_manifest(repository, &listed.digest)? => {
+                    children.push(listed.digest.clone());
+                }
+                _ => missing.push(listed.digest.clone()),
             }
         }
         let root = self.root.clone();
-        Ok(PublishedManifest::new(repository, root, &self.document, blobs, children))
+        Ok((PublishedManifest::new(repository, root, &self.document, blobs, children), missing))
     }
 
     fn tags(&self, repository: &str, request: &Request, target: &Target) -> Vec<PublishedTag> {

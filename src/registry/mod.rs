@@ -19,6 +19,7 @@ mod access;
 mod authority;
 mod blobs;
 mod body;
+mod collection;
 mod door;
 mod endpoint;
 mod login;
@@ -44,7 +45,8 @@ use axum::{
 use tokio::sync::Semaphore;
 
 pub use access::Access;
-pub use serve::{Settings, serve};
+pub use collection::Collection;
+pub use serve::{Options, serve};
 pub use tls::{Certificate, Clients, Tls};
 
 use self::{
@@ -93,6 +95,7 @@ struct Registry {
     store: Store,
     access: Access,
     login: Arc<Login>,
+    collection: Collection,
     parked: Arc<parked::Parked>,
     /// A seat for each manifest that is read.
     manifests: Arc<Semaphore>,
@@ -224,9 +227,9 @@ async fn blocking<T: Send + 'static>(
 }
 
 impl Registry {
-    fn new(store: Store, access: Access, login: Login, log: FaultLog) -> Self {
-        let manifests = Arc::new(Semaphore::new(limits::MANIFESTS_AT_ONCE));
-        Self { store, access, login: Arc::new(login), parked: Arc::default(), manifests, log }
+    fn new(store: Store, access: Access, collection: Collection, login: Login, log: FaultLog) -> Self {
+        let (manifests, login) = (Arc::new(Semaphore::new(limits::MANIFESTS_AT_ONCE)), Arc::new(login));
+        Self { store, access, login, collection, parked: Arc::default(), manifests, log }
     }
 
     /// The one place where it is decided whether a request is answered. Who is nobody, and would have to be somebody, is

@@ -2,7 +2,9 @@
 
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use super::{Access, FaultLog, PATIENCE, Registry, app, door::Door, login::Login, peer::Peer, tls::Tls};
+use super::{
+    Access, Collection, FaultLog, PATIENCE, Registry, app, door::Door, login::Login, peer::Peer, tls::Tls,
+};
 use crate::{
     base::{
         clock::Timestamp,
@@ -20,26 +22,31 @@ const CERTIFICATES: Duration = Duration::from_secs(5);
 
 /// How a registry is served.
 #[derive(Debug)]
-pub struct Settings {
+pub struct Options {
     /// Where; port 0 takes any free one.
     pub listen: SocketAddr,
     /// What its clients may do.
     pub access: Access,
+    /// When what nobody needs is taken away.
+    pub collection: Collection,
     /// What makes connections secure; `None` for plain HTTP.
     pub tls: Option<Tls>,
     /// What tokens are for: the same for all who serve one store.
     pub service: String,
     /// Where clients find it, `https://host`, if not where they say that they do: behind a proxy.
     pub url: Option<String>,
+    /// Who hears of faults.
+    pub log: FaultLog,
 }
 
-impl Settings {
+impl Options {
     /// What tokens are for, unless something else is said.
     pub const SERVICE: &str = "sealift";
 
     /// Plain HTTP.
-    pub fn plain(listen: SocketAddr, access: Access) -> Self {
-        Self { listen, access, tls: None, service: Self::SERVICE.to_owned(), url: None }
+    pub fn plain(listen: SocketAddr, access: Access, log: FaultLog) -> Self {
+        let (collection, service) = (Collection::default(), Self::SERVICE.to_owned());
+        Self { listen, access, collection, tls: None, service, url: None, log }
     }
 }
 
@@ -47,19 +54,19 @@ impl Settings {
 /// bound address as soon as connections are accepted.
 pub async fn serve(
     store: Store,
-    settings: Settings,
-    log: FaultLog,
+    options: Options,
     ready: impl FnOnce(SocketAddr),
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
-    let Settings { listen, access, tls, service, url } = settings;
+    let Options { listen, access, collection, tls, service, url, log } = options;
     let at = |error: &io::Error| failure(listen, error);
     let listener = tokio::net::TcpListener::bind(listen).await.map_err(|error| at(&error))?;
     ready(listener.local_addr().map_err(|error| at(&error))?);
     let login = Login::new(store.clone(), service, url)?;
     let tls = tls.map(Arc::new);
-    let registry = Registry::new(store, access, login, log);
+    let registry = Registry::new(store, access, collection, login, log);
     let keeper = tokio::spawn(keep(registry.clone(), tls.clone()));
+    let collector = tokio::spawn(registry.clone().collect());
     let (stopping, stopped) = tokio::sync::oneshot::channel();
     let door = Door::new(listener, limits::CONNECTIONS, PATIENCE, tls);
     let app = app(registry).into_make_service_with_connect_info::<Peer>();
@@ -78,6 +85,7 @@ pub async fn serve(
         () = deadline => Ok(()),
     };
     keeper.abort();
+    collector.abort();
     ended
 }
 

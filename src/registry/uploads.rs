@@ -137,6 +137,7 @@ impl Registry {
     pub(super) fn delete_blob(&self, request: &Request, name: &str, digest: &Digest) -> Answer {
         let repository = request.query.repository(name);
         let deleted = self.store.change(|change| change.delete_blob(&repository, digest))?;
+        self.collection.want();
         respond::deleted(deleted, error_code::BLOB_UNKNOWN)
     }
 
@@ -198,14 +199,15 @@ impl Registry {
     /// Makes the blob and gives it to the repository.
     async fn finish(&self, writer: BlobWriter, name: &str, repository: &str, digest: &Digest) -> Answer {
         let (store, repository, digest) = (self.store.clone(), repository.to_owned(), digest.clone());
-        let location = format!("/v2/{name}/blobs/{digest}");
+        let (location, lease) = (format!("/v2/{name}/blobs/{digest}"), self.collection.lease());
         blocking(move || {
             let blob = Descriptor::new(media_type::OCTETS, digest, writer.len());
+            let _until_it_is_needed = store.keep(&blob.digest)?;
             writer.commit(&blob).map_err(|failure| match failure.reason {
                 Reason::DigestMismatch => Refusal::of(error_code::DIGEST_INVALID).detail(failure.message),
                 _ => Refusal::fault(failure),
             })?;
-            if !store.change(|change| change.add_blob(&repository, &blob.digest))? {
+            if !store.change(|change| change.add_blob(&repository, &blob.digest, lease))? {
                 // It was found damaged and removed in between: it never counted, so it is sent again.
                 return Err(Refusal::of(error_code::BLOB_UPLOAD_UNKNOWN));
             }
@@ -225,6 +227,7 @@ impl Registry {
         let (store, into, digest) = (self.store.clone(), into.to_owned(), digest.clone());
         let from = request.query.from.clone();
         let (access, location) = (self.access, format!("/v2/{name}/blobs/{digest}"));
+        let lease = self.collection.lease();
         blocking(move || {
             let sources = match from {
                 Some(from) => vec![from],
@@ -234,7 +237,7 @@ impl Registry {
             let mounted = store.change(|change| {
                 for source in sources.iter().filter(|source| access.check(Action::Pull, source).is_ok()) {
                     if change.has_in(source, &digest)? {
-                        return change.add_blob(&into, &digest);
+                        return change.add_blob(&into, &digest, lease);
                     }
                 }
                 Ok(false)

@@ -8,6 +8,7 @@ pub mod receipt;
 pub mod recipe;
 mod results;
 pub mod site;
+pub mod tags;
 pub mod trust;
 
 pub use import::ImportReport;

@@ -10,7 +10,7 @@ use crate::{
     base::{clock::Clocks, digest::Digest, failure::Result},
     ledger::{Event, KeyAction, OverrideAction, Text},
     report::{ImportReport, site::InDoubt},
-    store::{Change, Imported, Publication, SignedReceipt, Unfinished},
+    store::{Author, Change, Imported, Publication, SignedReceipt, Unfinished},
     trust::Chain,
 };
 
@@ -68,7 +68,8 @@ impl Site {
         let mut report = admission.report.clone();
         self.change(|change, importer| {
             let verdict = judge(change, arrival, Some(self.system))?;
-            publication.map_or(Ok(()), |publication| change.publish(publication))?;
+            let author = Author { who: format!("import {}", arrival.sums), time: self.now };
+            publication.map_or(Ok(()), |publication| change.publish(publication, &author))?;
             if let Some(chain) = arrival.chain {
                 still_counts(chain, importer.public())?;
                 report.in_doubt = self.catch_up(change, chain)?;

@@ -7,6 +7,7 @@
 //! - [`Site::refuse`] keeps what was refused (refuse.rs), [`Site::accept`] takes newer trust documents, beacons
 //!   and overrides (accept.rs), [`Site::set`] what people decide (settings.rs), [`Site::add_account`] and its like
 //!   who may log in (accounts.rs);
+//! - [`Site::restore_tag`] leads a tag back (tags.rs);
 //! - [`status`](mod@status) shows all of it, [`evidence`] reads what was written down (custody.rs);
 //! - [`Site::replace_importer`] puts a new key in the place of the one that signs that (handover.rs).
 //!
@@ -25,6 +26,7 @@ mod receipt;
 mod refuse;
 mod settings;
 pub mod status;
+mod tags;
 mod told;
 
 pub use accept::NotTaken;

@@ -22,7 +22,7 @@ use crate::{
         progress::Progress,
     },
     remote::Client,
-    store::{BlobWriter, Store},
+    store::{BlobWriter, Hold, Store},
 };
 
 /// The way to upstream and to the store. Clones share both.
@@ -34,9 +34,17 @@ pub struct Source {
     pub store: Store,
     /// Who hears about it.
     pub progress: Arc<dyn Progress>,
+    /// What is found in the store stays there, though nothing published needs it.
+    _held: Arc<Hold>,
 }
 
 impl Source {
+    /// Through `client` into `store`, which is held as long as this or a clone of it is there.
+    pub fn new(client: Client, store: Store, progress: Arc<dyn Progress>) -> Result<Self> {
+        let held = Arc::new(store.hold()?);
+        Ok(Self { client, store, progress, _held: held })
+    }
+
     /// A writer for the blob with this digest. What an earlier run left is hashed again first, which may take
     /// long: not on a thread that sockets wait for.
     pub async fn writer(&self, digest: &Digest) -> Result<BlobWriter> {

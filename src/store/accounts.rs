@@ -4,9 +4,10 @@
 
 use std::{collections::BTreeSet, str::FromStr};
 
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
-
-use super::{Change, State, Store};
+use super::{
+    Change, State, Store,
+    sql::{self, Connection, NONE, OptionalExtension as _, Row, params},
+};
 use crate::base::{
     clock::Timestamp,
     failure::{Failure, Result},
@@ -110,14 +111,15 @@ pub struct TokenKey {
     pub key: Secret,
 }
 
-const COLUMNS: &str = "name, kind, groups, hash, generation, enabled, expires, created";
+const ACCOUNT: &str =
+    "SELECT name, kind, groups, hash, generation, enabled, expires, created FROM accounts WHERE name = ?1";
 
 impl State<'_> {
     /// All accounts, by name.
     pub fn accounts(&self) -> Result<Vec<Account>> {
         let names: Vec<String> = self.query(|database| {
-            let mut all = database.prepare_cached("SELECT name FROM accounts ORDER BY name")?;
-            all.query_map([], |row| row.get(0))?.collect()
+            let all = database.statement("SELECT name FROM accounts ORDER BY name");
+            all.query_map(NONE, |row| row.get(0))?.collect()
         })?;
         names.iter().filter_map(|name| self.account(name).transpose()).collect()
     }
@@ -130,11 +132,10 @@ impl State<'_> {
     /// The accounts that one of these identities of a certificate belongs to.
     pub fn accounts_of_certificate(&self, identities: &[String]) -> Result<BTreeSet<String>> {
         self.query(|database| {
-            let mut one =
-                database.prepare_cached("SELECT account FROM account_certificates WHERE identity = ?1")?;
-            let mut found = BTreeSet::new();
+            let one = database.statement("SELECT account FROM account_certificates WHERE identity = ?1");
+            let mut found: BTreeSet<String> = BTreeSet::new();
             for identity in identities {
-                found.extend(one.query_row([identity], |row| row.get(0)).optional()?);
+                found.extend(one.query_row(params![identity], |row| row.get(0)).optional()?);
             }
             Ok(found)
         })
@@ -142,13 +143,7 @@ impl State<'_> {
 
     /// Whether anybody can log in at all.
     pub fn has_accounts(&self) -> Result<bool> {
-        self.query(|database| {
-            database
-                .prepare_cached("SELECT 1 FROM accounts LIMIT 1")?
-                .query_row([], |_one| Ok(()))
-                .optional()
-                .map(|one| one.is_some())
-        })
+        self.query(|database| database.statement("SELECT 1 FROM accounts LIMIT 1").exists(NONE))
     }
 }
 
@@ -167,28 +162,28 @@ impl Change<'_> {
                     account.name,
                     account.kind.text(),
                     groups,
-                    account.hash.as_ref().map(Secret::reveal),
+                    account.hash.as_ref().map(|hash| hash.reveal().to_owned()),
                     account.generation,
                     i64::from(account.enabled),
                     account.expires.map(as_sql),
                     as_sql(account.created)
                 ],
             )?;
-            database.execute("DELETE FROM account_certificates WHERE account = ?1", [&account.name])?;
-            let mut insert = database
-                .prepare_cached("INSERT INTO account_certificates (identity, account) VALUES (?1, ?2)")?;
+            database.execute("DELETE FROM account_certificates WHERE account = ?1", params![account.name])?;
+            let insert =
+                database.statement("INSERT INTO account_certificates (identity, account) VALUES (?1, ?2)");
             account
                 .certificates
                 .iter()
-                .try_for_each(|identity| insert.execute([identity, &account.name]).map(drop))
+                .try_for_each(|identity| insert.execute(params![identity, account.name]).map(drop))
         })
     }
 
     /// Takes an account away. Whether there was one.
     pub fn remove_account(&self, name: &str) -> Result<bool> {
         self.query(|database| {
-            database.execute("DELETE FROM account_certificates WHERE account = ?1", [name])?;
-            database.execute("DELETE FROM accounts WHERE name = ?1", [name]).map(|count| count > 0)
+            database.execute("DELETE FROM account_certificates WHERE account = ?1", params![name])?;
+            database.execute("DELETE FROM accounts WHERE name = ?1", params![name]).map(|count| count > 0)
         })
     }
 }
@@ -222,7 +217,7 @@ impl Store {
                 if is_fresh {
                     return Ok(known);
                 }
-                database.execute("DELETE FROM token_keys WHERE created < ?1", [held])?;
+                database.execute("DELETE FROM token_keys WHERE created < ?1", params![held])?;
                 database.execute(
                     "INSERT INTO token_keys (id, key, created) VALUES (?1, ?2, ?3)",
                     params![id.reveal(), key.reveal(), as_sql(now)],
@@ -234,50 +229,42 @@ impl Store {
 }
 
 /// The keys made since `held`, newest first, and whether one of them was made since `fresh`.
-fn held_keys(database: &Connection, held: i64, fresh: i64) -> rusqlite::Result<(Vec<TokenKey>, bool)> {
-    let mut all = database.prepare_cached(
-        "SELECT id, key, created FROM token_keys WHERE created >= ?1 ORDER BY created DESC",
-    )?;
-    let mut rows = all.query([held])?;
-    let (mut known, mut is_fresh) = (Vec::new(), false);
-    while let Some(row) = rows.next()? {
-        is_fresh |= row.get::<_, i64>(2)? >= fresh;
-        known.push(TokenKey { id: row.get(0)?, key: Secret::new(row.get::<_, String>(1)?) });
-    }
-    Ok((known, is_fresh))
+fn held_keys(database: &Connection, held: i64, fresh: i64) -> sql::Result<(Vec<TokenKey>, bool)> {
+    let all = database
+        .statement("SELECT id, key, created FROM token_keys WHERE created >= ?1 ORDER BY created DESC");
+    let rows: Vec<(TokenKey, i64)> = all
+        .query_map(params![held], |row| {
+            let key = row.get::<String>(1).map(Secret::new)?;
+            Ok((TokenKey { id: row.get(0)?, key }, row.get(2)?))
+        })?
+        .collect::<sql::Result<_>>()?;
+    let is_fresh = rows.iter().any(|(_, created)| *created >= fresh);
+    Ok((rows.into_iter().map(|(key, _)| key).collect(), is_fresh))
 }
 
-fn account(database: &Connection, name: &str) -> rusqlite::Result<Option<Account>> {
-    let mut one = database.prepare_cached(&format!("SELECT {COLUMNS} FROM accounts WHERE name = ?1"))?;
-    let Some(mut account) = one.query_row([name], account_row).optional()? else { return Ok(None) };
-    let mut certificates =
-        database.prepare_cached("SELECT identity FROM account_certificates WHERE account = ?1")?;
+fn account(database: &Connection, name: &str) -> sql::Result<Option<Account>> {
+    let one = database.statement(ACCOUNT).query_row(params![name], account_row).optional()?;
+    let Some(mut account) = one else { return Ok(None) };
+    let certificates = database.statement("SELECT identity FROM account_certificates WHERE account = ?1");
     account.certificates =
-        certificates.query_map([name], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+        certificates.query_map(params![name], |row| row.get(0))?.collect::<sql::Result<_>>()?;
     Ok(Some(account))
 }
 
-fn account_row(row: &Row<'_>) -> rusqlite::Result<Account> {
-    let wrong = |column: usize, error: Box<dyn std::error::Error + Send + Sync>| {
-        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error)
-    };
-    let time = |column: usize| -> rusqlite::Result<Option<Timestamp>> {
-        let seconds: Option<i64> = row.get(column)?;
-        Ok(seconds.and_then(|seconds| Timestamp::from_seconds(u64::try_from(seconds).unwrap_or(0))))
-    };
+fn account_row(row: &Row) -> sql::Result<Account> {
+    let time = |seconds: i64| Timestamp::from_seconds(u64::try_from(seconds).unwrap_or(0));
+    let kind = row.get::<String>(1)?.parse();
+    let groups = serde_json::from_str(&row.get::<String>(2)?);
     Ok(Account {
         name: row.get(0)?,
-        kind: row
-            .get::<_, String>(1)?
-            .parse()
-            .map_err(|failure: Failure| wrong(1, failure.to_string().into()))?,
-        groups: serde_json::from_str(&row.get::<_, String>(2)?).map_err(|error| wrong(2, error.into()))?,
+        kind: kind.map_err(|failure: Failure| sql::Error::unreadable(1, failure))?,
+        groups: groups.map_err(|error| sql::Error::unreadable(2, error))?,
         certificates: BTreeSet::new(),
-        hash: row.get::<_, Option<String>>(3)?.map(Secret::new),
+        hash: row.get::<Option<String>>(3)?.map(Secret::new),
         generation: row.get(4)?,
-        enabled: row.get::<_, i64>(5)? != 0,
-        expires: time(6)?,
-        created: time(7)?.ok_or_else(|| wrong(7, "no time".into()))?,
+        enabled: row.get(5)?,
+        expires: row.get::<Option<i64>>(6)?.and_then(time),
+        created: time(row.get(7)?).ok_or_else(|| sql::Error::unreadable(7, "it is no time"))?,
     })
 }
 

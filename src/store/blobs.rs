@@ -21,8 +21,23 @@ use crate::{
 impl Store {
     /// Where the blob lies or will lie.
     pub fn blob_path(&self, digest: &Digest) -> PathBuf {
+        self.shard_path(digest).join(digest.hex())
+    }
+
+    /// The folder of blobs in which it does.
+    pub(super) fn shard_path(&self, digest: &Digest) -> PathBuf {
         let shard = digest.hex().get(..2).unwrap_or("00");
-        self.home().join("blobs").join(digest.algorithm().name()).join(shard).join(digest.hex())
+        self.home().join("blobs").join(digest.algorithm().name()).join(shard)
+    }
+
+    /// Keeps the bytes of a blob in the store, if they are there or come there, until the value is dropped: between
+    /// their arrival and the row that says who needs them, no collection takes them away. For moments only.
+    pub fn keep(&self, digest: &Digest) -> Result<Kept> {
+        let shard = self.shard_path(digest);
+        if !shard.is_dir() {
+            fs::create_dir(&shard, true)?;
+        }
+        Ok(Kept { _turn: turn(&shard, File::lock_shared)? })
     }
 
     /// Size of a stored blob; `None` when it is not there.
@@ -110,7 +125,7 @@ impl Store {
     fn discard(&self, bad: &File, digest: &Digest) -> Result<bool> {
         let path = self.blob_path(digest);
         // Between the look and the removal nobody gives the name to another copy.
-        let _alone = turn(&path, File::lock)?;
+        let _alone = turn(&self.shard_path(digest), File::lock)?;
         if !stands_at(bad, &path)? {
             return Ok(false);
         }
@@ -187,10 +202,15 @@ fn missing(digest: &Digest) -> Failure {
         .hint("run the command that brings it (build or import) again")
 }
 
-/// A turn at the folder of a blob: of those who give it a name in common, of who takes a name away alone, in whatever
+/// As long as this is there, one blob stays; see [`Store::keep`].
+#[derive(Debug)]
+pub struct Kept {
+    _turn: File,
+}
+
+/// A turn at a folder of blobs: of those who give names in common, of who takes a name away alone, in whatever
 /// process. It ends when the value is dropped.
-fn turn(blob: &Path, lock: impl Fn(&File) -> std::io::Result<()>) -> Result<File> {
-    let shard = blob.parent().unwrap_or(Path::new("."));
+pub(super) fn turn(shard: &Path, lock: impl Fn(&File) -> std::io::Result<()>) -> Result<File> {
     let folder = File::open(shard).map_err(|error| fs::failure(shard, "open", &error))?;
     lock(&folder).map_err(|error| fs::failure(shard, "lock", &error))?;
     Ok(folder)
@@ -354,13 +374,8 @@ impl BlobWriter {
             self.leaves = Leaves::Nothing;
             fs::failure(&self.path, "sync", &error)
         })?;
-        let target = self.store.blob_path(&blob.digest);
-        let shard = target.parent().unwrap_or(Path::new("."));
-        if !shard.is_dir() {
-            fs::create_dir(shard, true)?;
-        }
-        let _with_others = turn(&target, File::lock_shared)?;
-        fs::publish(&self.path, &target)?;
+        let _with_others = self.store.keep(&blob.digest)?;
+        fs::publish(&self.path, &self.store.blob_path(&blob.digest))?;
         self.done = true;
         Ok(())
     }
@@ -527,7 +542,8 @@ mod tests {
         let (_dir, store, blob) = rotten();
         let path = store.blob_path(&blob.digest);
         let bad = store.open_blob(&blob.digest).unwrap();
-        let alone = turn(&path, File::lock).unwrap();
+        let shard = store.shard_path(&blob.digest);
+        let alone = turn(&shard, File::lock).unwrap();
         std::thread::scope(|scope| {
             let bringing = scope.spawn(|| store.put(&blob, b"hello").unwrap());
             std::thread::sleep(std::time::Duration::from_millis(200));
@@ -536,7 +552,7 @@ mod tests {
             bringing.join().unwrap();
         });
         // And the other way round: who removes waits for those who bring.
-        let together = [turn(&path, File::lock_shared).unwrap(), turn(&path, File::lock_shared).unwrap()];
+        let together = [turn(&shard, File::lock_shared).unwrap(), turn(&shard, File::lock_shared).unwrap()];
         std::thread::scope(|scope| {
             let removing = scope.spawn(|| store.discard(&bad, &blob.digest).unwrap());
             std::thread::sleep(std::time::Duration::from_millis(200));

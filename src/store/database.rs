@@ -7,9 +7,12 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::OpenFlags;
 
-use super::Store;
+use super::{
+    Store,
+    sql::{self, Connection, Sqlite, Transaction},
+};
 use crate::base::{
     failure::{Failure, Reason, Result},
     fs,
@@ -17,11 +20,13 @@ use crate::base::{
 
 /// The steps from one version of the schema to the next; their number is the version, kept in SQLite's
 /// `user_version`. A released step is never changed.
-const STEPS: [&[&str]; 5] = [
+const STEPS: [&[&str]; 7] = [
     &[super::metadata::SCHEMA],
     &[super::signed::SCHEMA, super::site::SCHEMA, super::ledger::SCHEMA, super::receipts::SCHEMA],
     &[super::site::UNFINISHED],
     &[super::pushes::SCHEMA],
+    &[super::leases::SCHEMA],
+    &[super::tags::SCHEMA],
     &[super::accounts::SCHEMA],
 ];
 
@@ -31,6 +36,12 @@ const SITES_SINCE: usize = 2;
 
 /// The name of the database in the home.
 pub(super) const FILE: &str = "sealift.db";
+
+/// More than the store has.
+const STATEMENTS: usize = 256;
+
+/// Connections that only read and are kept open for the next reader.
+const READERS: usize = 32;
 
 /// How long one waits for another process that changes something.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -45,10 +56,10 @@ pub(super) fn open(home: &Path) -> Result<Connection> {
 }
 
 fn open_alone(path: &Path) -> Result<Connection> {
-    let at = |error: rusqlite::Error| failure(path, &error);
+    let at = |error: sql::Error| failure(path, &error);
     let log = has_log(path)?;
-    let mut database = Connection::open(path).map_err(at)?;
-    database.busy_timeout(PATIENCE).map_err(at)?;
+    let file = rusqlite::Connection::open(path).map_err(|error| at(error.into()))?;
+    let database = ready(file).map_err(at)?;
     let journal = journal_mode(&database).map_err(at)?;
     if journal != "wal" {
         let message = format!("the database cannot be put into WAL mode, it stays in mode {journal}");
@@ -58,23 +69,29 @@ fn open_alone(path: &Path) -> Result<Connection> {
     if log {
         // Left by a process that ended early, or shared with one at work. If a sync of it failed, the system
         // shows what the disk does not have, and no later sync mends that (C04): bring it over, begin anew.
-        database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_busy| Ok(())).map_err(at)?;
+        database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", sql::NONE, |_busy| Ok(())).map_err(at)?;
     }
     database.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;").map_err(at)?;
     if version(&database).map_err(at)? < STEPS.len() {
-        migrate(&mut database).map_err(at)?;
+        migrate(&database).map_err(at)?;
     }
     known(path, version(&database).map_err(at)?)?;
     Ok(database)
 }
 
+/// A connection that waits for others, and keeps every statement of ours ready.
+fn ready(file: rusqlite::Connection) -> sql::Result<Connection> {
+    file.busy_timeout(PATIENCE)?;
+    file.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(Connection::Sqlite(Sqlite(file)))
+}
+
 /// Asks for the write-ahead log, and tells which mode there is then: that the disk refused is no error to
 /// SQLite. In any other mode a commit ends with the removal of a file, which a power cut can undo (P8).
-fn journal_mode(database: &Connection) -> rusqlite::Result<String> {
+fn journal_mode(database: &Connection) -> sql::Result<String> {
     // The mode changes with the end of the statement, not with its first row.
-    let mut statement = database.prepare("PRAGMA journal_mode = WAL")?;
-    let modes = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
-    Ok(modes.into_iter().next_back().unwrap_or_default())
+    let modes = database.statement("PRAGMA journal_mode = WAL").query_map(sql::NONE, |row| row.get(0))?;
+    Ok(modes.collect::<sql::Result<Vec<String>>>()?.pop().unwrap_or_default())
 }
 
 /// Whether a log stands beside the database with what is not yet in it.
@@ -87,17 +104,17 @@ fn has_log(path: &Path) -> Result<bool> {
     }
 }
 
-pub(super) fn version(database: &Connection) -> rusqlite::Result<usize> {
-    let version: i64 = database.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+pub(super) fn version(database: &Connection) -> sql::Result<usize> {
+    let version: i64 = database.query_row("PRAGMA user_version", sql::NONE, |row| row.get(0))?;
     Ok(usize::try_from(version).unwrap_or(usize::MAX))
 }
 
 /// All missing steps in one transaction, counted anew under the write lock: another process may be at it.
-fn migrate(database: &mut Connection) -> rusqlite::Result<()> {
-    let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    for (step, tables) in STEPS.iter().enumerate().skip(version(&transaction)?) {
-        tables.iter().try_for_each(|tables| transaction.execute_batch(tables))?;
-        transaction.execute_batch(&format!("PRAGMA user_version = {}", step + 1))?;
+fn migrate(database: &Connection) -> sql::Result<()> {
+    let transaction = Transaction::to_change(database)?;
+    for (step, tables) in STEPS.iter().enumerate().skip(version(database)?) {
+        tables.iter().try_for_each(|tables| database.execute_batch(tables))?;
+        database.execute_batch(&format!("PRAGMA user_version = {}", step + 1))?;
     }
     transaction.commit()
 }
@@ -118,8 +135,12 @@ pub(super) fn damaged(path: &Path, found: impl std::fmt::Display) -> Failure {
         .hint("move the file and those beside it away; the contents are kept. A site with a name begins again from its receipts, before anything else: `sealift trust init --site NAME --receipt FILE`. Then import the bundles again")
 }
 
-pub(super) fn failure(path: &Path, error: &rusqlite::Error) -> Failure {
-    let reason = match error.sqlite_error_code() {
+pub(super) fn failure(path: &Path, error: &sql::Error) -> Failure {
+    let code = match error {
+        sql::Error::Sqlite(error) => error.sqlite_error_code(),
+        sql::Error::NoRows | sql::Error::Unreadable { .. } => None,
+    };
+    let reason = match code {
         Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
             return damaged(path, error);
         }
@@ -148,7 +169,7 @@ pub struct State<'a> {
 
 impl State<'_> {
     /// Runs queries; their errors name the file.
-    pub(super) fn query<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+    pub(super) fn query<T>(&self, work: impl FnOnce(&Connection) -> sql::Result<T>) -> Result<T> {
         work(self.database).map_err(|error| failure(self.path, &error))
     }
 }
@@ -169,18 +190,37 @@ impl<'a> Deref for Change<'a> {
 }
 
 impl Store {
-    /// Runs one query; its errors name the file.
-    pub(super) fn query<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
-        let database = self.inner.database.lock().unwrap_or_else(PoisonError::into_inner);
-        work(&database).map_err(|error| failure(&self.home().join(FILE), &error))
+    /// Runs one query; its errors name the file. Others read and change the database meanwhile.
+    pub(super) fn query<T>(&self, work: impl FnOnce(&Connection) -> sql::Result<T>) -> Result<T> {
+        self.read(|database, path| work(database).map_err(|error| failure(path, &error)))
     }
 
-    /// Reads what the database says at one moment.
+    /// Reads what the database says at one moment. Others read and change it meanwhile.
     pub fn state<T>(&self, work: impl FnOnce(&State<'_>) -> Result<T>) -> Result<T> {
-        let mut database = self.inner.database.lock().unwrap_or_else(PoisonError::into_inner);
+        self.read(|database, path| {
+            let _moment = Transaction::to_read(database).map_err(|error| failure(path, &error))?;
+            work(&State { database, path })
+        })
+    }
+
+    /// With a connection of its own; after a failure it is not used again.
+    fn read<T>(&self, work: impl FnOnce(&Connection, &Path) -> Result<T>) -> Result<T> {
         let path = self.home().join(FILE);
-        let transaction = database.transaction().map_err(|error| failure(&path, &error))?;
-        work(&State { database: &transaction, path: &path })
+        let readers = || self.inner.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = readers().pop();
+        let database = match kept {
+            Some(database) => database,
+            None => open_to_read(&path, SHARED)
+                .map_err(sql::Error::from)
+                .and_then(ready)
+                .map_err(|error| failure(&path, &error))?,
+        };
+        let done = work(&database, &path)?;
+        let mut readers = readers();
+        if readers.len() < READERS {
+            readers.push(database);
+        }
+        Ok(done)
     }
 
     /// Changes the database: all that `work` does, or nothing where it fails. Other changes wait. Do not use
@@ -189,11 +229,11 @@ impl Store {
     /// # Errors
     /// Those of `work`; [`Reason::LockHeld`] after waiting for long; those of the disk.
     pub fn change<T>(&self, work: impl FnOnce(&Change<'_>) -> Result<T>) -> Result<T> {
-        let mut database = self.inner.database.lock().unwrap_or_else(PoisonError::into_inner);
+        let database = self.inner.database.lock().unwrap_or_else(PoisonError::into_inner);
         let path = self.home().join(FILE);
-        let at = |error: rusqlite::Error| failure(&path, &error);
-        let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate).map_err(at)?;
-        let done = work(&Change { state: State { database: &transaction, path: &path }, store: self })?;
+        let at = |error: sql::Error| failure(&path, &error);
+        let transaction = Transaction::to_change(&database).map_err(at)?;
+        let done = work(&Change { state: State { database: &database, path: &path }, store: self })?;
         transaction.commit().map_err(at)?;
         // SQLite ignores it when the folder of its log cannot be synced.
         fs::sync_dir(self.home())?;
@@ -223,16 +263,15 @@ impl Store {
 }
 
 fn read_once<T>(path: &Path, how: &str, work: impl Fn(&State<'_>) -> Result<T>) -> Result<Option<T>> {
-    let at = |error: rusqlite::Error| failure(path, &error);
-    let mut database = open_to_read(path, how).map_err(at)?;
-    database.busy_timeout(PATIENCE).map_err(at)?;
-    let transaction = database.transaction().map_err(at)?;
-    let version = version(&transaction).map_err(at)?;
+    let at = |error: sql::Error| failure(path, &error);
+    let database = open_to_read(path, how).map_err(sql::Error::from).and_then(ready).map_err(at)?;
+    let _moment = Transaction::to_read(&database).map_err(at)?;
+    let version = version(&database).map_err(at)?;
     known(path, version)?;
     if version < SITES_SINCE {
         return Ok(None);
     }
-    work(&State { database: &transaction, path }).map(Some)
+    work(&State { database: &database, path }).map(Some)
 }
 
 /// A database that nobody else has open: SQLite needs neither locks nor files of its own.
@@ -241,10 +280,10 @@ pub(super) const ALONE: &str = "immutable=1";
 pub(super) const SHARED: &str = "mode=ro";
 
 /// Opens a database for reading, [`ALONE`] or [`SHARED`].
-pub(super) fn open_to_read(path: &Path, how: &str) -> rusqlite::Result<Connection> {
+pub(super) fn open_to_read(path: &Path, how: &str) -> rusqlite::Result<rusqlite::Connection> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    Connection::open_with_flags(uri(path, how), flags)
+    rusqlite::Connection::open_with_flags(uri(path, how), flags)
 }
 
 /// The file as SQLite names it in a URI, where `?`, `#` and `%` mean something.

@@ -104,7 +104,7 @@ pub fn published(home: &Path) -> Result<Option<Published>> {
 }
 
 fn read(path: &Path, how: &str) -> Result<Published> {
-    let at = |error: rusqlite::Error| database::failure(path, &error);
+    let at = |error: rusqlite::Error| database::failure(path, &error.into());
     let database = database::open_to_read(path, how).map_err(at)?;
     let integrity: String =
         database.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(at)?;
@@ -115,7 +115,8 @@ fn read(path: &Path, how: &str) -> Result<Published> {
     if orphans.exists([]).map_err(at)? {
         return Err(database::damaged(path, "a tag leads to a manifest that is not there"));
     }
-    database::known(path, database::version(&database).map_err(at)?)?;
+    let version: i64 = database.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(at)?;
+    database::known(path, usize::try_from(version).unwrap_or(usize::MAX))?;
     let count = |sql: &str| {
         let number = database.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(at)?;
         Ok::<_, Failure>(usize::try_from(number).unwrap_or_default())

@@ -1,8 +1,10 @@
 //! The lines of the ledger. They are only ever added, in the change that they tell of.
 
-use rusqlite::{OptionalExtension as _, params};
-
-use super::{Change, State, Store, metadata::as_sql};
+use super::{
+    Change, State, Store,
+    metadata::as_sql,
+    sql::{self, OptionalExtension as _, params},
+};
 use crate::{
     base::{clock::Timestamp, failure::Result},
     ledger::{self, Event, Head},
@@ -29,8 +31,8 @@ impl State<'_> {
     pub fn ledger_head(&self) -> Result<Head> {
         let last = self.query(|database| {
             database
-                .prepare_cached("SELECT number, line FROM ledger ORDER BY number DESC LIMIT 1")?
-                .query_row([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))
+                .statement("SELECT number, line FROM ledger ORDER BY number DESC LIMIT 1")
+                .query_row(sql::NONE, |row| Ok((row.get::<i64>(0)?, row.get::<String>(1)?)))
                 .optional()
         })?;
         last.map_or_else(Head::start, |(number, line)| Ok(Head::of(number.cast_unsigned(), &line)))
@@ -39,8 +41,8 @@ impl State<'_> {
     /// Lines of the ledger without their line feeds, from record `from` (counted from 1), at most `limit`.
     pub fn ledger(&self, from: u64, limit: usize) -> Result<Vec<String>> {
         self.query(|database| {
-            let mut lines = database
-                .prepare_cached("SELECT line FROM ledger WHERE number >= ?1 ORDER BY number LIMIT ?2")?;
+            let lines =
+                database.statement("SELECT line FROM ledger WHERE number >= ?1 ORDER BY number LIMIT ?2");
             lines.query_map(params![from.cast_signed(), as_sql(limit)], |row| row.get(0))?.collect()
         })
     }
@@ -52,7 +54,7 @@ impl Change<'_> {
         let (line, head) = ledger::append(&self.ledger_head()?, time, event)?;
         let insert = "INSERT INTO ledger (number, line) VALUES (?1, ?2)";
         let values = params![head.number.cast_signed(), line];
-        self.query(|database| database.prepare_cached(insert)?.execute(values).map(drop))?;
+        self.query(|database| database.statement(insert).execute(values).map(drop))?;
         Ok(head)
     }
 

@@ -2,12 +2,14 @@
 
 use std::{
     collections::{BTreeSet, HashSet},
+    ops::ControlFlow,
     path::Path,
 };
 
-use rusqlite::{Connection, OptionalExtension as _, params};
-
-use super::{Change, Store};
+use super::{
+    Author, Change, Store,
+    sql::{self, Connection, OptionalExtension as _, params},
+};
 use crate::{
     base::{
         digest::Digest,
@@ -128,7 +130,7 @@ pub struct ReferrerRow {
 
 impl Change<'_> {
     /// Publishes all of it, durably. Fails with [`Reason::BlobMissing`] when a manifest's closure is not whole.
-    pub fn publish(&self, publication: &Publication) -> Result<()> {
+    pub fn publish(&self, publication: &Publication, author: &Author) -> Result<()> {
         for manifest in &publication.manifests {
             for blob in contents(manifest) {
                 if self.store.size_of(&blob.digest)? != Some(blob.size) {
@@ -145,16 +147,7 @@ impl Change<'_> {
             let message = "an index lists it, but it is neither present nor recorded as absent";
             return Err(Failure::new(Reason::BlobMissing, child, message));
         }
-        self.query(|database| {
-            for tag in &publication.tags {
-                database
-                    .prepare_cached(
-                        "INSERT OR REPLACE INTO tags (repository, tag, digest) VALUES (?1, ?2, ?3)",
-                    )?
-                    .execute(params![tag.repository, tag.tag, tag.digest.to_string()])?;
-            }
-            Ok(())
-        })
+        publication.tags.iter().try_for_each(|tag| self.set_tag(tag, author))
     }
 
     /// Makes durable that the contents are there under their names. Whoever brought them may have been killed
@@ -183,8 +176,8 @@ impl Change<'_> {
 
 impl Store {
     /// Publishes all or nothing, and nothing else; see [`Change::publish`].
-    pub fn publish(&self, publication: &Publication) -> Result<()> {
-        self.change(|change| change.publish(publication))
+    pub fn publish(&self, publication: &Publication, author: &Author) -> Result<()> {
+        self.change(|change| change.publish(publication, author))
     }
 
     /// The manifest that a tag or digest leads to in a repository.
@@ -201,32 +194,13 @@ impl Store {
             ),
         };
         self.query(|database| {
-            database.prepare_cached(sql)?.query_row(params![repository, value], descriptor_row).optional()
+            database.statement(sql).query_row(params![repository, value], descriptor_row).optional()
         })
     }
 
     /// Whether a repository publishes this blob (config, layer or manifest).
     pub fn blob_in(&self, repository: &str, digest: &Digest) -> Result<bool> {
         self.query(|database| is_published(database, repository, digest))
-    }
-
-    /// Tags of a repository in byte order, after `last`, at most `limit`; `None` for an unknown repository.
-    pub fn tags(&self, repository: &str, last: Option<&str>, limit: usize) -> Result<Option<Vec<String>>> {
-        self.query(|database| {
-            let known = database
-                .prepare_cached("SELECT 1 FROM manifests WHERE repository = ?1")?
-                .exists([repository])?;
-            if !known {
-                return Ok(None);
-            }
-            database
-                .prepare_cached(
-                    "SELECT tag FROM tags WHERE repository = ?1 AND tag > ?2 ORDER BY tag LIMIT ?3",
-                )?
-                .query_map(params![repository, last.unwrap_or(""), as_sql(limit)], |row| row.get(0))?
-                .collect::<rusqlite::Result<Vec<String>>>()
-                .map(Some)
-        })
     }
 
     /// Repositories in byte order, after `last`, at most `limit`; none whose name begins with `hidden`.
@@ -238,10 +212,10 @@ impl Store {
     ) -> Result<Vec<String>> {
         self.query(|database| {
             database
-                .prepare_cached(
+                .statement(
                     "SELECT DISTINCT repository FROM manifests WHERE repository > ?1
-                       AND (?3 IS NULL OR substr(repository, 1, length(?3)) <> ?3) ORDER BY repository LIMIT ?2",
-                )?
+                       AND (CAST(?3 AS TEXT) IS NULL OR substr(repository, 1, length(?3)) <> ?3) ORDER BY repository LIMIT ?2",
+                )
                 .query_map(params![last.unwrap_or(""), as_sql(limit), hidden], |row| row.get(0))?
                 .collect()
         })
@@ -251,7 +225,7 @@ impl Store {
     pub fn repositories_with(&self, digest: &Digest, limit: usize) -> Result<Vec<String>> {
         self.query(|database| {
             database
-                .prepare_cached(WITH_BLOB)?
+                .statement(WITH_BLOB)
                 .query_map(params![digest.to_string(), as_sql(limit)], |row| row.get(0))?
                 .collect()
         })
@@ -271,14 +245,14 @@ impl Store {
     ) -> Result<Vec<ReferrerRow>> {
         let last = last.map_or_else(String::new, ToString::to_string);
         self.query(|database| {
-            let mut statement = database.prepare_cached(
+            let statement = database.statement(
                 "SELECT media_type, digest, size, artifact_type, annotations FROM manifests
-                 WHERE repository = ?1 AND subject = ?2 AND (?3 IS NULL OR artifact_type = ?3)
+                 WHERE repository = ?1 AND subject = ?2 AND (CAST(?3 AS TEXT) IS NULL OR artifact_type = ?3)
                    AND digest > ?4 ORDER BY digest LIMIT ?5",
-            )?;
+            );
             let asked = params![repository, subject.to_string(), artifact_type, last, as_sql(limit)];
-            let (mut rows, mut found, mut bytes) = (statement.query(asked)?, Vec::new(), 0);
-            while let Some(row) = rows.next()? {
+            let (mut found, mut bytes) = (Vec::new(), 0);
+            statement.each(asked, |row| {
                 let mut descriptor = descriptor_row(row)?;
                 descriptor.artifact_type = row.get(3)?;
                 let annotations: String = row.get(4)?;
@@ -286,10 +260,9 @@ impl Store {
                 bytes += annotations.len() + descriptor.artifact_type.as_ref().map_or(0, String::len);
                 descriptor.annotations = serde_json::from_str(&annotations).unwrap_or_default();
                 found.push(ReferrerRow { descriptor });
-                if found.len() > 1 && bytes as u64 > limits::PAGE_BYTES {
-                    break;
-                }
-            }
+                let is_full = found.len() > 1 && bytes as u64 > limits::PAGE_BYTES;
+                Ok(if is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            })?;
             Ok(found)
         })
     }
@@ -298,8 +271,8 @@ impl Store {
     pub fn reports(&self) -> Result<Vec<String>> {
         self.query(|database| {
             database
-                .prepare_cached("SELECT receipt FROM receipts ORDER BY number")?
-                .query_map([], |row| row.get(0))?
+                .statement("SELECT receipt FROM receipts ORDER BY number")
+                .query_map(sql::NONE, |row| row.get(0))?
                 .collect()
         })
     }
@@ -321,25 +294,21 @@ fn contents(manifest: &PublishedManifest) -> impl Iterator<Item = &Descriptor> {
     std::iter::once(&manifest.root).chain(&manifest.blobs)
 }
 
-pub(super) fn is_published(
-    database: &Connection,
-    repository: &str,
-    digest: &Digest,
-) -> rusqlite::Result<bool> {
+pub(super) fn is_published(database: &Connection, repository: &str, digest: &Digest) -> sql::Result<bool> {
     database
-        .prepare_cached(
+        .statement(
             "SELECT 1 FROM blobs WHERE repository = ?1 AND digest = ?2
              UNION ALL SELECT 1 FROM manifests WHERE repository = ?1 AND digest = ?2",
-        )?
+        )
         .exists(params![repository, digest.to_string()])
 }
 
 /// A child that an index of `publication` needs and that its repository does not have.
-fn missing_child(database: &Connection, publication: &Publication) -> rusqlite::Result<Option<Digest>> {
+fn missing_child(database: &Connection, publication: &Publication) -> sql::Result<Option<Digest>> {
     for manifest in &publication.manifests {
         for child in &manifest.children {
             let known = database
-                .prepare_cached("SELECT 1 FROM manifests WHERE repository = ?1 AND digest = ?2")?
+                .statement("SELECT 1 FROM manifests WHERE repository = ?1 AND digest = ?2")
                 .exists(params![manifest.repository, child.to_string()])?;
             if !known {
                 return Ok(Some(child.clone()));
@@ -351,14 +320,14 @@ fn missing_child(database: &Connection, publication: &Publication) -> rusqlite::
 
 /// The same bytes under another type have that type from now on: who brings them is told that it holds, and what the
 /// bytes list is the same under any type that they can have.
-fn insert_manifest(database: &Connection, manifest: &PublishedManifest) -> rusqlite::Result<()> {
+fn insert_manifest(database: &Connection, manifest: &PublishedManifest) -> sql::Result<()> {
     database
-        .prepare_cached(
+        .statement(
             "INSERT INTO manifests
              (repository, digest, media_type, size, subject, artifact_type, annotations)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-             ON CONFLICT DO UPDATE SET media_type = excluded.media_type",
-        )?
+             ON CONFLICT (repository, digest) DO UPDATE SET media_type = excluded.media_type",
+        )
         .execute(params![
             manifest.repository,
             manifest.root.digest.to_string(),
@@ -371,25 +340,40 @@ fn insert_manifest(database: &Connection, manifest: &PublishedManifest) -> rusql
     let listed =
         manifest.blobs.iter().map(|blob| &blob.digest).chain(&manifest.children).chain(&manifest.absent);
     for child in listed {
-        database
-            .prepare_cached("INSERT OR IGNORE INTO edges (repository, parent, child) VALUES (?1, ?2, ?3)")?
-            .execute(params![manifest.repository, manifest.root.digest.to_string(), child.to_string()])?;
+        insert_edge(database, &manifest.repository, &manifest.root.digest, &child.to_string())?;
     }
     for blob in &manifest.blobs {
         database
-            .prepare_cached("INSERT OR IGNORE INTO blobs (repository, digest) VALUES (?1, ?2)")?
+            .statement(
+                "INSERT INTO blobs (repository, digest) VALUES (?1, ?2)
+                 ON CONFLICT (repository, digest) DO NOTHING",
+            )
             .execute(params![manifest.repository, blob.digest.to_string()])?;
     }
     Ok(())
 }
 
-fn descriptor_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Descriptor> {
+/// Writes down that a manifest lists `child`.
+pub(super) fn insert_edge(
+    database: &Connection,
+    repository: &str,
+    parent: &Digest,
+    child: &str,
+) -> sql::Result<()> {
+    database
+        .statement(
+            "INSERT INTO edges (repository, parent, child) VALUES (?1, ?2, ?3)
+             ON CONFLICT (repository, parent, child) DO NOTHING",
+        )
+        .execute(params![repository, parent.to_string(), child])
+        .map(drop)
+}
+
+pub(super) fn descriptor_row(row: &sql::Row) -> sql::Result<Descriptor> {
     let digest: String = row.get(1)?;
-    let digest = Digest::parse(&digest).map_err(|error| {
-        rusqlite::Error::FromSqlConversionFailure(1, rusqlite::types::Type::Text, Box::new(error))
-    })?;
+    let digest = Digest::parse(&digest).map_err(|error| sql::Error::unreadable(1, error))?;
     let size: i64 = row.get(2)?;
-    Ok(Descriptor::new(row.get::<_, String>(0)?, digest, u64::try_from(size).unwrap_or_default()))
+    Ok(Descriptor::new(row.get::<String>(0)?, digest, u64::try_from(size).unwrap_or_default()))
 }
 
 pub(super) fn as_sql(limit: usize) -> i64 {
@@ -399,6 +383,11 @@ pub(super) fn as_sql(limit: usize) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::clock::Timestamp;
+
+    fn author() -> Author {
+        Author { who: "test".into(), time: Timestamp::now() }
+    }
 
     fn publication(store: &Store, tag: &str) -> Publication {
         let config = Descriptor::of("config", b"{}");
@@ -425,7 +414,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         for tag in ["b", "a", "a"] {
-            store.publish(&publication(&store, tag)).unwrap();
+            store.publish(&publication(&store, tag), &author()).unwrap();
         }
         let repository = "docker.io/library/x";
         assert_eq!(store.tags(repository, None, 9).unwrap().unwrap(), ["a", "b"]);
@@ -469,9 +458,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let mut again = publication(&store, "a");
-        store.publish(&again).unwrap();
+        store.publish(&again, &author()).unwrap();
         again.manifests[0].root.media_type = crate::oci::media_type::DOCKER_MANIFEST.into();
-        store.publish(&again).unwrap();
+        store.publish(&again, &author()).unwrap();
         let found = store.manifest("docker.io/library/x", &Target::Tag("a".into())).unwrap();
         assert_eq!(found, Some(again.manifests[0].root.clone()));
     }
@@ -497,7 +486,7 @@ mod tests {
             all.manifests.iter().map(|manifest| manifest.root.digest.clone()).collect();
         wanted.sort_by_key(ToString::to_string);
         all.tags.clear();
-        store.publish(&all).unwrap();
+        store.publish(&all, &author()).unwrap();
         let read = |last: Option<&Digest>, limit| -> Vec<Digest> {
             let rows = store.referrers(&template.repository, &Digest::of(b"subject"), None, last, limit);
             rows.unwrap().into_iter().map(|row| row.descriptor.digest).collect()
@@ -528,7 +517,7 @@ mod tests {
         for name in ["c", "b", "a"] {
             all.manifests.push(PublishedManifest { repository: name.into(), ..template.clone() });
         }
-        store.publish(&all).unwrap();
+        store.publish(&all, &author()).unwrap();
         let digest = Digest::of(b"{}");
         assert_eq!(store.repositories_with(&digest, 2).unwrap(), ["a", "b"]);
         assert_eq!(store.repositories_with(&digest, 9).unwrap().len(), 4);
@@ -547,10 +536,10 @@ mod tests {
         let store = Store::open(dir.path()).unwrap();
         let mut blob_gone = publication(&store, "a");
         fs::remove_file(&store.blob_path(&blob_gone.manifests[0].blobs[0].digest)).unwrap();
-        assert_eq!(store.publish(&blob_gone).unwrap_err().reason, Reason::BlobMissing);
+        assert_eq!(store.publish(&blob_gone, &author()).unwrap_err().reason, Reason::BlobMissing);
         store.put(&blob_gone.manifests[0].blobs[0], b"{}").unwrap();
         blob_gone.manifests[0].children.push(Digest::of(b"child"));
-        assert_eq!(store.publish(&blob_gone).unwrap_err().reason, Reason::BlobMissing);
+        assert_eq!(store.publish(&blob_gone, &author()).unwrap_err().reason, Reason::BlobMissing);
         assert!(store.repositories(None, 9, None).unwrap().is_empty());
     }
 }

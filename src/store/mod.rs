@@ -5,48 +5,58 @@
 //!   sealift.db                 SQLite                                              (database.rs)
 //!                                what is published: tags, manifests, blobs         (metadata.rs)
 //!                                what clients change of it: edges, deletions       (pushes.rs)
+//!                                where tags lead and led                           (tags.rs)
+//!                                who relies on what, and what to look at           (leases.rs)
 //!                                what the site knows: trust, channels, overrides   (site.rs)
 //!                                what happened: the ledger, signed receipts        (ledger.rs, receipts.rs)
 //!                                what each key signed last                         (signed.rs)
 //!                                who may log in to the registry                    (accounts.rs)
 //!   keys/importer.pem          the key that signs receipts; `crate::site` makes it
 //!   blobs/sha256/ab/<hex>      content, complete and synced, never changed         (blobs.rs)
+//!                                until nothing needs it any more                   (collect.rs)
 //!   staging/<alg>-<hex>.part   content under way; kept for the next run            (blobs.rs)
 //!   staging/upload-<id>-….part a push under way; kept for its client               (uploads.rs)
 //! ```
 //!
 //! Invariants: a file under `blobs/` is whole and matched its digest when it was put there, and is removed only when
-//! it no longer does; a manifest is published only in a transaction that found it, and whatever its repository is said
+//! it no longer does, or when it left the last repository and nobody relies on it; a manifest is published only in a transaction that found it, and whatever its repository is said
 //! to have of what it lists. The rest is recorded as absent: of an import what was left out on purpose, of a push into
 //! a sandbox all that was not there. What one command changes, one [`Change`] makes true together, with the lines of
 //! the ledger that tell of it. The connected side uses the same folder as its cache and publishes nothing.
 
 mod accounts;
 mod blobs;
+mod collect;
 mod database;
 pub mod examine;
+mod leases;
 mod ledger;
 mod metadata;
 mod pushes;
 mod receipts;
 mod signed;
 mod site;
+mod sql;
+mod tags;
 mod uploads;
 
 use std::{
     fs::{File, TryLockError},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::AtomicBool},
 };
 
 pub use accounts::{Account, AccountKind, TokenKey};
-pub use blobs::BlobWriter;
+pub use blobs::{BlobWriter, Kept};
+pub use collect::Collected;
 pub use database::{Change, State};
+pub use leases::Hold;
 pub use metadata::{Publication, PublishedManifest, PublishedTag, ReferrerRow, Target};
 pub use pushes::Deletion;
 pub use receipts::SignedReceipt;
 pub use signed::Signed;
 pub use site::{Channel, HeldBeacon, HeldOverride, Imported, Settings, SiteRow, Unfinished};
+pub use tags::{Author, TagMove};
 pub use uploads::Upload;
 
 use crate::base::{failure::Result, fs};
@@ -60,7 +70,13 @@ pub struct Store {
 #[derive(Debug)]
 struct Inner {
     home: PathBuf,
-    database: Mutex<rusqlite::Connection>,
+    /// For readers, each of which has one for itself.
+    readers: Mutex<Vec<sql::Connection>>,
+    /// For changes: one at a time. Closed after the readers, for only who may write can clear away what the database
+    /// needs while it is open.
+    database: Mutex<sql::Connection>,
+    /// Whether what every manifest lists is known to be written down.
+    edges_known: AtomicBool,
 }
 
 impl Store {
@@ -70,7 +86,14 @@ impl Store {
             fs::create_dir(folder, true)?;
         }
         let database = database::open(home)?;
-        let store = Self { inner: Arc::new(Inner { home: home.to_owned(), database: Mutex::new(database) }) };
+        let store = Self {
+            inner: Arc::new(Inner {
+                home: home.to_owned(),
+                database: Mutex::new(database),
+                readers: Mutex::default(),
+                edges_known: AtomicBool::new(false),
+            }),
+        };
         store.sweep_staging();
         Ok(store)
     }

@@ -1,12 +1,14 @@
 //! What clients of the registry change: a blob, a tag or a manifest at a time.
 //!
 //! A deletion takes rows away and never bytes: another push, an import or a build may have found them and rely on
-//! them the next moment. Nothing here frees space; that is for a collection which knows everything that is needed.
+//! them the next moment. What it leaves behind is put on the list of what a collection looks at (`leases.rs`).
 
-use rusqlite::{Connection, OptionalExtension as _, params};
-
-use super::Change;
+use super::{
+    Author, Change,
+    sql::{OptionalExtension as _, params},
+};
 use crate::base::{
+    clock::Timestamp,
     digest::Digest,
     failure::{Failure, Result},
 };
@@ -37,17 +39,21 @@ pub enum Deletion {
 }
 
 impl Change<'_> {
-    /// From now on the repository has this blob. `false` where its bytes are not in the store: what a repository
-    /// had may have rotted, and been removed.
-    pub fn add_blob(&self, repository: &str, digest: &Digest) -> Result<bool> {
+    /// From now on the repository has this blob, and keeps it until `leased`, or as long as a manifest lists it.
+    /// `false` where its bytes are not in the store: what a repository had may have rotted, and been removed.
+    pub fn add_blob(&self, repository: &str, digest: &Digest, leased: Timestamp) -> Result<bool> {
         if self.store.size_of(digest)?.is_none() {
             return Ok(false);
         }
         self.query(|database| {
             database
-                .prepare_cached("INSERT OR IGNORE INTO blobs (repository, digest) VALUES (?1, ?2)")?
+                .statement(
+                    "INSERT INTO blobs (repository, digest) VALUES (?1, ?2)
+                     ON CONFLICT (repository, digest) DO NOTHING",
+                )
                 .execute(params![repository, digest.to_string()])
         })?;
+        self.lease(repository, digest, leased)?;
         Ok(true)
     }
 
@@ -60,7 +66,7 @@ impl Change<'_> {
     pub fn has_manifest(&self, repository: &str, digest: &Digest) -> Result<bool> {
         self.query(|database| {
             database
-                .prepare_cached("SELECT 1 FROM manifests WHERE repository = ?1 AND digest = ?2")?
+                .statement("SELECT 1 FROM manifests WHERE repository = ?1 AND digest = ?2")
                 .exists(params![repository, digest.to_string()])
         })
     }
@@ -70,55 +76,68 @@ impl Change<'_> {
         self.store.size_of(digest)
     }
 
-    /// Takes a tag away; its manifest stays.
-    pub fn delete_tag(&self, repository: &str, tag: &str) -> Result<Deletion> {
-        let deleted = self.query(|database| {
-            database
-                .prepare_cached("DELETE FROM tags WHERE repository = ?1 AND tag = ?2")?
-                .execute(params![repository, tag])
-        })?;
-        Ok(if deleted == 0 { Deletion::Unknown } else { Deletion::Done })
+    /// Takes a manifest away with the tags that lead to it, unless an index lists it. What it lists itself stays until
+    /// it is collected, and its referrers stay.
+    pub fn delete_manifest(&self, repository: &str, digest: &Digest, author: &Author) -> Result<Deletion> {
+        if let Some(parent) = self.parent_of(repository, digest)? {
+            return Ok(Deletion::InUse(parent));
+        }
+        for tag in self.tags_of(repository, digest)? {
+            self.delete_tag(repository, &tag, author)?;
+        }
+        let listed = self.blobs_of(repository, digest)?;
+        let deleted =
+            self.delete("DELETE FROM manifests WHERE repository = ?1 AND digest = ?2", repository, digest)?;
+        if deleted == Deletion::Done {
+            self.look_at(repository, digest)?;
+            listed.iter().try_for_each(|blob| self.look_at(repository, blob))?;
+        }
+        Ok(deleted)
     }
 
-    /// Takes a manifest away with the tags that lead to it, unless an index lists it. What it lists itself stays, and
-    /// so do its referrers.
-    pub fn delete_manifest(&self, repository: &str, digest: &Digest) -> Result<Deletion> {
-        self.delete(repository, digest, |database| {
-            let tags = "DELETE FROM tags WHERE repository = ?1 AND digest = ?2";
-            database.prepare_cached(tags)?.execute(params![repository, digest.to_string()])?;
-            let manifest = "DELETE FROM manifests WHERE repository = ?1 AND digest = ?2";
-            database.prepare_cached(manifest)?.execute(params![repository, digest.to_string()])
-        })
+    /// What a manifest lists and its repository has as a blob.
+    fn blobs_of(&self, repository: &str, manifest: &Digest) -> Result<Vec<Digest>> {
+        let listed: Vec<String> = self.query(|database| {
+            database
+                .statement(
+                    "SELECT b.digest FROM edges e JOIN blobs b ON b.repository = e.repository AND b.digest = e.child
+                     WHERE e.repository = ?1 AND e.parent = ?2",
+                )
+                .query_map(params![repository, manifest.to_string()], |row| row.get(0))?
+                .collect()
+        })?;
+        listed.iter().map(|digest| Digest::parse(digest).map_err(Failure::internal)).collect()
     }
 
     /// Takes a blob away, unless a manifest lists it. Other repositories keep theirs.
     pub fn delete_blob(&self, repository: &str, digest: &Digest) -> Result<Deletion> {
-        self.delete(repository, digest, |database| {
-            let blob = "DELETE FROM blobs WHERE repository = ?1 AND digest = ?2";
-            database.prepare_cached(blob)?.execute(params![repository, digest.to_string()])
-        })
-    }
-
-    /// Deletes rows by `work`, unless a manifest lists `digest`.
-    fn delete(
-        &self,
-        repository: &str,
-        digest: &Digest,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<usize>,
-    ) -> Result<Deletion> {
-        if let Some(parent) = self.query(|database| parent(database, repository, digest))? {
-            return Ok(Deletion::InUse(Digest::parse(&parent).map_err(Failure::internal)?));
+        if let Some(parent) = self.parent_of(repository, digest)? {
+            return Ok(Deletion::InUse(parent));
         }
-        Ok(if self.query(work)? == 0 { Deletion::Unknown } else { Deletion::Done })
+        let deleted =
+            self.delete("DELETE FROM blobs WHERE repository = ?1 AND digest = ?2", repository, digest)?;
+        if deleted == Deletion::Done {
+            self.end_lease(repository, digest)?;
+        }
+        Ok(deleted)
     }
-}
 
-/// A manifest that lists `digest`.
-fn parent(database: &Connection, repository: &str, digest: &Digest) -> rusqlite::Result<Option<String>> {
-    database
-        .prepare_cached("SELECT parent FROM edges WHERE repository = ?1 AND child = ?2 LIMIT 1")?
-        .query_row(params![repository, digest.to_string()], |row| row.get(0))
-        .optional()
+    fn delete(&self, sql: &str, repository: &str, digest: &Digest) -> Result<Deletion> {
+        let deleted =
+            self.query(|database| database.statement(sql).execute(params![repository, digest.to_string()]))?;
+        Ok(if deleted == 0 { Deletion::Unknown } else { Deletion::Done })
+    }
+
+    /// A manifest that lists `digest`.
+    fn parent_of(&self, repository: &str, digest: &Digest) -> Result<Option<Digest>> {
+        let parent: Option<String> = self.query(|database| {
+            database
+                .statement("SELECT parent FROM edges WHERE repository = ?1 AND child = ?2 LIMIT 1")
+                .query_row(params![repository, digest.to_string()], |row| row.get(0))
+                .optional()
+        })?;
+        parent.map(|parent| Digest::parse(&parent).map_err(Failure::internal)).transpose()
+    }
 }
 
 #[cfg(test)]
@@ -128,6 +147,10 @@ mod tests {
         oci::{Descriptor, Document, media_type},
         store::{Publication, PublishedManifest, PublishedTag, Store, Target},
     };
+
+    fn author() -> Author {
+        Author { who: "test".into(), time: Timestamp::now() }
+    }
 
     const A: &str = "sandbox/a";
     const B: &str = "sandbox/b";
@@ -172,7 +195,7 @@ mod tests {
                 digest: index.digest.clone(),
             };
             let tags = vec![tag("one"), tag("two")];
-            store.publish(&Publication { manifests: vec![of(A), of(B), listing], tags }).unwrap();
+            store.publish(&Publication { manifests: vec![of(A), of(B), listing], tags }, &author()).unwrap();
             Self { _dir: dir, store, config, image, index }
         }
 
@@ -181,11 +204,13 @@ mod tests {
         }
 
         fn manifest(&self, repository: &str, manifest: &Descriptor) -> Deletion {
-            self.store.change(|change| change.delete_manifest(repository, &manifest.digest)).unwrap()
+            self.store
+                .change(|change| change.delete_manifest(repository, &manifest.digest, &author()))
+                .unwrap()
         }
 
         fn tag(&self, tag: &str) -> Deletion {
-            self.store.change(|change| change.delete_tag(A, tag)).unwrap()
+            self.store.change(|change| change.delete_tag(A, tag, &author())).unwrap()
         }
     }
 
@@ -229,7 +254,9 @@ mod tests {
     #[test]
     fn only_what_the_store_has_is_added() {
         let scene = Scene::new();
-        let add = |digest: &Digest| scene.store.change(|change| change.add_blob(A, digest)).unwrap();
+        let add = |digest: &Digest| {
+            scene.store.change(|change| change.add_blob(A, digest, Timestamp::now())).unwrap()
+        };
         assert!(add(&scene.config.digest) && add(&scene.config.digest));
         assert!(!add(&Digest::of(b"nowhere")));
         assert!(!scene.store.blob_in(A, &Digest::of(b"nowhere")).unwrap());

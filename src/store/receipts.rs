@@ -1,8 +1,10 @@
 //! Signed receipts, of imports and of refusals, each once.
 
-use rusqlite::{OptionalExtension as _, Row, params};
-
-use super::{Change, State, Store, site::digest};
+use super::{
+    Change, State, Store,
+    site::digest,
+    sql::{self, OptionalExtension as _, Row, params},
+};
 use crate::base::{digest::Digest, failure::Result};
 
 pub(super) const SCHEMA: &str = "
@@ -33,9 +35,8 @@ impl State<'_> {
     /// All of them, oldest first.
     pub fn signed_receipts(&self) -> Result<Vec<SignedReceipt>> {
         self.query(|database| {
-            let mut all = database
-                .prepare_cached("SELECT digest, bundle, text FROM signed_receipts ORDER BY number")?;
-            all.query_map([], receipt_row)?.collect()
+            let all = database.statement("SELECT digest, bundle, text FROM signed_receipts ORDER BY number");
+            all.query_map(sql::NONE, receipt_row)?.collect()
         })
     }
 
@@ -43,7 +44,7 @@ impl State<'_> {
     pub fn signed_receipt(&self, wanted: &Digest) -> Result<Option<SignedReceipt>> {
         self.query(|database| {
             database
-                .prepare_cached("SELECT digest, bundle, text FROM signed_receipts WHERE digest = ?1")?
+                .statement("SELECT digest, bundle, text FROM signed_receipts WHERE digest = ?1")
                 .query_row([wanted.to_string()], receipt_row)
                 .optional()
         })
@@ -53,8 +54,8 @@ impl State<'_> {
     pub fn last_receipt(&self) -> Result<Option<Digest>> {
         self.query(|database| {
             database
-                .prepare_cached("SELECT digest FROM signed_receipts ORDER BY number DESC LIMIT 1")?
-                .query_row([], |row| digest(row, 0))
+                .statement("SELECT digest FROM signed_receipts ORDER BY number DESC LIMIT 1")
+                .query_row(sql::NONE, |row| digest(row, 0))
                 .optional()
         })
     }
@@ -77,6 +78,6 @@ impl Store {
     }
 }
 
-fn receipt_row(row: &Row<'_>) -> rusqlite::Result<SignedReceipt> {
+fn receipt_row(row: &Row) -> sql::Result<SignedReceipt> {
     Ok(SignedReceipt { digest: digest(row, 0)?, bundle: digest(row, 1)?, text: row.get(2)? })
 }

@@ -1,9 +1,10 @@
 //! What each key signed last in each channel, so that its holder sees what is new and never signs twice for
 //! one place in the channel.
 
-use rusqlite::{OptionalExtension as _, params};
-
-use super::Store;
+use super::{
+    Store,
+    sql::{self, OptionalExtension as _, params},
+};
 use crate::base::{digest::Digest, failure::Result};
 
 /// Epoch and sequence are texts: they may be larger than SQLite's integers.
@@ -37,7 +38,7 @@ impl Store {
     pub fn last_signed(&self, key_id: &str, channel: &str) -> Result<Option<Signed>> {
         self.query(|database| {
             let sql = "SELECT epoch, sequence, sums, contents FROM signed WHERE key_id = ?1 AND channel = ?2";
-            database.prepare_cached(sql)?.query_row(params![key_id, channel], signed_row).optional()
+            database.statement(sql).query_row(params![key_id, channel], signed_row).optional()
         })
     }
 
@@ -53,7 +54,7 @@ impl Store {
             change.query(|database| {
                 for (key_id, last) in keys {
                     let found: Option<String> = database
-                        .prepare_cached("SELECT sums FROM signed WHERE key_id = ?1 AND channel = ?2")?
+                        .statement("SELECT sums FROM signed WHERE key_id = ?1 AND channel = ?2")
                         .query_row(params![key_id, channel], |row| row.get(0))
                         .optional()?;
                     if found != last.map(|last| last.sums.to_string()) {
@@ -65,10 +66,10 @@ impl Store {
                     let known =
                         last.filter(|last| last.sums == signed.sums).and_then(|last| last.contents.as_ref());
                     database
-                        .prepare_cached(
+                        .statement(
                             "INSERT OR REPLACE INTO signed (key_id, channel, epoch, sequence, sums, contents)
                              VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                        )?
+                        )
                         .execute(params![
                             key_id,
                             channel,
@@ -84,14 +85,12 @@ impl Store {
     }
 }
 
-fn signed_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Signed> {
-    fn parsed<T: std::str::FromStr>(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<T>
+fn signed_row(row: &sql::Row) -> sql::Result<Signed> {
+    fn parsed<T: std::str::FromStr>(row: &sql::Row, column: usize) -> sql::Result<T>
     where
         T::Err: std::error::Error + Send + Sync + 'static,
     {
-        row.get::<_, String>(column)?.parse().map_err(|error| {
-            rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
-        })
+        row.get::<String>(column)?.parse().map_err(|error| sql::Error::unreadable(column, error))
     }
     Ok(Signed {
         epoch: parsed(row, 0)?,

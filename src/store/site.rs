@@ -1,9 +1,13 @@
 //! What a site knows: its name and settings, whom it trusts, where each channel stands, orders it holds.
 
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::{Deserialize, Serialize};
 
-use super::{Change, State, database::version, metadata::as_sql};
+use super::{
+    Change, State,
+    database::version,
+    metadata::as_sql,
+    sql::{self, Connection, OptionalExtension as _, Row, params},
+};
 use crate::{
     base::{
         clock::{RELEASED, Timestamp},
@@ -172,7 +176,7 @@ impl State<'_> {
     /// The site.
     pub fn site(&self) -> Result<SiteRow> {
         self.query(|database| {
-            database.query_row("SELECT name, settings, floor, importer FROM site", [], |row| {
+            database.query_row("SELECT name, settings, floor, importer FROM site", sql::NONE, |row| {
                 Ok(SiteRow {
                     name: row.get(0)?,
                     settings: json(row, 1)?,
@@ -186,8 +190,8 @@ impl State<'_> {
     /// The trust documents, oldest first: the pinned one and all that were accepted since.
     pub fn trust(&self) -> Result<Vec<Vec<u8>>> {
         self.query(|database| {
-            let mut all = database.prepare_cached("SELECT note FROM trust ORDER BY version")?;
-            all.query_map([], |row| row.get(0))?.collect()
+            let all = database.statement("SELECT note FROM trust ORDER BY version");
+            all.query_map(sql::NONE, |row| row.get(0))?.collect()
         })
     }
 
@@ -200,12 +204,12 @@ impl State<'_> {
     /// Every channel, by name.
     pub fn channels(&self) -> Result<Vec<Channel>> {
         self.query(|database| {
-            let mut all = database.prepare_cached(
+            let all = database.statement(
                 "SELECT channel, epoch, sequence, bundle, least_epoch, least_sequence, frozen_one, frozen_other,
                         heard, (SELECT beacon FROM beacons WHERE beacons.channel = channels.channel)
                  FROM channels ORDER BY channel",
-            )?;
-            let mut channels: Vec<Channel> = all.query_map([], channel_row)?.collect::<Result<_, _>>()?;
+            );
+            let mut channels: Vec<Channel> = all.query_map(sql::NONE, channel_row)?.collect::<Result<_, _>>()?;
             for channel in &mut channels {
                 channel.memory.history = history(database, &channel.name)?;
             }
@@ -216,10 +220,10 @@ impl State<'_> {
     /// Every bundle that was imported, oldest first.
     pub fn imported(&self) -> Result<Vec<Imported>> {
         self.query(|database| {
-            let mut all = database.prepare_cached(
+            let all = database.statement(
                 "SELECT epoch, sequence, bundle, channel, receipt, signers FROM history ORDER BY number",
-            )?;
-            let row = |row: &Row<'_>| {
+            );
+            let row = |row: &Row| {
                 Ok(Imported {
                     position: position(row)?,
                     channel: row.get(3)?,
@@ -227,7 +231,7 @@ impl State<'_> {
                     signers: json(row, 5)?,
                 })
             };
-            all.query_map([], row)?.collect()
+            all.query_map(sql::NONE, row)?.collect()
         })
     }
 
@@ -237,12 +241,11 @@ impl State<'_> {
             if version(database)? < UNFINISHED_SINCE {
                 return Ok(Vec::new());
             }
-            let mut all =
-                database.prepare_cached("SELECT bundle, work, channel FROM unfinished ORDER BY work")?;
-            let row = |row: &Row<'_>| {
+            let all = database.statement("SELECT bundle, work, channel FROM unfinished ORDER BY work");
+            let row = |row: &Row| {
                 Ok(Unfinished { bundle: digest(row, 0)?, work: row.get(1)?, channel: row.get(2)? })
             };
-            all.query_map([], row)?.collect()
+            all.query_map(sql::NONE, row)?.collect()
         })
     }
 
@@ -250,7 +253,7 @@ impl State<'_> {
     pub fn beacon(&self, channel: &str) -> Result<Option<HeldBeacon>> {
         self.query(|database| {
             database
-                .prepare_cached("SELECT beacon, note FROM beacons WHERE channel = ?1")?
+                .statement("SELECT beacon, note FROM beacons WHERE channel = ?1")
                 .query_row([channel], |row| Ok(HeldBeacon { beacon: json(row, 0)?, note: row.get(1)? }))
                 .optional()
         })
@@ -259,16 +262,16 @@ impl State<'_> {
     /// Every override that was accepted for a bundle, used or not, oldest first.
     pub fn overrides(&self, channel: &str, bundle: &Digest) -> Result<Vec<HeldOverride>> {
         self.query(|database| {
-            let mut all = database.prepare_cached(
+            let all = database.statement(
                 "SELECT id, note, effect, used_by FROM overrides WHERE channel = ?1 AND bundle = ?2
                  ORDER BY rowid",
-            )?;
-            let row = |row: &Row<'_>| {
+            );
+            let row = |row: &Row| {
                 let effect: String = row.get(2)?;
                 Ok(HeldOverride {
                     id: digest(row, 0)?,
                     note: row.get(1)?,
-                    effect: Effect::parse(&effect).ok_or_else(|| unreadable(2, effect))?,
+                    effect: Effect::parse(&effect).ok_or_else(|| sql::Error::unreadable(2, effect))?,
                     used_by: row.get(3)?,
                 })
             };
@@ -337,7 +340,7 @@ impl Change<'_> {
             let (epoch, sequence) = (at.epoch.cast_signed(), at.sequence.cast_signed());
             let (bundle, receipt) = (at.bundle.to_string(), imported.receipt.to_string());
             database
-                .prepare_cached(insert)?
+                .statement(insert)
                 .execute(params![imported.channel, epoch, sequence, bundle, receipt, signers])
                 .map(drop)
         })
@@ -352,7 +355,7 @@ impl Change<'_> {
                      least_epoch = NULL, least_sequence = NULL, frozen_one = NULL, frozen_other = NULL";
             let (epoch, sequence) = (at.epoch.cast_signed(), at.sequence.cast_signed());
             let values = params![channel, epoch, sequence, at.bundle.to_string(), seconds(heard)];
-            database.prepare_cached(update)?.execute(values).map(drop)
+            database.statement(update).execute(values).map(drop)
         })
     }
 
@@ -363,7 +366,7 @@ impl Change<'_> {
                 "INSERT INTO channels (channel, least_epoch, least_sequence, heard) VALUES (?1, ?2, ?3, ?4)
                  ON CONFLICT (channel) DO UPDATE SET least_epoch = ?2, least_sequence = ?3";
             let values = params![channel, epoch.cast_signed(), sequence.cast_signed(), seconds(heard)];
-            database.prepare_cached(update)?.execute(values).map(drop)
+            database.statement(update).execute(values).map(drop)
         })
     }
 
@@ -375,7 +378,7 @@ impl Change<'_> {
                  ON CONFLICT (channel) DO UPDATE SET frozen_one = ?2, frozen_other = ?3
                      WHERE frozen_one IS NULL";
             let values = params![channel, one.to_string(), other.to_string(), seconds(heard)];
-            database.prepare_cached(update)?.execute(values).map(drop)
+            database.statement(update).execute(values).map(drop)
         })
     }
 
@@ -437,22 +440,19 @@ impl Change<'_> {
 }
 
 /// The bundles of a channel that were imported last, newest first.
-fn history(database: &Connection, channel: &str) -> rusqlite::Result<Vec<Position>> {
-    let mut newest = database.prepare_cached(
+fn history(database: &Connection, channel: &str) -> sql::Result<Vec<Position>> {
+    let newest = database.statement(
         "SELECT epoch, sequence, bundle FROM history WHERE channel = ?1 ORDER BY number DESC LIMIT ?2",
-    )?;
+    );
     newest.query_map(params![channel, as_sql(REMEMBERED)], position)?.collect()
 }
 
-fn channel_row(row: &Row<'_>) -> rusqlite::Result<Channel> {
-    let pair = |one: usize, other: usize| -> rusqlite::Result<Option<(u64, u64)>> {
+fn channel_row(row: &Row) -> sql::Result<Channel> {
+    let pair = |one: usize, other: usize| -> sql::Result<Option<(u64, u64)>> {
         let (one, other): (Option<i64>, Option<i64>) = (row.get(one)?, row.get(other)?);
         Ok(one.zip(other).map(|(one, other)| (one.cast_unsigned(), other.cast_unsigned())))
     };
-    let optional = |at: usize| match row.get_ref(at)? {
-        rusqlite::types::ValueRef::Null => Ok(None),
-        _ => digest(row, at).map(Some),
-    };
+    let optional = |at: usize| if row.is_null(at) { Ok(None) } else { digest(row, at).map(Some) };
     let beacon: Option<String> = row.get(9)?;
     let beacon: Option<Beacon> = beacon.is_some().then(|| json(row, 9)).transpose()?;
     let last = pair(1, 2)?.zip(optional(3)?);
@@ -470,29 +470,25 @@ fn channel_row(row: &Row<'_>) -> rusqlite::Result<Channel> {
 }
 
 /// Epoch, sequence and bundle in the first three columns.
-fn position(row: &Row<'_>) -> rusqlite::Result<Position> {
+fn position(row: &Row) -> sql::Result<Position> {
     let (epoch, sequence): (i64, i64) = (row.get(0)?, row.get(1)?);
     Ok(Position { epoch: epoch.cast_unsigned(), sequence: sequence.cast_unsigned(), bundle: digest(row, 2)? })
 }
 
-pub(super) fn digest(row: &Row<'_>, at: usize) -> rusqlite::Result<Digest> {
+pub(super) fn digest(row: &Row, at: usize) -> sql::Result<Digest> {
     let text: String = row.get(at)?;
-    Digest::parse(&text).map_err(|error| unreadable(at, error))
+    Digest::parse(&text).map_err(|error| sql::Error::unreadable(at, error))
 }
 
-fn json<T: serde::de::DeserializeOwned>(row: &Row<'_>, at: usize) -> rusqlite::Result<T> {
+fn json<T: serde::de::DeserializeOwned>(row: &Row, at: usize) -> sql::Result<T> {
     let text: String = row.get(at)?;
-    serde_json::from_str(&text).map_err(|error| unreadable(at, error))
+    serde_json::from_str(&text).map_err(|error| sql::Error::unreadable(at, error))
 }
 
-fn time(row: &Row<'_>, at: usize) -> rusqlite::Result<Timestamp> {
+fn time(row: &Row, at: usize) -> sql::Result<Timestamp> {
     let seconds: i64 = row.get(at)?;
     let time = u64::try_from(seconds).ok().and_then(Timestamp::from_seconds);
-    time.ok_or_else(|| unreadable(at, "not a time"))
-}
-
-fn unreadable(at: usize, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(at, rusqlite::types::Type::Text, error.into())
+    time.ok_or_else(|| sql::Error::unreadable(at, "not a time"))
 }
 
 fn seconds(time: Timestamp) -> i64 {

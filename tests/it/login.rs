@@ -10,7 +10,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sealift::{
     base::{clock::Timestamp, redact::Secret},
-    registry::{Access, Certificate, Clients, FaultLog, Settings, Tls},
+    registry::{Access, Certificate, Clients, FaultLog, Options, Tls},
     site::{NewAccount, Site},
     store::{AccountKind, Store},
 };
@@ -229,11 +229,11 @@ fn client(authority: Option<&Path>) -> reqwest::ClientBuilder {
     }
 }
 
-fn secure(home: &Path, clients: Option<Clients>) -> Settings {
+fn secure(home: &Path, clients: Option<Clients>) -> Options {
     let certificate = Certificate::Own(vec!["127.0.0.1".into(), "localhost".into()]);
     let tls = Tls::open(home, certificate, clients).unwrap();
-    let plain = Settings::plain(SocketAddr::from(([127, 0, 0, 1], 0)), Access::Sandbox);
-    Settings { tls: Some(tls), ..plain }
+    let plain = Options::plain(SocketAddr::from(([127, 0, 0, 1], 0)), Access::Sandbox, FaultLog::silent());
+    Options { tls: Some(tls), ..plain }
 }
 
 fn run<T>(work: impl Future<Output = T>) -> T {
@@ -246,7 +246,7 @@ fn a_site_speaks_tls_with_a_certificate_of_its_own() {
     let store = Store::open(home.path()).unwrap();
     let site = Site::new(store.clone(), Timestamp::now());
     site.add_account(account("alice", &[])).unwrap();
-    let served = Served::with(store, secure(home.path(), None), FaultLog::silent());
+    let served = Served::with(store, secure(home.path(), None));
     let authority = home.path().join("tls/ca.pem");
     let at = |host: &str| format!("https://{host}:{}/v2/", served.address.port());
     run(async {
@@ -306,7 +306,7 @@ fn certificates_of_clients_say_who_they_are() {
     std::fs::write(&authorities, ours.0.pem()).unwrap();
     for required in [false, true] {
         let clients = Clients { authorities: authorities.clone(), required };
-        let served = Served::with(store.clone(), secure(home.path(), Some(clients)), FaultLog::silent());
+        let served = Served::with(store.clone(), secure(home.path(), Some(clients)));
         let url = format!("https://localhost:{}/v2/", served.address.port());
         let get = |identity: Option<reqwest::Identity>| {
             let client = client(Some(&home.path().join("tls/ca.pem")));

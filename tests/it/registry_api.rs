@@ -2,7 +2,6 @@
 //! arrive exactly as written here.
 
 use std::{
-    collections::BTreeMap,
     io::{Read, Write},
     net::TcpStream,
     sync::{Arc, Mutex},
@@ -10,13 +9,13 @@ use std::{
 
 use sealift::{
     base::{digest::Digest, failure::Reason},
-    oci::{Descriptor, media_type},
-    registry::{Access, FaultLog, Settings, serve},
+    oci::{Descriptor, Document, media_type},
+    registry::{Access, FaultLog, Options, serve},
     store::{Publication, PublishedManifest, PublishedTag, Store},
 };
 use serde_json::json;
 
-use crate::support::served::{Answer, Served, head};
+use crate::support::served::{Answer, Served, author, head};
 
 const REPOSITORY: &str = "docker.io/library/nginx";
 
@@ -96,33 +95,27 @@ fn publish(store: &Store, layer: &[u8]) -> (Vec<u8>, Vec<u8>) {
     }))
     .unwrap();
     let index_root = put(media_type::DOCKER_LIST, &index);
-    let published = |root: &Descriptor, blobs: &[&Descriptor]| PublishedManifest {
-        repository: REPOSITORY.to_owned(),
-        root: root.clone(),
-        subject: None,
-        artifact_type: None,
-        annotations: BTreeMap::new(),
-        blobs: blobs.iter().map(|&blob| blob.clone()).collect(),
-        children: Vec::new(),
-        absent: Vec::new(),
+    let published = |repository: &str, root: &Descriptor, bytes: &[u8], blobs: &[&Descriptor]| {
+        let document = Document::parse(bytes, &root.media_type).unwrap();
+        let blobs = blobs.iter().map(|&blob| blob.clone()).collect();
+        PublishedManifest::new(repository, root.clone(), &document, blobs, Vec::new())
     };
-    let mut manifests = vec![published(&image_root, &[&config, &layer]), published(&index_root, &[])];
+    let mut manifests = vec![
+        published(REPOSITORY, &image_root, &image, &[&config, &layer]),
+        published(REPOSITORY, &index_root, &index, &[]),
+        published("quay.io_443/team/other", &image_root, &image, &[&config, &layer]),
+    ];
     for (number, kind) in
         ["application/sbom+json", "application/signature", "application/signature"].into_iter().enumerate()
     {
-        let bytes = format!("referrer {number}");
-        let root = put(media_type::MANIFEST, bytes.as_bytes());
-        manifests.push(PublishedManifest {
-            subject: Some(image_root.digest.clone()),
-            artifact_type: Some(kind.to_owned()),
-            annotations: [("number".to_owned(), number.to_string())].into(),
-            ..published(&root, &[])
+        let referrer = json!({
+            "schemaVersion": 2, "mediaType": media_type::MANIFEST, "artifactType": kind, "config": config,
+            "layers": [], "subject": image_root, "annotations": { "number": number.to_string() },
         });
+        let bytes = serde_json::to_vec(&referrer).unwrap();
+        let root = put(media_type::MANIFEST, &bytes);
+        manifests.push(published(REPOSITORY, &root, &bytes, &[&config]));
     }
-    manifests.push(PublishedManifest {
-        repository: "quay.io_443/team/other".to_owned(),
-        ..published(&image_root, &[&config, &layer])
-    });
     let tag = |tag: &str| PublishedTag {
         repository: REPOSITORY.to_owned(),
         tag: tag.to_owned(),
@@ -130,7 +123,7 @@ fn publish(store: &Store, layer: &[u8]) -> (Vec<u8>, Vec<u8>) {
     };
     let tags = ["1.27", "1.28", "latest", "1.26"].map(tag).to_vec();
     let publication = Publication { manifests, tags };
-    store.publish(&publication).unwrap();
+    store.publish(&publication, &author()).unwrap();
     (image, index)
 }
 
@@ -362,13 +355,7 @@ fn a_taken_address_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let listen = taken.local_addr().unwrap();
-    let served = runtime.block_on(serve(
-        store,
-        Settings::plain(listen, Access::default()),
-        FaultLog::silent(),
-        |_| {},
-        async {},
-    ));
+    let options = Options::plain(taken.local_addr().unwrap(), Access::default(), FaultLog::silent());
+    let served = runtime.block_on(serve(store, options, |_address| {}, async {}));
     assert_eq!(served.unwrap_err().reason, Reason::AddressInUse);
 }

@@ -4,6 +4,7 @@ mod account;
 mod bundle;
 mod custody;
 mod key;
+mod registry;
 mod trust;
 
 use std::{path::PathBuf, str::FromStr};
@@ -17,6 +18,7 @@ pub(in crate::cli) use self::{
         Audit, AuditCommand, AuditLedger, Receipt, ReceiptCommand, ReceiptExport, ReceiptShow, SiteKeys,
     },
     key::{Key, KeyAlgorithm, KeyCommand, KeyGenerate},
+    registry::{Tag, TagCommand, TagHistory, TagList, TagName, TagRestore},
     trust::{
         Expiry, OrderArgs, Trust, TrustAccept, TrustAdd, TrustBeacon, TrustChannel, TrustCommand,
         TrustExport, TrustFolder, TrustImporter, TrustInit, TrustOverride, TrustPin, TrustRemove,
@@ -93,6 +95,8 @@ pub(in crate::cli) enum Command {
     Serve(Serve),
     /// Say who may log in to the registry that `serve` makes of the home
     Account(Account),
+    /// Show the tags of the home, where they led before, and lead them back
+    Tag(Tag),
     /// Make and show signing keys
     Key(Key),
     /// Say who may sign what: trust documents, and orders to a site

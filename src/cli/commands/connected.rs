@@ -84,5 +84,5 @@ pub(super) fn source(settings: &Settings, manifest: &Manifest, out: &Out) -> Res
         ClientSettings { registries: manifest.registries.clone(), credentials, ..ClientSettings::default() };
     let progress = out.progress();
     let client = Client::new(client_settings, progress.clone())?;
-    Ok(Source { client, store, progress })
+    Source::new(client, store, progress)
 }

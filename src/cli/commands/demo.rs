@@ -211,11 +211,8 @@ impl Stage<'_> {
             .chain(lock.files.iter().map(|file| (file.name.as_str(), file.root.digest.to_string())))
             .collect();
         let client_settings = ClientSettings { use_proxy: false, ..ClientSettings::default() };
-        let source = Source {
-            client: Client::new(client_settings, Arc::new(Silent))?,
-            store: Store::open(&self.dir.join("pulled"))?,
-            progress: Arc::new(Silent),
-        };
+        let client = Client::new(client_settings, Arc::new(Silent))?;
+        let source = Source::new(client, Store::open(&self.dir.join("pulled"))?, Arc::new(Silent))?;
         super::runtime()?.block_on(async {
             let mut pulled = Vec::new();
             for (name, upstream) in locked {

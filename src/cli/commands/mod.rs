@@ -16,6 +16,7 @@ mod lock;
 mod receipt;
 mod serve;
 mod sign;
+mod tag;
 mod trust;
 mod verify;
 
@@ -41,6 +42,7 @@ pub(super) fn run(command: Command, settings: &Settings, out: &Out) -> Result<u8
         Command::Import(args) => import::run(&args, settings, out),
         Command::Serve(args) => serve::run(&args, settings, out),
         Command::Account(args) => account::run(&args.command, settings, out),
+        Command::Tag(args) => tag::run(args.command, settings, out),
         Command::Key(args) => key::run(&args, settings, out),
         Command::Trust(args) => trust::run(args.command, settings, out),
         Command::Receipt(args) => match args.command {

@@ -70,13 +70,15 @@ pub(super) fn run(args: &Serve, settings: &Settings, out: &Out) -> Result<(), Fa
             out.note(&format!("clients need {file}, for instance as /etc/containers/certs.d/HOST:PORT/ca.crt; docs/accounts.md"));
         }
     };
-    let settings = registry::Settings {
+    let options = registry::Options {
         listen: serving.listen,
         access,
+        collection: registry::Collection::default(),
         tls,
         service: serving.service,
         url: serving.url,
+        log,
     };
-    super::runtime()?.block_on(registry::serve(store, settings, log, ready, interrupted))?;
+    super::runtime()?.block_on(registry::serve(store, options, ready, interrupted))?;
     Ok(())
 }

@@ -6,6 +6,7 @@ mod human;
 mod progress;
 pub(super) mod qr;
 mod site;
+mod tags;
 mod trust;
 
 use std::{

@@ -18,7 +18,7 @@ use sealift::{
 };
 use serde_json::{Value, json};
 
-use crate::support::served::{Answer, Served, head};
+use crate::support::served::{Answer, Client, Served, author, head, request};
 
 const REPOSITORY: &str = "sandbox/team/app";
 
@@ -32,11 +32,7 @@ impl Server {
     }
 
     fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-        let mut socket = TcpStream::connect(self.0.address).unwrap();
-        socket.write_all(&request(method, path, headers, body.len(), body)).unwrap();
-        let mut bytes = Vec::new();
-        socket.read_to_end(&mut bytes).unwrap();
-        parsed(&bytes)
+        Client(self.0.address).ask(method, path, headers, body)
     }
 
     /// The same as a stream, of which the server is not told how long it is.
@@ -81,11 +77,6 @@ impl Server {
         assert_eq!(self.post(&format!("?digest={}", blob.digest), bytes).status, 201);
         blob
     }
-}
-
-fn request(method: &str, path: &str, headers: &[(&str, &str)], length: usize, body: &[u8]) -> Vec<u8> {
-    let length = length.to_string();
-    [head(method, path, &[headers, &[("Content-Length", &length)]].concat()).as_bytes(), body].concat()
 }
 
 /// The answer, whose head must have come.
@@ -134,7 +125,7 @@ fn import(home: &tempfile::TempDir, repository: &str) -> Descriptor {
     let document = Document::parse(&bytes, media_type::MANIFEST).unwrap();
     let manifest = PublishedManifest::new(repository, root.clone(), &document, vec![config], vec![]);
     let tag = PublishedTag { repository: repository.into(), tag: "1".into(), digest: root.digest.clone() };
-    store.publish(&Publication { manifests: vec![manifest], tags: vec![tag] }).unwrap();
+    store.publish(&Publication { manifests: vec![manifest], tags: vec![tag] }, &author()).unwrap();
     root
 }
 

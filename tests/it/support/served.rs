@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use sealift::{
-    registry::{Access, FaultLog, Settings, serve},
+    registry::{Access, FaultLog, Options, serve},
     store::Store,
 };
 use serde_json::Value;
@@ -18,17 +18,17 @@ pub(crate) struct Served {
 impl Served {
     /// Over plain HTTP.
     pub(crate) fn start(store: Store, access: Access, log: FaultLog) -> Self {
-        Self::with(store, Settings::plain(SocketAddr::from(([127, 0, 0, 1], 0)), access), log)
+        Self::with(store, Options::plain(SocketAddr::from(([127, 0, 0, 1], 0)), access, log))
     }
 
-    pub(crate) fn with(store: Store, settings: Settings, log: FaultLog) -> Self {
+    pub(crate) fn with(store: Store, options: Options) -> Self {
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let (ready, address) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
             let tell = move |address| ready.send(address).unwrap();
             let shutdown = async { stopped.await.unwrap_or_default() };
-            runtime.unwrap().block_on(serve(store, settings, log, tell, shutdown)).unwrap();
+            runtime.unwrap().block_on(serve(store, options, tell, shutdown)).unwrap();
         });
         Self { address: address.recv().unwrap(), stop: Some(stop), thread: Some(thread) }
     }
@@ -82,4 +82,35 @@ impl Answer {
     pub(crate) fn code(&self) -> String {
         self.json()["errors"][0]["code"].as_str().unwrap().to_owned()
     }
+}
+
+/// One request over a connection of its own.
+pub(crate) struct Client(pub(crate) SocketAddr);
+
+impl Client {
+    pub(crate) fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        use std::io::{Read as _, Write as _};
+        let mut socket = std::net::TcpStream::connect(self.0).unwrap();
+        socket.write_all(&request(method, path, headers, body.len(), body)).unwrap();
+        let mut bytes = Vec::new();
+        socket.read_to_end(&mut bytes).unwrap();
+        Answer::parse(&bytes).expect("a response head")
+    }
+}
+
+/// A request that announces so many bytes and brings these.
+pub(crate) fn request(
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    length: usize,
+    body: &[u8],
+) -> Vec<u8> {
+    let length = length.to_string();
+    [head(method, path, &[headers, &[("Content-Length", &length)]].concat()).as_bytes(), body].concat()
+}
+
+/// Who publishes in tests.
+pub(crate) fn author() -> sealift::store::Author {
+    sealift::store::Author { who: "test".into(), time: sealift::base::clock::Timestamp::now() }
 }

@@ -453,6 +453,7 @@ const SITE: &[Row] = &[
     ("R05", "an import while content is taken away or pushed", &[]),
     ("R06", "content is counted as unused because something could not be read", &[]),
     ("R07", "the database knows content that the disk has not", &[]),
+    ("R08", "a deletion is not seen, or what was deleted comes back", &[]),
     ("R09", "a piece of a push comes twice, or out of order, or is cut", &[]),
     ("R10", "somebody goes on with a push of another repository", &[]),
     (

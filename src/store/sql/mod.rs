@@ -1,0 +1,356 @@
+//! SQL for both databases: SQLite in the home, PostgreSQL past one machine. The rest of the store writes statements that
+//! both understand, and sees rows and values of this module only.
+//!
+//! What statements keep to: parameters are `?1`, `?2`; a conflict names its columns; types are `TEXT`, `INTEGER` (64 bits),
+//! `BLOB`; text is compared byte by byte; a parameter that is only asked whether it is NULL is `CAST(?1 AS TEXT)`.
+
+mod sqlite;
+
+use std::ops::ControlFlow;
+
+pub(super) use self::sqlite::Sqlite;
+
+/// A value of a column, or a parameter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Value {
+    Null,
+    Integer(i64),
+    Text(String),
+    Blob(Vec<u8>),
+}
+
+/// Something that failed in a database.
+#[derive(Debug)]
+pub(super) enum Error {
+    /// In SQLite.
+    Sqlite(rusqlite::Error),
+    /// A row was asked for and there is none.
+    NoRows,
+    /// A value that no version of this program wrote there.
+    Unreadable { column: usize, why: String },
+}
+
+impl Error {
+    /// A value that no version of this program wrote there.
+    pub(super) fn unreadable(column: usize, why: impl std::fmt::Display) -> Self {
+        Self::Unreadable { column, why: why.to_string() }
+    }
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sqlite(error) => error.fmt(f),
+            Self::NoRows => f.write_str("a row that must be there is not"),
+            Self::Unreadable { column, why } => {
+                write!(f, "the value in column {column} cannot be read: {why}")
+            }
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+pub(super) type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// One row of a result.
+#[derive(Debug)]
+pub(super) struct Row(Vec<Value>);
+
+impl Row {
+    /// The value of a column, counted from 0.
+    pub(super) fn get<T: FromValue>(&self, column: usize) -> Result<T> {
+        let value = self.0.get(column).ok_or_else(|| Error::unreadable(column, "there is no such column"))?;
+        T::from_value(value).ok_or_else(|| Error::unreadable(column, format_args!("it is {}", value.kind())))
+    }
+
+    /// Whether a column is empty.
+    pub(super) fn is_null(&self, column: usize) -> bool {
+        matches!(self.0.get(column), None | Some(Value::Null))
+    }
+}
+
+impl Value {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "empty",
+            Self::Integer(_) => "a number",
+            Self::Text(_) => "text",
+            Self::Blob(_) => "bytes",
+        }
+    }
+}
+
+/// What a column can be read as.
+pub(super) trait FromValue: Sized {
+    /// `None` for a value of another kind.
+    fn from_value(value: &Value) -> Option<Self>;
+}
+
+impl FromValue for String {
+    fn from_value(value: &Value) -> Option<Self> {
+        if let Value::Text(text) = value { Some(text.clone()) } else { None }
+    }
+}
+
+impl FromValue for i64 {
+    fn from_value(value: &Value) -> Option<Self> {
+        if let Value::Integer(number) = value { Some(*number) } else { None }
+    }
+}
+
+impl FromValue for bool {
+    fn from_value(value: &Value) -> Option<Self> {
+        i64::from_value(value).map(|number| number != 0)
+    }
+}
+
+impl FromValue for Vec<u8> {
+    fn from_value(value: &Value) -> Option<Self> {
+        if let Value::Blob(bytes) = value { Some(bytes.clone()) } else { None }
+    }
+}
+
+impl<T: FromValue> FromValue for Option<T> {
+    fn from_value(value: &Value) -> Option<Self> {
+        if *value == Value::Null { Some(None) } else { T::from_value(value).map(Some) }
+    }
+}
+
+/// What can be a parameter.
+pub(super) trait ToValue {
+    fn to_value(&self) -> Value;
+}
+
+impl ToValue for Value {
+    fn to_value(&self) -> Value {
+        self.clone()
+    }
+}
+
+impl ToValue for str {
+    fn to_value(&self) -> Value {
+        Value::Text(self.to_owned())
+    }
+}
+
+impl ToValue for String {
+    fn to_value(&self) -> Value {
+        Value::Text(self.clone())
+    }
+}
+
+impl ToValue for i64 {
+    fn to_value(&self) -> Value {
+        Value::Integer(*self)
+    }
+}
+
+impl ToValue for bool {
+    fn to_value(&self) -> Value {
+        Value::Integer(i64::from(*self))
+    }
+}
+
+impl ToValue for [u8] {
+    fn to_value(&self) -> Value {
+        Value::Blob(self.to_owned())
+    }
+}
+
+impl ToValue for Vec<u8> {
+    fn to_value(&self) -> Value {
+        Value::Blob(self.clone())
+    }
+}
+
+impl<T: ToValue + ?Sized> ToValue for &T {
+    fn to_value(&self) -> Value {
+        (**self).to_value()
+    }
+}
+
+impl<T: ToValue> ToValue for Option<T> {
+    fn to_value(&self) -> Value {
+        self.as_ref().map_or(Value::Null, ToValue::to_value)
+    }
+}
+
+/// The parameters of a statement.
+macro_rules! params {
+    ($($value:expr),* $(,)?) => {
+        [$($crate::store::sql::ToValue::to_value(&$value)),*]
+    };
+}
+pub(super) use params;
+
+/// No parameters.
+pub(super) const NONE: [Value; 0] = [];
+
+/// A database, of either kind.
+#[derive(Debug)]
+pub(super) enum Connection {
+    /// The file in the home.
+    Sqlite(Sqlite),
+}
+
+impl Connection {
+    /// A statement, kept ready for the next time.
+    pub(super) fn statement<'a>(&'a self, sql: &'a str) -> Statement<'a> {
+        Statement { connection: self, sql }
+    }
+
+    /// Runs a statement. How many rows it changed.
+    pub(super) fn execute<V: ToValue, const N: usize>(&self, sql: &str, values: [V; N]) -> Result<usize> {
+        self.statement(sql).execute(values)
+    }
+
+    /// The first row of a result.
+    pub(super) fn query_row<T, V: ToValue, const N: usize>(
+        &self,
+        sql: &str,
+        values: [V; N],
+        read: impl FnOnce(&Row) -> Result<T>,
+    ) -> Result<T> {
+        self.statement(sql).query_row(values, read)
+    }
+
+    /// Runs statements that have no parameters and no result.
+    pub(super) fn execute_batch(&self, sql: &str) -> Result<()> {
+        match self {
+            Self::Sqlite(database) => database.execute_batch(sql),
+        }
+    }
+
+    fn run(&self, sql: &str, values: &[Value]) -> Result<usize> {
+        match self {
+            Self::Sqlite(database) => database.run(sql, values),
+        }
+    }
+
+    fn each(
+        &self,
+        sql: &str,
+        values: &[Value],
+        take: &mut dyn FnMut(&Row) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        match self {
+            Self::Sqlite(database) => database.each(sql, values, take),
+        }
+    }
+}
+
+/// A transaction under way. Where it is dropped before it is committed, nothing happened.
+#[derive(Debug)]
+pub(super) struct Transaction<'a> {
+    connection: &'a Connection,
+    open: bool,
+}
+
+impl<'a> Transaction<'a> {
+    /// What is read in it is of one moment.
+    pub(super) fn to_read(connection: &'a Connection) -> Result<Self> {
+        Self::begin(connection, "BEGIN DEFERRED")
+    }
+
+    /// Nobody else changes anything meanwhile.
+    pub(super) fn to_change(connection: &'a Connection) -> Result<Self> {
+        Self::begin(connection, "BEGIN IMMEDIATE")
+    }
+
+    fn begin(connection: &'a Connection, how: &str) -> Result<Self> {
+        connection.execute_batch(how)?;
+        Ok(Self { connection, open: true })
+    }
+
+    /// Makes it true.
+    pub(super) fn commit(mut self) -> Result<()> {
+        self.connection.execute_batch("COMMIT")?;
+        self.open = false;
+        Ok(())
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        if self.open {
+            // Where that fails too, the connection is lost, and the transaction with it.
+            let _rolled_back = self.connection.execute_batch("ROLLBACK");
+        }
+    }
+}
+
+/// A statement of a database.
+#[derive(Debug)]
+pub(super) struct Statement<'a> {
+    connection: &'a Connection,
+    sql: &'a str,
+}
+
+impl Statement<'_> {
+    /// Runs it. How many rows it changed.
+    pub(super) fn execute<V: ToValue, const N: usize>(&self, values: [V; N]) -> Result<usize> {
+        self.connection.run(self.sql, &values.map(|value| value.to_value()))
+    }
+
+    /// Reads every row.
+    pub(super) fn query_map<T, V: ToValue, const N: usize>(
+        &self,
+        values: [V; N],
+        mut read: impl FnMut(&Row) -> Result<T>,
+    ) -> Result<std::vec::IntoIter<Result<T>>> {
+        let mut all = Vec::new();
+        self.each(values, |row| {
+            all.push(read(row));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(all.into_iter())
+    }
+
+    /// Reads rows until the reader has enough: no more of them is held than one.
+    pub(super) fn each<V: ToValue, const N: usize>(
+        &self,
+        values: [V; N],
+        mut take: impl FnMut(&Row) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        self.connection.each(self.sql, &values.map(|value| value.to_value()), &mut take)
+    }
+
+    /// Reads the first row.
+    pub(super) fn query_row<T, V: ToValue, const N: usize>(
+        &self,
+        values: [V; N],
+        read: impl FnOnce(&Row) -> Result<T>,
+    ) -> Result<T> {
+        let (mut read, mut found) = (Some(read), None);
+        self.each(values, |row| {
+            found = read.take().map(|read| read(row));
+            Ok(ControlFlow::Break(()))
+        })?;
+        found.unwrap_or(Err(Error::NoRows))
+    }
+
+    /// Whether there is a row.
+    pub(super) fn exists<V: ToValue, const N: usize>(&self, values: [V; N]) -> Result<bool> {
+        self.query_row(values, |_row| Ok(())).optional().map(|found| found.is_some())
+    }
+}
+
+/// A row that need not be there.
+pub(super) trait OptionalExtension<T> {
+    fn optional(self) -> Result<Option<T>>;
+}
+
+impl<T> OptionalExtension<T> for Result<T> {
+    fn optional(self) -> Result<Option<T>> {
+        match self {
+            Ok(value) => Ok(Some(value)),
+            Err(Error::NoRows) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
