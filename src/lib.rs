@@ -40,10 +40,11 @@
 //! | `trust/NNNN.trust` | [`trust`] is their text; [`trust_folder`] reads and writes them |
 //! | Docker's and Podman's credential files | [`remote`] reads |
 //! | image layouts and archives, files of this machine | [`layout`] and [`source`] read |
-//! | `HOME/sealift.db` | [`store`]: what is published and by which [`rules`], what the site knows, what each key signed last, ledger and receipts |
+//! | `HOME/sealift.db` | [`store`]: what is published and by which [`rules`], what the site knows, what each key signed last, ledger and receipts, accounts |
 //! | `HOME/keys/importer.pem` | [`site`]: the key that signs receipts and the ledger |
 //! | `HOME/keys/importer.next.pem` | [`site`]: a new one until it takes its place |
 //! | `HOME/keys/importer-<id>.pem` | [`site`]: one that lay there before another was given |
+//! | `HOME/tls/ca.pem`, `ca.key`, `server.pem` | [`registry`]: a site's own authority and certificate |
 //! | `HOME/blobs/sha256/ab/<hex>` | [`store`]: content by digest |
 //! | `HOME/staging/` | [`store`]: content under way |
 //! | `HOME/staging/upload-<id>-….part` | [`store`]: a push under way into the [`registry`] |
@@ -54,6 +55,7 @@
 //! | `BUNDLE/evidence/signatures.json` | [`cosign`] is its text; `docs/format.md` |
 //! | `BUNDLE/inventory.csv`, `VERIFY.txt` | [`report`] makes |
 //! | `mirror-config -o DIR` | [`mirrors`] is their text; [`cli`] writes them |
+//! | the file of `serve --config`, certificates and keys that it names | [`cli`] and [`registry`] read |
 //! | `--files-to DIR`, `--receipt FILE` | [`import`] and [`cli`] write |
 //!
 //! # Words

@@ -126,6 +126,10 @@ reasons! {
     TagUnknown "tag-unknown" Usage "the home has no such repository or tag, or knows of no other place where it led"
     RulesMalformed "rules-malformed" Usage "the rules of a registry cannot be understood"
     CaFile "ca-file" Usage "a file of accepted certificates holds none that can be read"
+    TlsFile "tls-file" Usage "a file with the registry's certificate, its key, or authorities of clients cannot be used"
+    ConfigFile "config-file" Usage "the file with the settings of the registry cannot be used"
+    AccountExists "account-exists" Usage "there is an account of this name, or with this identity in certificates"
+    AccountUnknown "account-unknown" Usage "there is no account of this name"
 
     // 3 environment
     NotFound "not-found" Environment "a file or folder is not there"

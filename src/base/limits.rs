@@ -123,6 +123,18 @@ pub const MANIFESTS_AT_ONCE: usize = 16;
 pub const DRAINED_BYTES: u64 = 8 << 20;
 /// Seconds after which a push of a blob that nobody went on with is forgotten (X07).
 pub const UPLOAD_SECONDS: u64 = 24 * 3600;
+/// Addresses and accounts whose failed logins are counted (X14); more, and those soonest forgiven are forgotten.
+pub const THROTTLED: usize = 10_000;
+/// Passwords that were right of late and are remembered (X14); more, and all are compared again.
+pub const REMEMBERED_PASSWORDS: usize = 10_000;
+/// Passwords that are compared at a time, each with 19 MiB of memory (X14).
+pub const PASSWORDS_AT_ONCE: usize = 2;
+/// Scopes of one token: it must fit into a header (X03).
+pub const TOKEN_SCOPES: usize = 32;
+/// Bytes of a form that asks for a token (X03).
+pub const TOKEN_FORM_BYTES: u64 = 16 << 10;
+/// Bytes of a file of certificates, or of the settings of the registry.
+pub const SETTINGS_BYTES: u64 = 1 << 20;
 /// Seconds for which a repository keeps a blob that no manifest lists, since a client last brought it, had it mounted or
 /// asked for it: the time that a push may take from there to its manifest (R05).
 pub const LEASE_SECONDS: u64 = 3600;

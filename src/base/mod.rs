@@ -8,6 +8,7 @@ pub mod folder;
 pub mod fs;
 pub mod limits;
 pub mod medium;
+pub mod password;
 pub mod path;
 pub mod progress;
 pub mod redact;

@@ -5,6 +5,7 @@
 
 mod args;
 mod commands;
+mod serving;
 mod settings;
 mod ui;
 mod volume_size;

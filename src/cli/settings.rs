@@ -19,6 +19,8 @@ pub(super) struct Settings {
     /// Blobs on their way at once: `--jobs`, else one per core and at least four, since most of the time is
     /// spent waiting.
     pub(super) transfers: usize,
+    /// What this machine calls itself.
+    pub(super) host: String,
     /// The system's folder for temporary files; only the demo uses it.
     pub(super) temporary: PathBuf,
     /// `SOURCE_DATE_EPOCH`.
@@ -49,6 +51,7 @@ impl Settings {
             home,
             workers: global.jobs.map_or(cores, usize::from),
             transfers: global.jobs.map_or(cores.max(4), usize::from),
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             temporary: std::env::temp_dir(),
             source_date: source_date()?,
             passphrase: variable("SEALIFT_KEY_PASSPHRASE").map(Secret::new),

@@ -103,6 +103,7 @@ impl Event {
             Self::Frozen { .. } => "frozen",
             Self::Settings { .. } => "settings",
             Self::Rules { .. } => "rules",
+            Self::Account { .. } => "account",
             Self::Key { .. } => "key",
             Self::Registry { .. } => "registry",
             Self::Checkpoint { .. } => "checkpoint",

@@ -238,6 +238,16 @@ pub enum Event {
         /// Who set them: an account, or a user of the machine.
         by: Text,
     },
+    /// An account of the registry was made, changed or taken away.
+    Account {
+        /// Its name.
+        account: Text,
+        /// Which of these.
+        action: AccountAction,
+        /// Name and new value of what changed.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        changed: BTreeMap<Text, Text>,
+    },
     /// A key of the site was made or found, used for something else than this ledger and its receipts, or replaced.
     Key {
         /// Its id; of the new one, where one is replaced.
@@ -314,6 +324,20 @@ pub enum OverrideAction {
     Accepted,
     /// It is used up.
     Used,
+}
+
+/// What became of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AccountAction {
+    /// It was made.
+    Created,
+    /// It is something else from now on.
+    Changed,
+    /// It got another password, and nothing that was given for the one before holds any longer.
+    Secret,
+    /// It is gone.
+    Removed,
 }
 
 /// What became of a key.

@@ -18,19 +18,17 @@ pub struct Access {
     /// Pull, push, move tags and delete below `sandbox/`, whoever asks: for trials and conformance runs. What lies there
     /// passed no signature, so a server without a sandbox does not even show it.
     pub(super) sandbox: bool,
-    /// Whether there is an account that somebody who is refused could log in to.
-    pub(super) login: bool,
 }
 
 impl Access {
     /// With a sandbox.
     pub fn sandbox() -> Self {
-        Self { sandbox: true, ..Self::default() }
+        Self { sandbox: true }
     }
 
     /// With the rules of this moment: others hold for the next request (threats R19).
     pub(super) fn now(self, store: &Store) -> Done<Gate> {
-        Ok(Gate { access: self, rules: store.rules()?.rules })
+        Ok(Gate { access: self, rules: store.rules()?.rules, login: store.has_accounts()? })
     }
 }
 
@@ -39,6 +37,8 @@ impl Access {
 pub(super) struct Gate {
     access: Access,
     rules: Arc<Rules>,
+    /// Whether there is an account that somebody who is refused could log in to.
+    login: bool,
 }
 
 /// Whether somebody may do something.
@@ -75,7 +75,7 @@ impl Gate {
         match self.decide(caller, right, repository) {
             Verdict::Yes => Ok(()),
             Verdict::NotByThisToken => Err(Refusal::unauthorized()),
-            Verdict::No if caller.is_anonymous() && self.access.login => Err(Refusal::unauthorized()),
+            Verdict::No if caller.is_anonymous() && self.login => Err(Refusal::unauthorized()),
             Verdict::No if right == Right::Pull => Err(Refusal::of(error_code::NAME_UNKNOWN)),
             // Nowhere on this server, and nobody to log in as: then it is no question of rights.
             Verdict::No if caller.is_anonymous() && !self.is_given_to_anybody(right) => {
@@ -101,7 +101,7 @@ impl Gate {
 
     /// Fails where somebody who has not logged in is to do that first.
     pub(super) fn check_greeting(&self, caller: &Caller) -> Result<(), Refusal> {
-        if caller.is_anonymous() && self.access.login { Err(Refusal::unauthorized()) } else { Ok(()) }
+        if caller.silent && self.login { Err(Refusal::unauthorized()) } else { Ok(()) }
     }
 
     /// What `caller` finds in the catalog.
@@ -175,7 +175,7 @@ mod tests {
         may = ['pull']";
 
     fn gate(access: Access) -> Gate {
-        Gate { access, rules: Arc::new(Rules::parse(RULES, Path::new("r")).unwrap()) }
+        Gate { access, rules: Arc::new(Rules::parse(RULES, Path::new("r")).unwrap()), login: true }
     }
 
     fn kim() -> Caller {
@@ -195,7 +195,7 @@ mod tests {
             repository: repository.to_owned(),
             actions: actions.to_vec(),
         };
-        let gate = gate(Access { login: true, ..Access::default() });
+        let gate = gate(Access::default());
         let narrowed = Caller {
             scope: Some(vec![scope("apps/a", &[Right::Pull]), scope("x", &[Right::Pull])]),
             ..kim()

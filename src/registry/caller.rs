@@ -1,14 +1,17 @@
 //! Who sends a request.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
-use axum::{extract::ConnectInfo, http::request::Parts};
+use axum::{
+    extract::ConnectInfo,
+    http::{header, request::Parts},
+};
 
-use super::{Registry, door::Peer, respond::Refusal};
+use super::{Registry, login::Known, peer::Peer, respond::Refusal};
 use crate::{
-    base::clock::Timestamp,
-    rules::{Right, Subject},
-    store::Author,
+    base::{clock::Timestamp, failure::Failure},
+    rules::{Name, Right, Subject},
+    store::{AccountKind, Author},
 };
 
 /// Somebody with an account, or without one, at an address.
@@ -20,6 +23,8 @@ pub(super) struct Caller {
     pub(super) scope: Option<Vec<Scope>>,
     /// Where the request comes from.
     pub(super) address: IpAddr,
+    /// Nothing was said about who sends it: neither by an account, nor by the token that those without one get.
+    pub(super) silent: bool,
 }
 
 /// One thing that a token is good for.
@@ -32,9 +37,22 @@ pub(super) struct Scope {
 }
 
 impl Caller {
+    /// Somebody who is known, or somebody who is not.
+    pub(super) fn new(known: Option<Known>, address: IpAddr) -> Self {
+        let Some(Known { name, kind, groups, scope }) = known else {
+            return Self { subject: Subject::anonymous(), scope: None, address, silent: true };
+        };
+        let name = match kind {
+            AccountKind::User => Name::User(name),
+            AccountKind::Robot => Name::Robot(name),
+        };
+        Self { subject: Subject { name: Some(name), groups }, scope, address, silent: false }
+    }
+
     /// Somebody who has not logged in.
+    #[cfg(test)]
     pub(super) fn anonymous(address: IpAddr) -> Self {
-        Self { subject: Subject::anonymous(), scope: None, address }
+        Self::new(None, address)
     }
 
     /// As what is done is remembered.
@@ -64,13 +82,16 @@ impl Caller {
     }
 }
 
-/// Finds out who sends a request: nobody has an account yet, so nobody is known.
-pub(super) async fn caller(_registry: &Registry, parts: &Parts) -> Result<Caller, Refusal> {
+/// Finds out who sends a request.
+pub(super) async fn caller(registry: &Registry, parts: &Parts) -> Result<Caller, Refusal> {
     #[cfg(test)]
     if let Some(caller) = parts.extensions.get::<Caller>() {
         return Ok(caller.clone());
     }
-    let peer = parts.extensions.get::<ConnectInfo<Peer>>();
-    let address = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(Peer(address))| address.ip());
-    Ok(Caller::anonymous(address))
+    let Some(ConnectInfo(peer)) = parts.extensions.get::<ConnectInfo<Peer>>() else {
+        return Err(Refusal::fault(Failure::internal("a request came from nowhere")));
+    };
+    let known = registry.login.identify(&parts.headers, peer).await?;
+    let silent = known.is_none() && !parts.headers.contains_key(header::AUTHORIZATION);
+    Ok(Caller { silent, ..Caller::new(known, peer.address.ip()) })
 }

@@ -10,7 +10,7 @@ use axum::{
 };
 use serde_json::json;
 
-use super::{Access, Registry, access::Gate, door::Peer, metrics::Measured, respond, respond::Refusal};
+use super::{Access, Registry, access::Gate, metrics::Measured, peer::Peer, respond, respond::Refusal};
 use crate::{
     base::{
         failure::{Failure, Reason},
@@ -57,7 +57,7 @@ pub(super) async fn metrics(
     peer: Option<Extension<ConnectInfo<Peer>>>,
     headers: HeaderMap,
 ) -> Response {
-    if !may_look(peer.map(|Extension(ConnectInfo(Peer(peer)))| peer), &headers) {
+    if !may_look(peer.map(|Extension(ConnectInfo(peer))| peer.address), &headers) {
         let rule = "metrics are for who asks from the machine of the registry, not through a proxy";
         return respond::finish(
             Refusal::of(error_code::DENIED).detail(json!({ "rule": rule })).into_response(),
@@ -149,7 +149,9 @@ mod tests {
     fn a_database_that_says_nothing_is_told_in_time() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("home")).unwrap();
-        let registry = Registry::new(store.clone(), Access::sandbox(), Collection::default(), Log::silent());
+        let login = crate::registry::login::Login::new(store.clone(), "here".into(), None).unwrap();
+        let registry =
+            Registry::new(store.clone(), Access::sandbox(), Collection::default(), login, Log::silent());
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let found = |patience| {

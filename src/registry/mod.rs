@@ -1,11 +1,12 @@
 //! An OCI registry over the home store: containerd, podman, skopeo, helm and oras pull from it what was imported, and
 //! push into its sandbox, where one is opened.
 //!
-//! A request runs through five stations:
+//! A request runs through six stations:
 //!
-//! 1. `serve.rs` accepts it through `door.rs`; only there are sockets;
+//! 1. `serve.rs` accepts it through `door.rs`; only there are sockets, and TLS (`tls.rs`, `authority.rs`);
 //! 2. `endpoint.rs` reads method, path and query once, into `Endpoint` and `Query`;
-//! 3. `caller.rs` finds out who sends it, and `access.rs` decides by the rules of the home whether it may be done;
+//! 3. `caller.rs` finds out who sends it, by what `login/` knows and by its connection (`peer.rs`), and `access.rs`
+//!    decides by the rules of the home whether it may be done;
 //! 4. `manifests.rs`, `blobs.rs`, `uploads.rs`, `tags.rs` or `referrers.rs` does it, with the store on a blocking thread;
 //! 5. `respond.rs` makes the response, or the error in the form of the distribution-spec.
 //!
@@ -18,6 +19,7 @@
 //! always as octets (J22).
 
 mod access;
+mod authority;
 mod blobs;
 mod body;
 mod caller;
@@ -26,14 +28,17 @@ mod door;
 mod endpoint;
 mod health;
 mod log;
+mod login;
 mod manifests;
 mod metrics;
 mod parked;
+mod peer;
 mod referrers;
 mod respond;
 mod serve;
 mod sight;
 mod tags;
+mod tls;
 mod uploads;
 
 use std::{
@@ -43,8 +48,8 @@ use std::{
 
 use axum::{
     Router,
-    extract::State,
-    http::{HeaderMap, HeaderValue, Method, header, request::Parts},
+    extract::{ConnectInfo, State},
+    http::{HeaderMap, HeaderValue, Method, Uri, header, request::Parts},
     middleware,
     response::Response,
     routing::{any, get},
@@ -55,12 +60,15 @@ pub use access::Access;
 pub use collection::Collection;
 pub use log::{Event, Log, Visit};
 pub use serve::{Options, serve};
+pub use tls::{Certificate, Clients, Tls};
 
 use self::{
     access::Gate,
     body::Incoming,
     caller::{Caller, caller},
     endpoint::{Endpoint, Query},
+    login::{Action, Known, Login},
+    peer::Peer,
     respond::{Answer, Refusal},
 };
 use crate::{
@@ -75,6 +83,7 @@ use crate::{
 struct Registry {
     store: Store,
     access: Access,
+    login: Arc<Login>,
     collection: Collection,
     parked: Arc<parked::Parked>,
     /// A seat for each manifest that is read.
@@ -93,6 +102,7 @@ fn app(registry: Registry) -> Router {
     Router::new()
         .route("/v2", any(handle))
         .route("/v2/", any(handle))
+        .route("/v2/token", any(token))
         .route("/v2/{*rest}", any(handle))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
@@ -188,7 +198,59 @@ async fn handle(State(registry): State<Registry>, request: axum::extract::Reques
     let log = registry.log.clone();
     let (parts, body) = request.into_parts();
     let mut body = Incoming::new(body, &parts.headers, PATIENCE);
-    let mut response = registry.answer(parts, &mut body).await.unwrap_or_else(|refusal| {
+    let asking = Asking::of(&registry, &parts);
+    let answer = registry.answer(parts, &mut body).await;
+    respond(answer.map_err(|refusal| asking.tell(refusal)), body, &log).await
+}
+
+/// Gives those who say who they are a token for what they may do.
+async fn token(
+    State(registry): State<Registry>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: axum::extract::Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let mut body = Incoming::new(body, &parts.headers, PATIENCE);
+    let mut issue = async || {
+        let gate = registry.gate().await?;
+        let holds = |known: Option<&Known>, action: Action, repository: &str| {
+            let caller = Caller::new(known.cloned(), peer.address.ip());
+            action.rights().iter().any(|&right| gate.may(&caller, right, repository))
+        };
+        registry.login.issue((&parts.method, &parts.uri, &parts.headers), &mut body, &peer, &holds).await
+    };
+    let answer = issue().await.map_err(|refusal| match refusal.code() {
+        error_code::UNAUTHORIZED => registry.login.ask_for_password(),
+        _ => refusal,
+    });
+    respond(answer, body, &registry.log).await
+}
+
+/// What somebody who is nobody, and would have to be somebody, is told.
+struct Asking {
+    login: Arc<Login>,
+    url: Option<String>,
+    wanted: Vec<(Action, String)>,
+}
+
+impl Asking {
+    fn of(registry: &Registry, parts: &Parts) -> Self {
+        let peer = parts.extensions.get::<ConnectInfo<Peer>>();
+        let url = peer.and_then(|ConnectInfo(peer)| registry.login.url(&parts.headers, peer));
+        Self { login: Arc::clone(&registry.login), url, wanted: wanted(&parts.method, &parts.uri) }
+    }
+
+    fn tell(&self, refusal: Refusal) -> Refusal {
+        match refusal.code() {
+            error_code::UNAUTHORIZED => self.login.ask(self.url.as_deref(), &self.wanted),
+            _ => refusal,
+        }
+    }
+}
+
+/// Sends an answer, once what is left of the request is out of its way.
+async fn respond(answer: Answer, mut body: Incoming, log: &Log) -> Response {
+    let mut response = answer.unwrap_or_else(|refusal| {
         if let Some(failure) = refusal.cause() {
             log.fault(failure);
         }
@@ -198,6 +260,23 @@ async fn handle(State(registry): State<Registry>, request: axum::extract::Reques
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     respond::finish(response)
+}
+
+/// What a token has to be good for, as far as the request can be read; the catalog has no name.
+fn wanted(method: &Method, uri: &Uri) -> Vec<(Action, String)> {
+    let read = || {
+        let endpoint = Endpoint::parse(uri, method).ok()?;
+        let rights = endpoint.rights(method.as_str())?;
+        let action = Action::of(*rights.first()?);
+        if endpoint == Endpoint::Catalog {
+            return Some(vec![(action, String::new())]);
+        }
+        let query = Query::parse(uri, Some(rights)).ok()?;
+        let from = query.from.clone().filter(|_from| query.mount.is_some());
+        let first = (action, query.repository(endpoint.name()?));
+        Some(std::iter::once(first).chain(from.map(|from| (Action::Pull, from))).collect())
+    };
+    read().unwrap_or_default()
 }
 
 /// Runs what reads or changes disk and database on a blocking thread, so that it never holds up the sockets.
@@ -210,10 +289,10 @@ async fn blocking<T: Send + 'static>(
 }
 
 impl Registry {
-    fn new(store: Store, access: Access, collection: Collection, log: Log) -> Self {
+    fn new(store: Store, access: Access, collection: Collection, login: Login, log: Log) -> Self {
         let manifests = Arc::new(Semaphore::new(limits::MANIFESTS_AT_ONCE));
-        let (metrics, blobs) = (Arc::default(), Arc::default());
-        Self { store, access, collection, parked: Arc::default(), manifests, log, metrics, blobs }
+        let (metrics, blobs, login) = (Arc::default(), Arc::default(), Arc::new(login));
+        Self { store, access, login, collection, parked: Arc::default(), manifests, log, metrics, blobs }
     }
 
     async fn answer(self, parts: Parts, body: &mut Incoming) -> Answer {
@@ -224,6 +303,11 @@ impl Registry {
             return self.answer_with_body(request, body).await;
         }
         blocking(move || self.answer_from_store(&self.admit(wish)?)).await
+    }
+
+    async fn gate(&self) -> Result<Gate, Refusal> {
+        let registry = self.clone();
+        blocking(move || Ok(registry.access.now(&registry.store)?)).await
     }
 
     /// By the rules of this moment.

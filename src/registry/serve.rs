@@ -9,8 +9,7 @@ use std::{
 };
 
 use super::{
-    Access, Collection, Log, PATIENCE, Registry, app,
-    door::{Door, Peer},
+    Access, Collection, Log, PATIENCE, Registry, app, door::Door, login::Login, peer::Peer, tls::Tls,
 };
 use crate::{
     base::{
@@ -24,36 +23,59 @@ use crate::{
 /// How long transfers under way may go on after the shutdown was asked for.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// How often certificates are looked at for changes.
+const CERTIFICATES: Duration = Duration::from_secs(5);
+
 /// How a registry is served.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Options {
     /// Where; port 0 takes any free one.
     pub listen: SocketAddr,
-    /// Who may do what.
+    /// What its clients may do.
     pub access: Access,
     /// When what nobody needs is taken away.
     pub collection: Collection,
+    /// What makes connections secure; `None` for plain HTTP.
+    pub tls: Option<Tls>,
+    /// What tokens are for: the same for all who serve one store.
+    pub service: String,
+    /// Where clients find it, `https://host`, if not where they say that they do: behind a proxy.
+    pub url: Option<String>,
     /// Who hears of faults.
     pub log: Log,
 }
 
-/// Serves `store` until `shutdown` is ready. `ready` hears the bound address as soon as connections are accepted.
+impl Options {
+    /// What tokens are for, unless something else is said.
+    pub const SERVICE: &str = "sealift";
+
+    /// Plain HTTP.
+    pub fn plain(listen: SocketAddr, access: Access, log: Log) -> Self {
+        let (collection, service) = (Collection::default(), Self::SERVICE.to_owned());
+        Self { listen, access, collection, tls: None, service, url: None, log }
+    }
+}
+
+/// Serves `store` until `shutdown` is ready. `ready` hears the
+/// bound address as soon as connections are accepted.
 pub async fn serve(
     store: Store,
     options: Options,
     ready: impl FnOnce(SocketAddr),
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
-    let Options { listen, access, collection, log } = options;
+    let Options { listen, access, collection, tls, service, url, log } = options;
     let at = |error: &io::Error| failure(listen, error);
     let listener = tokio::net::TcpListener::bind(listen).await.map_err(|error| at(&error))?;
     ready(listener.local_addr().map_err(|error| at(&error))?);
-    let registry = Registry::new(store, access, collection, log);
-    let sweeper = tokio::spawn(sweep(registry.clone()));
+    let login = Login::new(store.clone(), service, url)?;
+    let tls = tls.map(Arc::new);
+    let registry = Registry::new(store, access, collection, login, log);
+    let keeper = tokio::spawn(keep(registry.clone(), tls.clone()));
     let collector = tokio::spawn(registry.clone().collect());
     let measurer = tokio::spawn(measure(registry.clone()));
     let (stopping, stopped) = tokio::sync::oneshot::channel();
-    let door = Door::new(listener, limits::CONNECTIONS, PATIENCE, Arc::clone(&registry.metrics));
+    let door = Door::new(listener, limits::CONNECTIONS, PATIENCE, tls, Arc::clone(&registry.metrics));
     let app = app(registry).into_make_service_with_connect_info::<Peer>();
     let server = axum::serve(door, app).with_graceful_shutdown(async move {
         shutdown.await;
@@ -69,10 +91,39 @@ pub async fn serve(
         ended = server => ended.map_err(|error| at(&error)),
         () = deadline => Ok(()),
     };
-    sweeper.abort();
+    keeper.abort();
     collector.abort();
     measurer.abort();
     ended
+}
+
+/// What is done beside serving.
+async fn keep(registry: Registry, tls: Option<Arc<Tls>>) {
+    let log = registry.log.clone();
+    let renew = async {
+        match tls {
+            Some(tls) => renew(tls, log).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::join!(sweep(registry), renew);
+}
+
+/// Takes up new certificates. Bad ones are told of once, and those of before stay.
+async fn renew(tls: Arc<Tls>, log: Log) {
+    let mut told = None;
+    loop {
+        tokio::time::sleep(CERTIFICATES).await;
+        let tls = Arc::clone(&tls);
+        let Ok(read) = tokio::task::spawn_blocking(move || tls.refresh()).await else { continue };
+        let message = read.as_ref().err().map(ToString::to_string);
+        if let Err(failure) = read.as_ref()
+            && told != message
+        {
+            log.fault(failure);
+        }
+        told = message;
+    }
 }
 
 /// Forgets pushes that nobody goes on with, now and once an hour.

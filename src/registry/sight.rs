@@ -21,11 +21,11 @@ use http_body::{Frame, SizeHint};
 
 use super::{
     Registry,
-    door::Peer,
     endpoint::{Endpoint, Query},
     health,
     log::{Event, Log, Visit},
     metrics::Metrics,
+    peer::Peer,
 };
 use crate::{oci::error_code::ErrorCode, store::Target};
 
@@ -39,7 +39,8 @@ pub(super) async fn watch(State(registry): State<Registry>, request: Request, ne
         metrics: Arc::clone(&registry.metrics),
         log: registry.log,
     };
-    watched.visit.remote = request.extensions().get().map(|ConnectInfo(Peer(address))| *address);
+    watched.visit.remote =
+        request.extensions().get().map(|ConnectInfo(peer): &ConnectInfo<Peer>| peer.address);
     watched.visit.agent = request
         .headers()
         .get(header::USER_AGENT)

@@ -11,7 +11,7 @@ use crate::{
     base::digest::Digest,
     oci::{Descriptor, Document, media_type},
     rules::{Name, Rules},
-    store::{Publication, PublishedManifest, PublishedTag},
+    store::{Account, AccountKind, Publication, PublishedManifest, PublishedTag},
 };
 
 /// Each role is a group that may do so much below `apps/`, and somebody in it.
@@ -66,7 +66,7 @@ impl Got {
 
 impl Scene {
     /// Two repositories, each with two images that have one config, and a tag `v1` at the first.
-    fn new(access: Access) -> Self {
+    fn new(access: Access, login: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("home")).unwrap();
         let config = Descriptor::of(media_type::CONFIG, b"{}");
@@ -96,10 +96,25 @@ impl Scene {
             publication.tags.push(PublishedTag { repository, tag: "v1".into(), digest });
         }
         store.publish(&publication, &crate::store::Author::somebody()).unwrap();
+        if login {
+            let somebody = Account {
+                name: "somebody".into(),
+                kind: AccountKind::User,
+                groups: BTreeSet::new(),
+                certificates: BTreeSet::new(),
+                hash: None,
+                generation: String::new(),
+                enabled: true,
+                expires: None,
+                created: crate::base::clock::Timestamp::now(),
+            };
+            store.change(|change| change.put_account(&somebody)).unwrap();
+        }
         let registry = Registry::new(
-            store,
+            store.clone(),
             access,
             Collection::default(),
+            Login::new(store, "here".into(), None).unwrap(),
             Log::of_faults(|failure| panic!("{failure}")),
         );
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -124,6 +139,7 @@ impl Scene {
     fn ask(&self, role: &str, method: &str, path: &str, body: &[u8]) -> Got {
         let mut caller = Caller::anonymous(Ipv4Addr::LOCALHOST.into());
         if role != "anonymous" {
+            caller.silent = false;
             caller.subject.name = Some(Name::User("kim".into()));
             caller.subject.groups.insert(role.to_owned());
         }
@@ -210,7 +226,7 @@ fn every_route_asks_for_its_right() {
     let kinds: BTreeSet<usize> = paths(THERE).iter().map(|path| number(&endpoint(path))).collect();
     assert_eq!(kinds, (0..ENDPOINTS).collect());
     for login in [false, true] {
-        let scene = Scene::new(Access { login, ..Access::default() });
+        let scene = Scene::new(Access::default(), login);
         for path in paths(THERE) {
             for method in METHODS {
                 let kind = number(&endpoint(&path));
@@ -255,8 +271,13 @@ fn every_route_asks_for_its_right() {
 /// R17
 #[test]
 fn nobody_learns_whether_a_repository_exists_that_is_not_shown() {
-    for access in [Access::default(), Access { login: true, ..Access::default() }, Access::sandbox()] {
-        let scene = Scene::new(access);
+    for (access, login) in [
+        (Access::default(), false),
+        (Access::default(), true),
+        (Access::sandbox(), false),
+        (Access::sandbox(), true),
+    ] {
+        let scene = Scene::new(access, login);
         let (there, none) = (paths(HIDDEN), paths("hidden/nonex"));
         for (path, other) in there.iter().zip(&none) {
             // The same with contents that are there.
@@ -281,7 +302,7 @@ fn nobody_learns_whether_a_repository_exists_that_is_not_shown() {
 /// R17
 #[test]
 fn the_catalog_shows_what_may_be_pulled_in_whole_pages() {
-    let scene = Scene::new(Access { login: true, ..Access::default() });
+    let scene = Scene::new(Access::default(), true);
     scene.set("[[grant]]\nto=['anyone']\nrepositories=['z/*']\nmay=['pull']\n");
     for size in [1, 2, 10] {
         assert_eq!(scene.catalog("anonymous", size), ["z/open"]);
@@ -297,7 +318,7 @@ fn the_catalog_shows_what_may_be_pulled_in_whole_pages() {
 /// R17: of 10,000 names that are not shown, only those are looked at that could be.
 #[test]
 fn the_catalog_is_found_among_many_names() {
-    let scene = Scene::new(Access::default());
+    let scene = Scene::new(Access::default(), false);
     scene.set("[[grant]]\nto=['group:stranger']\nrepositories=['*/r999', 'z/open']\nmay=['pull']\n");
     let manifest = {
         let document = Document::parse(&scene.image, media_type::MANIFEST).unwrap();
@@ -322,7 +343,7 @@ fn the_catalog_is_found_among_many_names() {
 /// R19
 #[test]
 fn a_right_that_is_taken_away_is_gone_with_the_next_request() {
-    let scene = Scene::new(Access::default());
+    let scene = Scene::new(Access::default(), false);
     let path = format!("/v2/{THERE}/manifests/v1");
     assert_eq!(scene.ask("reader", "GET", &path, b"").status, 200);
     // By another process.
@@ -337,7 +358,7 @@ fn a_right_that_is_taken_away_is_gone_with_the_next_request() {
 /// R11
 #[test]
 fn a_blob_is_mounted_only_from_where_it_may_be_pulled() {
-    let scene = Scene::new(Access::default());
+    let scene = Scene::new(Access::default(), false);
     let secret = Descriptor::of("x", b"secret");
     scene.registry.store.put(&secret, b"secret").unwrap();
     scene
@@ -366,7 +387,7 @@ fn a_blob_is_mounted_only_from_where_it_may_be_pulled() {
 /// R12
 #[test]
 fn who_may_only_push_moves_no_tag_and_who_may_only_tag_brings_nothing() {
-    let scene = Scene::new(Access::default());
+    let scene = Scene::new(Access::default(), false);
     let new = String::from_utf8(scene.image.clone()).unwrap().replace("first", "newer").into_bytes();
     let (other, digest) = (Digest::of(&scene.other), Digest::of(&new));
     for (role, target, bytes, refused) in [
@@ -392,7 +413,7 @@ fn who_may_only_push_moves_no_tag_and_who_may_only_tag_brings_nothing() {
 /// R13
 #[test]
 fn where_nobody_may_delete_nothing_is_deleted_in_any_way() {
-    let scene = Scene::new(Access::default());
+    let scene = Scene::new(Access::default(), false);
     scene.set("[[grant]]\nto=['anyone']\nrepositories=['z/**']\nmay=['pull','push']\n");
     let (digest, config) = (Digest::of(&scene.image), &scene.config.digest);
     for path in ["manifests/v1".to_owned(), format!("manifests/{digest}"), format!("blobs/{config}")] {
@@ -409,7 +430,7 @@ fn where_nobody_may_delete_nothing_is_deleted_in_any_way() {
 /// R16
 #[test]
 fn an_immutable_tag_stays_whoever_asks() {
-    let scene = Scene::new(Access::default());
+    let scene = Scene::new(Access::default(), false);
     scene.set("[[immutable]]\nrepositories=['apps/*']\ntags=['v*']\n");
     let digest = Digest::of(&scene.image);
     let cosign = format!("sha256-{}.sig", digest.hex());
@@ -435,7 +456,7 @@ fn an_immutable_tag_stays_whoever_asks() {
 
 #[test]
 fn what_goes_beyond_a_quota_is_refused_and_said() {
-    let scene = Scene::new(Access::default());
+    let scene = Scene::new(Access::default(), false);
     scene.set("[[quota]]\nrepositories=['apps/**']\nsize='1 KiB'\n");
     let push = |bytes: &[u8]| {
         let digest = Digest::of(bytes);
@@ -453,7 +474,7 @@ fn what_goes_beyond_a_quota_is_refused_and_said() {
 
 #[test]
 fn outside_of_a_sandbox_a_manifest_lists_only_what_is_there() {
-    let scene = Scene::new(Access::sandbox());
+    let scene = Scene::new(Access::sandbox(), false);
     let gone = Descriptor::of(media_type::LAYER_GZIP, b"gone");
     let image = |layer: &Descriptor| {
         let body = json!({ "schemaVersion": 2, "config": scene.config, "layers": [layer] });

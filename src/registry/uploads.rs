@@ -227,6 +227,14 @@ impl Registry {
         let from = request.query.from.clone();
         let (gate, caller) = (request.gate.clone(), request.caller.clone());
         let (location, lease) = (format!("/v2/{name}/blobs/{digest}"), self.collection.lease());
+        if let Some(from) = &from
+            && caller.scope.is_some()
+            && let Err(refusal) = gate.check(&caller, Right::Pull, from)
+            && refusal.code() == error_code::UNAUTHORIZED
+        {
+            // With another token it could be mounted: the client asks for one, and need not send the blob.
+            return Err(refusal);
+        }
         blocking(move || {
             let sources = match from {
                 Some(from) => vec![from],

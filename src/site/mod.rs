@@ -6,7 +6,7 @@
 //!   that publishes it, and moves the channel there and nowhere else (admit.rs);
 //! - [`Site::refuse`] keeps what was refused (refuse.rs), [`Site::accept`] takes newer trust documents, beacons
 //!   and overrides (accept.rs), [`Site::set`] what people decide (settings.rs), [`Site::set_rules`] the rules of its
-//!   registry (rules.rs);
+//!   registry (rules.rs), [`Site::add_account`] and its like who may log in (accounts.rs);
 //! - [`Site::restore_tag`] leads a tag back (tags.rs);
 //! - [`status`](mod@status) shows all of it, [`evidence`] reads what was written down (custody.rs);
 //! - [`Site::replace_importer`] puts a new key in the place of the one that signs that (handover.rs).
@@ -15,6 +15,7 @@
 //! written, nothing happens (threats R22). What only looks needs nothing but a [`State`], and writes nothing.
 
 mod accept;
+mod accounts;
 mod admit;
 pub mod custody;
 pub mod handover;
@@ -30,6 +31,7 @@ mod tags;
 mod told;
 
 pub use accept::NotTaken;
+pub use accounts::NewAccount;
 pub use admit::{Admission, Admitted};
 pub use custody::evidence;
 pub use handover::Importer;

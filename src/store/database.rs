@@ -25,7 +25,7 @@ use crate::base::{
 
 /// The steps from one version of the schema to the next; their number is the version, kept in SQLite's
 /// `user_version`. A released step is never changed.
-const STEPS: [&[Tables]; 7] = [
+const STEPS: [&[Tables]; 8] = [
     &[Both(super::metadata::SCHEMA)],
     &[
         Both(super::signed::SCHEMA),
@@ -39,6 +39,7 @@ const STEPS: [&[Tables]; 7] = [
     &[Both(super::leases::SCHEMA)],
     &[Both(super::tags::SCHEMA)],
     &[Both(super::rules::SCHEMA), Both(super::quotas::SCHEMA)],
+    &[Both(super::accounts::SCHEMA)],
 ];
 
 /// The version since which there are sites. Whoever only reads a home must need nothing that came later: it stays as

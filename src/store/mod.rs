@@ -13,6 +13,7 @@
 //!                                what happened: the ledger, signed receipts        (ledger.rs, receipts.rs)
 //!                                locks that processes share                        (locks.rs)
 //!                                what each key signed last                         (signed.rs)
+//!                                who may log in to the registry                    (accounts.rs)
 //!   keys/importer.pem          the key that signs receipts; `crate::site` makes it
 //!   blobs/sha256/ab/<hex>      content, complete and synced, never changed         (blobs.rs)
 //!                                until nothing needs it any more                   (collect.rs)
@@ -26,6 +27,7 @@
 //! a sandbox all that was not there. What one command changes, one [`Change`] makes true together, with the lines of
 //! the ledger that tell of it. The connected side uses the same folder as its cache and publishes nothing.
 
+mod accounts;
 mod backend;
 mod blobs;
 mod collect;
@@ -51,6 +53,7 @@ use std::{
     sync::{Arc, Mutex, atomic::AtomicBool},
 };
 
+pub use accounts::{Account, AccountKind, TokenKey};
 pub use blobs::{BlobWriter, Kept};
 pub use collect::Collected;
 pub use database::{Change, State};

@@ -55,7 +55,7 @@ run_line() {
   log=$(mktemp "$here/log.XXXXXX")
   if [[ $line == *' &' ]]; then
     start "$log" bash -c "exec ${line% &}"
-    check "$at: $line" until_true 20 grep -E 'http://127\.0\.0\.1:[1-9]' "$log"
+    check "$at: $line" until_true 20 grep -E 'https?://127\.0\.0\.1:[1-9]' "$log"
     return
   fi
   [[ $line != *'# exit '* ]] || wanted=${line##*# exit }

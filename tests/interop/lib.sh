@@ -63,8 +63,11 @@ registry() {
   until_true 20 curl -s -o "$folder/ping" "http://127.0.0.1:$port/v2/"
 }
 
-# serve HOME LOG [ARGUMENT...]: `sealift serve` on a free port; SERVED is its address, SERVED_PID its process
-serve() {
+# serve HOME LOG [ARGUMENT...]: `sealift serve` by HTTP on a free port; SERVED is its address, SERVED_PID its process
+serve() { serve_tls "$@" --plain-http; }
+
+# serve_tls HOME LOG [ARGUMENT...]: the same by TLS
+serve_tls() {
   start "$2" "$SEALIFT" serve --home "$1" --listen 127.0.0.1:0 "${@:3}"
   SERVED_PID=$!
   until_true 20 grep -Eo '127\.0\.0\.1:[1-9][0-9]*' "$2"

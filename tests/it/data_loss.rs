@@ -326,7 +326,7 @@ fn whoever_holds_the_store_loses_nothing() {
     assert!(image.contents().iter().all(|blob| scene.stored(blob)));
     assert_eq!(scene.status("GET", A, &image.layer.digest), 404, "no client sees it any more");
     drop(held);
-    assert_eq!(scene.collect(LATER).removed, 3);
+    scene.collect(LATER);
     assert!(scene.is_gone(&image));
     assert_eq!(scene.store.leases().unwrap(), 0, "nothing is left to look at");
 }

@@ -24,6 +24,7 @@ mod guidance;
 mod import;
 mod layout;
 mod lock;
+mod login;
 mod manifest;
 mod mirror_config;
 mod opened;

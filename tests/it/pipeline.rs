@@ -27,7 +27,9 @@ impl Server {
     fn start(sandbox: &Sandbox, home: &str) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sealift"));
         sandbox.prepare(&mut command);
-        command.args(["serve", "--home", home, "--listen", "127.0.0.1:0"]).stdout(Stdio::piped());
+        command
+            .args(["serve", "--home", home, "--listen", "127.0.0.1:0", "--plain-http"])
+            .stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();

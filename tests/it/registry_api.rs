@@ -10,7 +10,7 @@ use std::{
 use sealift::{
     base::{digest::Digest, failure::Reason},
     oci::{Descriptor, Document, media_type},
-    registry::{Access, Collection, Log, Options, serve},
+    registry::{Access, Log, Options, serve},
     store::{Publication, PublishedManifest, PublishedTag, Store},
 };
 use serde_json::json;
@@ -358,12 +358,7 @@ fn a_taken_address_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let options = Options {
-        listen: taken.local_addr().unwrap(),
-        access: Access::default(),
-        collection: Collection::default(),
-        log: Log::silent(),
-    };
+    let options = Options::plain(taken.local_addr().unwrap(), Access::default(), Log::silent());
     let served = runtime.block_on(serve(store, options, |_address| {}, async {}));
     assert_eq!(served.unwrap_err().reason, Reason::AddressInUse);
 }

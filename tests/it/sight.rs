@@ -354,6 +354,7 @@ fn serve_writes_a_line_of_json_for_each_event() {
         let mut serve = Command::new(env!("CARGO_BIN_EXE_sealift"));
         serve.args([
             "serve",
+            "--plain-http",
             "--home",
             "home",
             "--listen",

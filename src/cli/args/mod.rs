@@ -1,5 +1,6 @@
 //! What was typed. The doc comments are the help.
 
+mod account;
 mod bundle;
 mod custody;
 mod key;
@@ -12,6 +13,7 @@ use std::{path::PathBuf, str::FromStr};
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub(in crate::cli) use self::{
+    account::{Account, AccountAdd, AccountCommand, AccountGroup, Password},
     bundle::{Build, Diff, Import, Inspect, Lock, Sign, Verify},
     custody::{
         Audit, AuditCommand, AuditLedger, Receipt, ReceiptCommand, ReceiptExport, ReceiptShow, SiteKeys,
@@ -91,8 +93,10 @@ pub(in crate::cli) enum Command {
     Diff(Diff),
     /// Verify a bundle and bring its content into the home store or a registry
     Import(Import),
-    /// Serve the home store as an OCI registry to pull from
+    /// Serve the home store as an OCI registry
     Serve(Serve),
+    /// Say who may log in to the registry that `serve` makes of the home
+    Account(Account),
     /// Show the tags of the home, where they led before, and lead them back
     Tag(Tag),
     /// Write the files that make nodes pull from the site's registry under the original names
@@ -168,9 +172,24 @@ pub(in crate::cli) struct Init {
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Serve {
-    /// Address and port to listen on; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5000")]
-    pub(in crate::cli) listen: std::net::SocketAddr,
+    /// Address and port to listen on; port 0 takes a free one [default: 127.0.0.1:5000]
+    #[arg(long, value_name = "ADDR")]
+    pub(in crate::cli) listen: Option<std::net::SocketAddr>,
+    /// Speak HTTP without TLS: passwords can be read on the way
+    #[arg(long, conflicts_with_all = ["tls_cert", "tls_name"])]
+    pub(in crate::cli) plain_http: bool,
+    /// Show this certificate, with its chain [default: one of the site's own, made at the first start]
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(in crate::cli) tls_cert: Option<PathBuf>,
+    /// Its private key
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(in crate::cli) tls_key: Option<PathBuf>,
+    /// Also make the site's own certificate for this host name or address; several allowed
+    #[arg(long, value_name = "NAME", conflicts_with = "tls_cert")]
+    pub(in crate::cli) tls_name: Vec<String>,
+    /// File with these settings and more; what is given here counts before it
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) config: Option<PathBuf>,
     /// Open the repositories below sandbox/ to pushes and deletions by everybody, for trials and conformance runs
     #[arg(long)]
     pub(in crate::cli) sandbox: bool,

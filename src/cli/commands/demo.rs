@@ -179,7 +179,7 @@ impl Stage<'_> {
 
     /// Starts the server and waits for the line that says where.
     fn serve(&self) -> Result<(Child, String)> {
-        let mut command = self.command("serve --home inside --listen 127.0.0.1:0", "&")?;
+        let mut command = self.command("serve --home inside --listen 127.0.0.1:0 --plain-http", "&")?;
         let started = command.stdout(Stdio::piped()).spawn();
         let mut child = started.map_err(|error| fs::failure(Path::new("sealift"), "start", &error))?;
         let mut line = String::new();

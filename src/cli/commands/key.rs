@@ -142,7 +142,7 @@ fn read_pem(file: &Path) -> Result<Secret> {
 }
 
 /// Refuses a file with a secret that others may read; `instead` is what to make once they may have read it.
-fn require_private(file: &Path, instead: &str) -> Result<()> {
+pub(super) fn require_private(file: &Path, instead: &str) -> Result<()> {
     let mode = fs::mode(file)?;
     if mode & 0o077 != 0 {
         let message = format!("mode {mode:04o} lets others read it");
@@ -183,7 +183,7 @@ fn passphrase(from: &Passphrase, settings: &Settings, key: &str, is_new: bool) -
 }
 
 /// The secret on the first line of a file.
-fn first_line(file: &Path) -> Result<Secret> {
+pub(super) fn first_line(file: &Path) -> Result<Secret> {
     let text = Secret::new(fs::read_user_text(file)?);
     let line = text.reveal().lines().next().unwrap_or("");
     checked(Secret::new(line), file.display().to_string())

@@ -1,5 +1,6 @@
 //! One file per command: arguments, one library call, the report shown.
 
+mod account;
 mod audit;
 mod build;
 mod completions;
@@ -42,6 +43,7 @@ pub(super) fn run(command: Command, settings: &Settings, out: &Out) -> Result<u8
         Command::Diff(args) => diff::run(&args, out),
         Command::Import(args) => import::run(&args, settings, out),
         Command::Serve(args) => serve::run(&args, settings, out),
+        Command::Account(args) => account::run(&args.command, settings, out),
         Command::Tag(args) => tag::run(args.command, settings, out),
         Command::MirrorConfig(args) => mirror_config::run(&args, settings, out),
         Command::Rules(args) => rules::run(args.command, settings, out),

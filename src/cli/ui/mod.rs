@@ -1,5 +1,6 @@
 //! Output: data to stdout, talk to stderr. The only place that prints.
 
+mod account;
 mod custody;
 mod human;
 mod journal;
@@ -90,6 +91,14 @@ impl Out {
 
     fn json(&self, value: &impl Serialize) {
         match serde_json::to_string_pretty(value) {
+            Ok(json) => self.data(&format!("{json}\n")),
+            Err(error) => self.talk(&format!("error: cannot write JSON: {error}")),
+        }
+    }
+
+    /// A JSON document in one line, for who reads line by line.
+    pub(super) fn line(&self, value: &impl Serialize) {
+        match serde_json::to_string(value) {
             Ok(json) => self.data(&format!("{json}\n")),
             Err(error) => self.talk(&format!("error: cannot write JSON: {error}")),
         }

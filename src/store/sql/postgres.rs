@@ -77,12 +77,12 @@ impl Address {
         client.batch_execute(
             "SET synchronous_commit = on; SET client_min_messages = warning; SET lock_timeout = '30s'",
         )?;
-        Ok(Postgres(RefCell::new(Inner { client, ready: HashMap::new() })))
+        Ok(Postgres(RefCell::new(Box::new(Inner { client, ready: HashMap::new() }))))
     }
 }
 
 /// An open connection.
-pub(in crate::store) struct Postgres(RefCell<Inner>);
+pub(in crate::store) struct Postgres(RefCell<Box<Inner>>);
 
 struct Inner {
     client: Client,

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use sealift::{
-    registry::{Access, Collection, Log, Options, serve},
+    registry::{Access, Log, Options, serve},
     store::Store,
 };
 use serde_json::Value;
@@ -16,15 +16,18 @@ pub(crate) struct Served {
 }
 
 impl Served {
+    /// Over plain HTTP.
     pub(crate) fn start(store: Store, access: Access, log: Log) -> Self {
+        Self::with(store, Options::plain(SocketAddr::from(([127, 0, 0, 1], 0)), access, log))
+    }
+
+    pub(crate) fn with(store: Store, options: Options) -> Self {
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let (ready, address) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-            let listen = SocketAddr::from(([127, 0, 0, 1], 0));
             let tell = move |address| ready.send(address).unwrap();
             let shutdown = async { stopped.await.unwrap_or_default() };
-            let options = Options { listen, access, collection: Collection::default(), log };
             runtime.unwrap().block_on(serve(store, options, tell, shutdown)).unwrap();
         });
         Self { address: address.recv().unwrap(), stop: Some(stop), thread: Some(thread) }

@@ -86,7 +86,7 @@ fn every_threat_is_listed_with_what_shows_its_answer() {
          [`testdata/attacks`](../testdata/attacks/README.md) and tests name, and what shows the answer today. Plain words are\n\
          folders of `testdata/attacks`; names with `::` are tests, as `cargo test` takes them. **Not shown** means that no test\n\
          shows it yet, whatever the code does. What is promised stands in [threat-model.md](threat-model.md).\n\n\
-         Written by a test from the table in `tests/it/threats/rows.rs`.\n",
+         Written by a test from the table in `tests/it/threats/rows/`.\n",
     );
     let mut listed = BTreeSet::new();
     for (title, rows) in PARTS {
@@ -108,7 +108,7 @@ fn every_threat_is_listed_with_what_shows_its_answer() {
         named.extend(comments.lines().filter(|line| line.contains("//")).flat_map(codes));
     });
     let unknown: Vec<&String> = named.difference(&listed).collect();
-    assert!(unknown.is_empty(), "threats without a row in tests/it/threats/rows.rs: {unknown:?}");
+    assert!(unknown.is_empty(), "threats without a row in tests/it/threats/rows/: {unknown:?}");
     page("threats.md", &text);
 }
 

@@ -1,0 +1,286 @@
+//! Who may log in to the registry of a site: every change is a record of its ledger, no look is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Site;
+use crate::{
+    base::{
+        clock::Timestamp,
+        failure::{Failure, Reason, Result},
+        password,
+        path::is_media_name,
+        redact::Secret,
+    },
+    ledger::{AccountAction, Event, Text},
+    store::{Account, AccountKind},
+};
+
+/// An account to be made.
+#[derive(Debug)]
+pub struct NewAccount {
+    /// Its name.
+    pub name: String,
+    /// Whom it is for.
+    pub kind: AccountKind,
+    /// Its groups.
+    pub groups: BTreeSet<String>,
+    /// Identities in client certificates that open it.
+    pub certificates: BTreeSet<String>,
+    /// Its password; `None` where certificates alone open it.
+    pub password: Option<Secret>,
+    /// When it ends.
+    pub expires: Option<Timestamp>,
+}
+
+impl Site {
+    /// Makes an account.
+    ///
+    /// # Errors
+    /// [`Reason::AccountExists`] where there is one of this name, or one of its certificates is another account's;
+    /// [`Reason::BadArgument`] for a name, group, identity, password or end that cannot be.
+    pub fn add_account(&self, new: NewAccount) -> Result<Account> {
+        require_name("account", &new.name)?;
+        new.certificates.iter().try_for_each(|identity| require_identity(identity))?;
+        if new.expires.is_some_and(|expires| expires <= self.system) {
+            let message = "it would have ended already";
+            return Err(Failure::new(Reason::BadArgument, "--expires", message).hint("give a later day"));
+        }
+        let account = Account {
+            name: new.name,
+            kind: new.kind,
+            groups: new.groups,
+            certificates: new.certificates,
+            hash: new.password.as_ref().map(password::hash).transpose()?,
+            generation: password::random()?.reveal().to_owned(),
+            enabled: true,
+            expires: new.expires,
+            created: self.now,
+        };
+        account.groups.iter().try_for_each(|group| require_name("group", group))?;
+        self.change(|change, _| {
+            if change.account(&account.name)?.is_some() {
+                return Err(taken(&account.name, "there is an account of this name"));
+            }
+            let identities: Vec<String> = account.certificates.iter().cloned().collect();
+            if let Some(other) = change.accounts_of_certificate(&identities)?.first() {
+                return Err(taken(&account.name, &format!("its certificate is that of the account {other}")));
+            }
+            change.put_account(&account)?;
+            let mut facts = facts(&account);
+            facts.insert("kind".into(), account.kind.text().into());
+            facts.retain(|_name, value| !value.get().is_empty());
+            change.append(self.now, &event(&account.name, AccountAction::Created, facts))?;
+            Ok(account.clone())
+        })
+    }
+
+    /// Changes groups, certificates, and whether an account may be used. What is so already leaves no record.
+    ///
+    /// # Errors
+    /// [`Reason::AccountUnknown`]; [`Reason::BadArgument`] for the name of a group that none can have.
+    pub fn change_account(&self, name: &str, decide: impl FnOnce(&mut Account)) -> Result<Account> {
+        let old = self.store.state(|state| state.account(name))?.ok_or_else(|| unknown(name))?;
+        let mut new = old.clone();
+        decide(&mut new);
+        let added = new.groups.difference(&old.groups);
+        added.into_iter().try_for_each(|group| require_name("group", group))?;
+        if new == old {
+            return Ok(old);
+        }
+        self.change(|change, _| {
+            // Looks once more: another may have changed something else of it meanwhile.
+            if change.account(name)?.as_ref() != Some(&old) {
+                let message = "somebody else changed it at the same time";
+                return Err(
+                    Failure::new(Reason::LockHeld, account_object(name), message).hint("run it again")
+                );
+            }
+            change.put_account(&new)?;
+            let before = facts(&old);
+            let mut facts = facts(&new);
+            facts.retain(|name, value| before.get(name) != Some(value));
+            change.append(self.now, &event(name, AccountAction::Changed, facts))?;
+            Ok(new)
+        })
+    }
+
+    /// Gives an account another password.
+    ///
+    /// # Errors
+    /// [`Reason::AccountUnknown`]; [`Reason::BadArgument`] for a password that is too short or too long.
+    pub fn set_password(&self, name: &str, password: &Secret) -> Result<Account> {
+        let hash = password::hash(password)?;
+        let generation = password::random()?.reveal().to_owned();
+        self.change(|change, _| {
+            let old = change.account(name)?.ok_or_else(|| unknown(name))?;
+            let new = Account { hash: Some(hash), generation, ..old };
+            change.put_account(&new)?;
+            change.append(self.now, &event(name, AccountAction::Secret, BTreeMap::new()))?;
+            Ok(new)
+        })
+    }
+
+    /// Takes an account away.
+    ///
+    /// # Errors
+    /// [`Reason::AccountUnknown`].
+    pub fn remove_account(&self, name: &str) -> Result<()> {
+        // Before the change, which would begin a ledger.
+        self.store.state(|state| state.account(name))?.ok_or_else(|| unknown(name))?;
+        self.change(|change, _| {
+            if !change.remove_account(name)? {
+                return Err(unknown(name));
+            }
+            change.append(self.now, &event(name, AccountAction::Removed, BTreeMap::new())).map(drop)
+        })
+    }
+}
+
+/// What can change of an account.
+fn facts(account: &Account) -> BTreeMap<Text, Text> {
+    let list =
+        |names: &BTreeSet<String>| Text::new(&names.iter().map(String::as_str).collect::<Vec<_>>().join(" "));
+    let expires = account.expires.map(|expires| expires.to_string()).unwrap_or_default();
+    let rows: [(&str, Text); 4] = [
+        ("groups", list(&account.groups)),
+        ("certificates", list(&account.certificates)),
+        ("expires", Text::new(&expires)),
+        ("enabled", if account.enabled { "yes" } else { "no" }.into()),
+    ];
+    rows.into_iter().map(|(name, value)| (name.into(), value)).collect()
+}
+
+fn event(name: &str, action: AccountAction, changed: BTreeMap<Text, Text>) -> Event {
+    Event::Account { account: name.into(), action, changed }
+}
+
+fn require_name(what: &str, name: &str) -> Result<()> {
+    if is_media_name(name) {
+        return Ok(());
+    }
+    let message = format!("`{name}` is no name of an {what}: 1 to 64 of a-z 0-9 . _ -");
+    let message = message.replace("an group", "a group");
+    Err(Failure::new(Reason::BadArgument, what, message).hint("choose a plain name"))
+}
+
+/// `spiffe://…`, `dns:NAME` or `cn:NAME`: which part of a certificate says it is part of what it says.
+fn require_identity(identity: &str) -> Result<()> {
+    let known = ["spiffe://", "dns:", "cn:"].iter().any(|kind| {
+        identity.strip_prefix(kind).is_some_and(|rest| !rest.is_empty() && rest.chars().count() <= 180)
+    });
+    if known {
+        return Ok(());
+    }
+    let message = format!("`{identity}` is no identity of a certificate");
+    Err(Failure::new(Reason::BadArgument, "--certificate-identity", message).hint(
+        "write spiffe://DOMAIN/PATH, dns:NAME for a name that it holds, or cn:NAME for its subject's common name",
+    ))
+}
+
+fn account_object(name: &str) -> String {
+    format!("account {name}")
+}
+
+fn taken(name: &str, message: &str) -> Failure {
+    Failure::new(Reason::AccountExists, account_object(name), message)
+        .hint("choose another name, or look at what is there: `sealift account list`")
+}
+
+fn unknown(name: &str) -> Failure {
+    Failure::new(Reason::AccountUnknown, account_object(name), "there is none of this name")
+        .hint("`sealift account list` shows all of them")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ledger::Record, store::Store};
+
+    fn site() -> (tempfile::TempDir, Site) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("home")).unwrap();
+        let now = Timestamp::from_seconds(1_800_000_000).unwrap();
+        (dir, Site::new(store, now))
+    }
+
+    fn new(name: &str) -> NewAccount {
+        NewAccount {
+            name: name.into(),
+            kind: AccountKind::Robot,
+            groups: ["build".to_owned()].into(),
+            certificates: ["spiffe://x/ci".to_owned()].into(),
+            password: Some(Secret::new("correct horse")),
+            expires: None,
+        }
+    }
+
+    /// What the ledger tells of accounts, as JSON without number, hash and time.
+    fn told(site: &Site) -> Vec<String> {
+        let lines = site.store().ledger(1, usize::MAX).unwrap();
+        let events = lines.iter().map(|line| Record::parse(line).unwrap().event);
+        events
+            .filter(|event| matches!(event, Event::Account { .. }))
+            .map(|event| {
+                serde_json::to_string(&event).unwrap().replace(r#"{"event":"account","account":"#, "")
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_change_is_told_and_no_password_is() {
+        let (_dir, site) = site();
+        let made = site.add_account(new("ci")).unwrap();
+        assert!(password::matches(&Secret::new("correct horse"), made.hash.as_ref().unwrap().reveal()));
+        let again = site.change_account("ci", |account| account.enabled = true).unwrap();
+        assert_eq!(again, made);
+        site.change_account("ci", |account| account.enabled = false).unwrap();
+        site.change_account("ci", |account| assert!(account.groups.insert("ops".into()))).unwrap();
+        let renewed = site.set_password("ci", &Secret::new("battery staple")).unwrap();
+        assert!(renewed.generation != made.generation && renewed.hash != made.hash);
+        assert_eq!(renewed.groups.len(), 2);
+        site.remove_account("ci").unwrap();
+        assert_eq!(
+            told(&site),
+            [
+                r#""ci","action":"created","changed":{"certificates":"spiffe://x/ci","enabled":"yes","groups":"build","kind":"robot"}}"#,
+                r#""ci","action":"changed","changed":{"enabled":"no"}}"#,
+                r#""ci","action":"changed","changed":{"groups":"build ops"}}"#,
+                r#""ci","action":"secret"}"#,
+                r#""ci","action":"removed"}"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_leaves_nothing_behind() {
+        let (_dir, site) = site();
+        let before = |now: u64| Timestamp::from_seconds(1_800_000_000 - now);
+        let refused = |new: NewAccount, reason: Reason| {
+            let name = new.name.clone();
+            assert_eq!(site.add_account(new).unwrap_err().reason, reason, "{name}");
+        };
+        for name in ["", "Alice", "a:b", "a b", "../x", &"a".repeat(65)] {
+            refused(new(name), Reason::BadArgument);
+        }
+        refused(NewAccount { groups: ["A".to_owned()].into(), ..new("ci") }, Reason::BadArgument);
+        for identity in ["alice", "spiffe://", "cn:", "uri:x"] {
+            refused(
+                NewAccount { certificates: [identity.to_owned()].into(), ..new("ci") },
+                Reason::BadArgument,
+            );
+        }
+        refused(NewAccount { password: Some(Secret::new("short")), ..new("ci") }, Reason::BadArgument);
+        refused(NewAccount { expires: before(0), ..new("ci") }, Reason::BadArgument);
+        let unknown = |done: Result<()>| assert_eq!(done.unwrap_err().reason, Reason::AccountUnknown);
+        unknown(site.change_account("ci", |account| account.enabled = false).map(drop));
+        unknown(site.set_password("ci", &Secret::new("battery staple")).map(drop));
+        unknown(site.remove_account("ci"));
+        assert_eq!(site.store().ledger_head().unwrap().number, 0, "nothing happened");
+        site.add_account(new("ci")).unwrap();
+        refused(NewAccount { certificates: BTreeSet::new(), ..new("ci") }, Reason::AccountExists);
+        refused(new("other"), Reason::AccountExists);
+        let bad = site.change_account("ci", |account| assert!(account.groups.insert("A".into())));
+        assert_eq!(bad.unwrap_err().reason, Reason::BadArgument);
+        assert_eq!(told(&site).len(), 1);
+    }
+}
