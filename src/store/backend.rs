@@ -80,7 +80,7 @@ impl Backend {
         };
         let wrong = |message: String| {
             Failure::new(Reason::BadArgument, path.display(), message)
-                .hint("see docs/operations.md, \"Several replicas\"")
+                .hint("see docs/operations.md, \"PostgreSQL\"")
         };
         let Settings { schema, database } =
             toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?;

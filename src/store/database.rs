@@ -33,6 +33,7 @@ const STEPS: [&[Tables]; 8] = [
         Both(super::ledger::SCHEMA),
         super::ledger::TRIGGERS,
         Both(super::receipts::SCHEMA),
+        super::receipts::TRIGGERS,
     ],
     &[Both(super::site::UNFINISHED)],
     &[Both(super::pushes::SCHEMA)],

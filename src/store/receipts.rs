@@ -3,7 +3,7 @@
 use super::{
     Change, State, Store,
     site::digest,
-    sql::{self, OptionalExtension as _, Row, params},
+    sql::{self, OptionalExtension as _, Row, Tables, params},
 };
 use crate::base::{digest::Digest, failure::Result};
 
@@ -14,11 +14,21 @@ pub(super) const SCHEMA: &str = "
         bundle TEXT NOT NULL,
         text   TEXT NOT NULL
     ) STRICT;
+";
+
+/// As of the ledger.
+pub(super) const TRIGGERS: Tables = Tables::Each {
+    sqlite: "
     CREATE TRIGGER signed_receipts_stay_as_they_are BEFORE UPDATE ON signed_receipts
         BEGIN SELECT raise(ABORT, 'receipts are only added to'); END;
     CREATE TRIGGER signed_receipts_are_kept BEFORE DELETE ON signed_receipts
         BEGIN SELECT raise(ABORT, 'receipts are only added to'); END;
-";
+",
+    postgres: "
+    CREATE TRIGGER receipts_stay_as_they_are BEFORE UPDATE OR DELETE OR TRUNCATE ON signed_receipts
+        FOR EACH STATEMENT EXECUTE FUNCTION ledger_stays();
+",
+};
 
 /// A receipt as it was handed out.
 #[derive(Debug, Clone, PartialEq, Eq)]

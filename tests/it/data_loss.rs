@@ -1,8 +1,6 @@
 //! The ways in which registries have lost data, as the trackers of other projects tell of them, each tried on ours.
 //! Clients speak over a socket, and collections run between any two of their requests, at times that the test sets.
 
-use std::path::Path;
-
 use sealift::{
     base::{clock::Timestamp, digest::Digest, failure::Reason, limits::LEASE_SECONDS},
     oci::{Descriptor, media_type},
@@ -11,7 +9,10 @@ use sealift::{
 };
 use serde_json::json;
 
-use crate::support::served::{Answer, Client, Served};
+use crate::support::{
+    home::{home, meddle},
+    served::{Answer, Client, Served},
+};
 
 const A: &str = "sandbox/a";
 const B: &str = "sandbox/b";
@@ -26,7 +27,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let home = tempfile::tempdir().unwrap();
+        let home = home();
         let store = Store::open(home.path()).unwrap();
         let served = Served::start(store.clone(), Access::sandbox(), Log::silent());
         Self { home, served, store, now: Timestamp::now() }
@@ -226,7 +227,8 @@ fn e_a_manifest_that_cannot_be_read_stops_the_collection() {
     // Published by a version that did not write it down, it has to be read, and cannot be.
     let gone = scene.image(A, "2", "two");
     assert_eq!(scene.delete(A, &format!("manifests/{}", gone.root.digest)), 202);
-    forget_edges(scene.home.path());
+    // As a version left it that did not write down what manifests list.
+    meddle(scene.home.path(), "DELETE FROM edges");
     let again = Store::open(scene.home.path()).unwrap();
     let far = scene.after(9 * LATER);
     assert_eq!(again.collect(far).unwrap_err().reason, Reason::StoreDamaged);
@@ -237,12 +239,6 @@ fn e_a_manifest_that_cannot_be_read_stops_the_collection() {
     assert_eq!(scene.put(A, "1", media_type::MANIFEST, &kept.bytes).status, 201);
     again.collect(far).unwrap();
     assert!(scene.is_gone(&gone) && scene.is_whole(A, &kept));
-}
-
-/// As a version left it that did not write down what manifests list.
-fn forget_edges(home: &Path) {
-    let database = rusqlite::Connection::open(home.join("sealift.db")).unwrap();
-    database.execute("DELETE FROM edges", []).unwrap();
 }
 
 /// (f), R08: A manifest is deleted and pushed again under the same digest, with a collection anywhere in between.

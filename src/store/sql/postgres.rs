@@ -77,7 +77,7 @@ impl Address {
         client.batch_execute(
             "SET synchronous_commit = on; SET client_min_messages = warning; SET lock_timeout = '30s'",
         )?;
-        Ok(Postgres(RefCell::new(Box::new(Inner { client, ready: HashMap::new() }))))
+        Ok(Postgres(RefCell::new(Box::new(Inner { client: Some(client), ready: HashMap::new() }))))
     }
 }
 
@@ -85,8 +85,19 @@ impl Address {
 pub(in crate::store) struct Postgres(RefCell<Box<Inner>>);
 
 struct Inner {
-    client: Client,
+    /// Gone only while the connection ends.
+    client: Option<Client>,
     ready: HashMap<String, Statement>,
+}
+
+impl Drop for Inner {
+    /// To say goodbye waits for the server, which a thread that drives sockets may not.
+    fn drop(&mut self) {
+        let client = self.client.take();
+        if tokio::runtime::Handle::try_current().is_ok() {
+            let _unwaited = std::thread::spawn(move || drop(client));
+        }
+    }
 }
 
 impl fmt::Debug for Postgres {
@@ -96,11 +107,15 @@ impl fmt::Debug for Postgres {
 }
 
 impl Inner {
+    fn client(&mut self) -> Result<&mut Client> {
+        self.client.as_mut().ok_or(Error::NoRows)
+    }
+
     fn statement(&mut self, sql: &str) -> Result<Statement> {
         if let Some(statement) = self.ready.get(sql) {
             return Ok(statement.clone());
         }
-        let statement = self.client.prepare(&sql.replace('?', "$"))?;
+        let statement = self.client()?.prepare(&sql.replace('?', "$"))?;
         self.ready.insert(sql.to_owned(), statement.clone());
         Ok(statement)
     }
@@ -109,21 +124,22 @@ impl Inner {
 impl Postgres {
     /// Whether the server is gone, or has closed the connection.
     pub(in crate::store) fn is_closed(&self) -> bool {
-        self.0.borrow().client.is_closed()
+        self.0.borrow().client.as_ref().is_none_or(Client::is_closed)
     }
 
     pub(super) fn execute_batch(&self, sql: &str) -> Result<()> {
-        Ok(self.0.borrow_mut().client.batch_execute(&dialect(sql))?)
+        Ok(self.0.borrow_mut().client()?.batch_execute(&dialect(sql))?)
     }
 
     /// Without a change of words.
     pub(super) fn execute_as_it_is(&self, sql: &str) -> Result<()> {
-        Ok(self.0.borrow_mut().client.batch_execute(sql)?)
+        Ok(self.0.borrow_mut().client()?.batch_execute(sql)?)
     }
 
     /// Version of the schema, 0 for a new database, which gets the table that says so.
     pub(super) fn version(&self) -> Result<i64> {
-        let client = &mut self.0.borrow_mut().client;
+        let mut inner = self.0.borrow_mut();
+        let client = inner.client()?;
         let known = client.query_one("SELECT to_regclass('sealift_schema') IS NOT NULL", &[])?;
         if !known.try_get::<_, bool>(0)? {
             return Ok(0);
@@ -151,24 +167,24 @@ impl Postgres {
     /// Takes such a lock for itself alone; `None` while others have it.
     pub(in crate::store) fn try_lock(self, name: i32) -> Result<Option<Guard>> {
         let sql = format!("SELECT pg_try_advisory_lock({LOCKS}, {name})");
-        let taken: bool = self.0.borrow_mut().client.query_one(&sql, &[])?.try_get(0)?;
+        let taken: bool = self.0.borrow_mut().client()?.query_one(&sql, &[])?.try_get(0)?;
         Ok(taken.then_some(Guard { connection: Some(self), name, mode: Mode::Exclusive }))
     }
 
     pub(super) fn begin_reading(&self) -> Result<()> {
-        Ok(self.0.borrow_mut().client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?)
+        Ok(self.0.borrow_mut().client()?.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?)
     }
 
     pub(super) fn begin_changing(&self) -> Result<()> {
         let turn = format!("BEGIN; SELECT pg_advisory_xact_lock({LOCKS}, {CHANGE})");
-        Ok(self.0.borrow_mut().client.batch_execute(&turn)?)
+        Ok(self.0.borrow_mut().client()?.batch_execute(&turn)?)
     }
 
     pub(super) fn run(&self, sql: &str, values: &[Value]) -> Result<usize> {
         let mut inner = self.0.borrow_mut();
         let statement = inner.statement(sql)?;
         let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as _).collect();
-        let changed = inner.client.execute(&statement, &values)?;
+        let changed = inner.client()?.execute(&statement, &values)?;
         Ok(usize::try_from(changed).unwrap_or(usize::MAX))
     }
 
@@ -182,7 +198,7 @@ impl Postgres {
         let found = {
             let mut inner = self.0.borrow_mut();
             let statement = inner.statement(sql)?;
-            let mut rows = inner.client.query_raw(&statement, values)?;
+            let mut rows = inner.client()?.query_raw(&statement, values)?;
             let mut found = Vec::new();
             while let Some(row) = rows.next()? {
                 let values = (0..row.len()).map(|column| Ok(row.try_get(column)?)).collect::<Result<_>>()?;

@@ -18,7 +18,10 @@ use sealift::{
 };
 use serde_json::{Value, json};
 
-use crate::support::served::{Answer, Client, Served, author, head, request};
+use crate::support::{
+    home::home,
+    served::{Answer, Client, Served, author, head, request},
+};
 
 const REPOSITORY: &str = "sandbox/team/app";
 
@@ -82,10 +85,6 @@ impl Server {
 /// The answer, whose head must have come.
 fn parsed(bytes: &[u8]) -> Answer {
     Answer::parse(bytes).expect("a response head")
-}
-
-fn home() -> tempfile::TempDir {
-    tempfile::tempdir().unwrap()
 }
 
 fn sandbox(home: &tempfile::TempDir) -> Server {
@@ -200,4 +199,27 @@ fn a_sandbox_ends_at_its_name() {
     let answer = server.ask("POST", "/v2/docker.io/library/nginx/blobs/uploads/", &[], b"");
     let detail: Value = serde_json::from_slice(&answer.body).unwrap();
     assert_eq!(detail["errors"][0]["detail"]["action"], "push");
+}
+
+/// Several servers of one home, over either database: what one acknowledges, the others have, and what they rely on
+/// outlives any of them.
+#[test]
+fn what_one_server_takes_the_others_give() {
+    let home = home();
+    let [first, second, third] = [(); 3].map(|()| sandbox(&home));
+    let config = first.push(media_type::CONFIG, b"{}");
+    let layer = second.push(media_type::LAYER_GZIP, b"layer");
+    let bytes = image(&config, &[&layer]);
+    assert_eq!(third.manifest("1", &bytes).status, 201);
+    drop(third);
+    for server in [&first, &second] {
+        let path = format!("/v2/{REPOSITORY}/manifests/1");
+        assert_eq!(server.ask("GET", &path, &[], b"").body, bytes);
+        assert_eq!(server.blob(&layer.digest).body, b"layer");
+    }
+    drop(first);
+    assert_eq!(second.delete("manifests/1").status, 202);
+    let late = sandbox(&home);
+    assert_eq!(late.ask("GET", &format!("/v2/{REPOSITORY}/manifests/1"), &[], b"").status, 404);
+    assert_eq!(late.blob(&config.digest).body, b"{}");
 }

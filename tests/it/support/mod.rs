@@ -1,5 +1,6 @@
 //! What several test files need.
 
+pub(crate) mod home;
 pub(crate) mod origin;
 pub(crate) mod sandbox;
 pub(crate) mod served;
