@@ -105,6 +105,7 @@ impl Event {
             Self::Rules { .. } => "rules",
             Self::Key { .. } => "key",
             Self::Registry { .. } => "registry",
+            Self::Upkeep { .. } => "upkeep",
             Self::Checkpoint { .. } => "checkpoint",
         }
     }

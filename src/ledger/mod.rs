@@ -22,7 +22,9 @@ mod record;
 
 pub use audit::{Audit, OffHost, audit};
 pub use checkpoint::{checkpoint, signed_text};
-pub use record::{Event, Head, KeyAction, OverrideAction, Record, RegistryAction, Text, TrustAction, append};
+pub use record::{
+    Event, Head, KeyAction, OverrideAction, Record, RegistryAction, Text, TrustAction, UpkeepAction, append,
+};
 
 #[cfg(test)]
 mod tests;

@@ -28,14 +28,17 @@
 
 mod backend;
 mod blobs;
+pub mod check;
 mod collect;
 mod database;
 pub mod examine;
+mod inventory;
 mod leases;
 mod ledger;
 mod locks;
 mod measure;
 mod metadata;
+pub mod prune;
 mod pushes;
 mod quotas;
 mod receipts;

@@ -35,6 +35,7 @@ mod remote;
 mod sight;
 mod sign;
 mod site;
+mod store_upkeep;
 mod support;
 mod tags;
 mod tampering;
