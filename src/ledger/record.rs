@@ -289,7 +289,7 @@ pub enum Event {
         plan: Option<Digest>,
         /// Manifests that were taken away.
         manifests: u64,
-        /// Contents that were taken off the disk, or, of a repair, out of repositories.
+        /// Contents that were taken off the disk; of a repair, also blobs that left a repository.
         contents: u64,
         /// Bytes of those that were taken off the disk.
         bytes: u64,

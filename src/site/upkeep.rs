@@ -8,10 +8,33 @@ use crate::{
     },
     ledger::{Event, Text, UpkeepAction},
     report::upkeep::{Plan, PruneReport},
-    store::{Author, prune::Pruned},
+    store::{Author, prune::Pruned, repair::Repaired},
 };
 
 impl Site {
+    /// Removes damaged copies of contents, brings the database into line with the disk, and keeps that in the ledger.
+    /// Copies go first, one after another; the rest is one change: whatever ends this, the next repair goes on.
+    ///
+    /// # Errors
+    /// Those of disk and database.
+    pub fn repair(&self, damaged: &[Digest]) -> Result<Repaired> {
+        let (removed, bytes) = self.store.discard_all(damaged)?;
+        self.change(|change, _importer| {
+            let mut done = change.repair()?;
+            done.removed = removed;
+            let event = Event::Upkeep {
+                action: UpkeepAction::Repair,
+                who: Text::new(LOCAL),
+                plan: None,
+                manifests: 0,
+                contents: done.removed.len() as u64 + done.dropped,
+                bytes,
+            };
+            change.append(self.now, &event)?;
+            Ok(done)
+        })
+    }
+
     /// Takes away what `plan`, whose text has this digest, lists: each only if nothing needs it by now. Contents go
     /// before manifests, and the record comes with the latter: whatever ends this in between, the same plan goes on.
     ///

@@ -76,6 +76,17 @@ impl Store {
         Ok(bytes)
     }
 
+    /// Removes the copy of a blob that does not match its digest; hashed once more, for another may stand there by now.
+    /// Whether one was removed.
+    pub(super) fn discard_damaged(&self, digest: &Digest) -> Result<bool> {
+        let copy = match self.open_blob(digest) {
+            Ok(copy) => copy,
+            Err(failure) if failure.reason == Reason::BlobMissing => return Ok(false),
+            Err(failure) => return Err(failure),
+        };
+        Ok(!is_whole(&copy, &self.blob_path(digest), digest, |_| ())? && self.discard(&copy, digest)?)
+    }
+
     /// The failure for a stored blob that is not what was expected. What stands there is hashed once more: a
     /// copy that does not match its own digest is removed, so that the next run brings it again; a whole one
     /// stays, for then it was the expectation that was wrong, or another process has just brought it anew.

@@ -42,6 +42,7 @@ pub mod prune;
 mod pushes;
 mod quotas;
 mod receipts;
+pub mod repair;
 mod rules;
 mod signed;
 mod site;

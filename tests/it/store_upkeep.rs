@@ -326,3 +326,38 @@ fn a_plan_is_read_strictly() {
     assert_eq!(scene.run(&["prune", "--apply", "plan.json", "--untagged"]).code, 2);
     assert_eq!(scene.run(&["prune", "-o", "plan.json", "--repository", "APPS"]).code, 2);
 }
+
+#[test]
+fn a_repair_mends_what_it_can_and_says_what_an_import_must_bring() {
+    let scene = Scene::new();
+    let image = scene.image("layer", Some("1"));
+    let lone = scene.put("x", b"lone blob");
+    let held = scene.put("x", b"held blob");
+    let store = scene.store();
+    let far = Timestamp::from_seconds(4_000_000_000).unwrap();
+    for blob in [&lone, &held] {
+        assert!(store.change(|change| change.add_blob(SHOP, &blob.digest, far)).unwrap());
+    }
+    assert_eq!(scene.run(&["store", "repair"]).ok().json()["removed"], json!([]));
+
+    let layer = scene.file(&Digest::of(b"layer"));
+    std::fs::write(&layer, b"LAYER").unwrap();
+    std::fs::write(scene.file(&lone.digest), b"LONE").unwrap();
+    let ran = scene.run(&["store", "repair"]);
+    let said = ran.json();
+    assert_eq!(ran.code, 4, "{said}");
+    let mut removed = vec![Digest::of(b"layer").to_string(), lone.digest.to_string()];
+    removed.sort();
+    assert_eq!((&said["removed"], &said["dropped"]), (&json!(removed), &json!(1)));
+    assert!(!layer.exists());
+    // Only what a manifest lists is still missed, and it is said whose it is.
+    assert_eq!(said["store"]["wrong"].as_array().unwrap().len(), 1);
+    assert_eq!(said["store"]["wrong"][0]["tags"], json!(["apps/shop:1"]));
+    assert!(!scene.has(&lone) && scene.has(&held) && scene.has(&image));
+    assert_eq!(scene.run(&["audit", "ledger"]).ok().json()["events"]["upkeep"], 2);
+
+    scene.image("layer", Some("1"));
+    assert_eq!(scene.wrong(&["--read-data"], 0), []);
+    let said = scene.run(&["store", "repair"]).ok().json();
+    assert_eq!((&said["removed"], &said["dropped"]), (&json!([]), &json!(0)));
+}

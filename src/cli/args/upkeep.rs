@@ -18,6 +18,11 @@ pub(in crate::cli) enum StoreCommand {
     ///
     /// Exit code 4 where something that is published is damaged or missing. Others may use the home meanwhile.
     Check(StoreCheck),
+    /// Hash everything, remove damaged copies, and bring the database into line with the disk
+    ///
+    /// What is removed or missing and still published comes back with the next import or push of it: what is shown
+    /// says of which tags and bundles. Exit code 4 as long as something is missing.
+    Repair,
 }
 
 #[derive(Debug, clap::Args)]

@@ -1,13 +1,14 @@
 //! `sealift store`
 
-use super::tag::existing_home;
+use super::{tag::existing_home, trust::open_site};
 use crate::{
     base::{
         clock::Timestamp,
-        failure::{Failures, Reason},
+        digest::Digest,
+        failure::{Failures, Reason, Result},
     },
     cli::{args::StoreCommand, settings::Settings, ui::Out},
-    report::upkeep::{StoreReport, WrongLine},
+    report::upkeep::{RepairReport, StoreReport, WrongLine},
     store::check::{self, Checked, Options, Problem, Wrong},
 };
 
@@ -16,19 +17,35 @@ pub(super) fn run(command: StoreCommand, settings: &Settings, out: &Out) -> Resu
     existing_home(settings)?;
     match command {
         StoreCommand::Check(args) => {
-            let options = Options {
-                home: &settings.home,
-                read_data: args.read_data,
-                workers: settings.workers,
-                now: Timestamp::now(),
-            };
-            let checked = check::check(&options, &*out.progress())?;
+            let checked = look(args.read_data, settings, out)?;
             let code = code(&checked);
             out.report(&report(settings, checked));
             out.delivered()?;
             Ok(code)
         }
+        StoreCommand::Repair => {
+            let before = look(true, settings, out)?;
+            let damaged: Vec<Digest> = before.wrong.into_iter().map(|wrong| wrong.digest).collect();
+            let done = open_site(settings)?.repair(&damaged)?;
+            let checked = look(false, settings, out)?;
+            let code = code(&checked);
+            out.report(&RepairReport {
+                schema: 1,
+                removed: done.removed.iter().map(ToString::to_string).collect(),
+                dropped: done.dropped,
+                listed: done.listed,
+                store: report(settings, checked),
+            });
+            out.delivered()?;
+            Ok(code)
+        }
     }
+}
+
+fn look(read_data: bool, settings: &Settings, out: &Out) -> Result<Checked> {
+    let options =
+        Options { home: &settings.home, read_data, workers: settings.workers, now: Timestamp::now() };
+    check::check(&options, &*out.progress())
 }
 
 fn code(checked: &Checked) -> u8 {

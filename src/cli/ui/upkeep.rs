@@ -3,7 +3,7 @@
 use super::human::{Human, Page, name, short};
 use crate::{
     base::text::{bytes, count},
-    report::upkeep::{PlanWritten, PruneReport, StoreReport},
+    report::upkeep::{PlanWritten, PruneReport, RepairReport, StoreReport},
 };
 
 /// Lines of one kind that are shown; all of them are in JSON.
@@ -54,7 +54,7 @@ impl Human for StoreReport {
             ));
         }
         if self.expired_uploads > 0 {
-            let number = count(self.expired_uploads, "push");
+            let number = count(self.expired_uploads, "upload");
             page.line(format!("left over: {number}; `sealift serve` removes them"));
         }
         if self.waiting > 0 {
@@ -62,6 +62,20 @@ impl Human for StoreReport {
         }
         page.line(self.state);
         page.0
+    }
+}
+
+impl Human for RepairReport {
+    fn human(&self) -> String {
+        let mut page = Page::default();
+        page.line(format!("removed: {}", count(self.removed.len(), "damaged content")));
+        first(&mut page, self.removed.iter().map(|digest| vec![short(digest)]));
+        page.line(format!("dropped, for they are not there and nothing lists them: {}", self.dropped));
+        page.line(format!("given to the next collection to look at: {}", self.listed));
+        if !self.store.wrong.is_empty() {
+            page.line("only an import or a push of it mends what is wrong now:");
+        }
+        page.0 + &self.store.human()
     }
 }
 
