@@ -261,12 +261,12 @@ fn confirmed(home: &Path, found: Found) -> Result<Vec<Wrong>> {
     for (digest, problem) in found {
         let problem = match (whole(home, &digest, |_| ())?, problem) {
             (None, Problem::Unrecorded(_)) => continue,
-            (_, problem @ Problem::Unrecorded(_)) => problem,
+            (_, problem @ Problem::Unrecorded(_))
+            // Then it is the manifest that says a wrong size; as it is published, that is for whoever reads it to say.
+            | (Some(true), problem @ Problem::Size { .. }) => problem,
             (None, _) => Problem::Missing,
             (Some(false), Problem::Missing) => Problem::Damaged,
             (Some(false), problem) => problem,
-            // Then it is the manifest that says a wrong size; as it is published, that is for whoever reads it to say.
-            (Some(true), problem @ Problem::Size { .. }) => problem,
             (Some(true), _) => continue,
         };
         still.insert(digest, problem);
