@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Author, Change, Deletion, Store, examine,
+    Author, Change, Deletion, State, Store, examine,
     inventory::Repository,
     locks::Lock,
     sql::{self, Mode, params},
@@ -21,7 +21,10 @@ use crate::{
         failure::{Failure, Reason, Result},
         fs,
     },
-    report::upkeep::{LeftLine, Plan, PlannedContent, PlannedManifest},
+    report::{
+        ImportReport,
+        upkeep::{LeftLine, Plan, PlannedContent, PlannedManifest},
+    },
     rules::Pattern,
 };
 
@@ -30,6 +33,8 @@ use crate::{
 pub struct Wish<'a> {
     /// Manifests that no tag reaches.
     pub untagged: bool,
+    /// Of these also what imports brought by digest, without a tag.
+    pub brought: bool,
     /// Contents that nothing published needs.
     pub unreferenced: bool,
     /// Only manifests of these repositories.
@@ -78,20 +83,21 @@ impl Store {
     }
 
     fn untagged(&self, wish: &Wish<'_>) -> Result<Vec<PlannedManifest>> {
-        let (all, left) = self.state(|state| {
+        let (all, left, brought) = self.state(|state| {
             let all = state.inventory(None)?;
+            let brought = if wish.brought { BTreeSet::new() } else { brought(state, 0)? };
             let mut left = BTreeMap::new();
             for name in all.keys().filter(|name| wish.repositories.is_none_or(|some| some.matches(name))) {
                 left.insert(name.clone(), state.left(name)?);
             }
-            Ok((all, left))
+            Ok((all, left, brought))
         })?;
         let mut users = users(&all);
         let mut planned = Vec::new();
         for (name, left) in left {
             let Some(repository) = all.get(&name) else { continue };
             let mut since = BTreeMap::new();
-            for digest in unreached(repository, []) {
+            for digest in unreached(repository, brought.iter().cloned()) {
                 since.insert(digest.clone(), left.get(digest).copied().max(self.arrived(digest)?));
             }
             // What is about something goes with it, and stays with it.
@@ -102,7 +108,7 @@ impl Store {
                     })
             };
             let young: Vec<Digest> = since.iter().filter(young).map(|(digest, _)| digest.clone()).collect();
-            for digest in unreached(repository, young) {
+            for digest in unreached(repository, young.into_iter().chain(brought.iter().cloned())) {
                 planned.push(PlannedManifest {
                     bytes: self.freed(&mut users, repository, digest)?,
                     repository: name.clone(),
@@ -235,13 +241,16 @@ impl Change<'_> {
         for one in &plan.manifests {
             repositories.entry(&one.repository).or_default().insert(&one.digest);
         }
+        let brought = brought(self, plan.created)?;
         for (name, planned) in repositories {
             let repository = self.inventory(Some(name))?.remove(name).unwrap_or_default();
             let (there, gone): (BTreeSet<_>, BTreeSet<_>) =
                 planned.into_iter().partition(|digest| repository.manifests.contains_key(*digest));
             done.gone += gone.len() as u64;
             let left = self.left(name)?;
-            let used = |digest: &Digest| left.get(digest).is_some_and(|left| left.seconds() > plan.created);
+            let used = |digest: &Digest| {
+                brought.contains(digest) || left.get(digest).is_some_and(|left| left.seconds() > plan.created)
+            };
             let mut waiting: BTreeSet<&Digest> = BTreeSet::new();
             let free = free(&repository, &there, used);
             for digest in there {
@@ -275,6 +284,25 @@ impl Change<'_> {
         }
         Ok(())
     }
+}
+
+/// What imports since then brought by digest, without a tag: whoever deploys it pulls it by digest.
+fn brought(state: &State<'_>, since: u64) -> Result<BTreeSet<Digest>> {
+    let mut brought = BTreeSet::new();
+    for report in state.reports()? {
+        let report: ImportReport = serde_json::from_str(&report).map_err(Failure::internal)?;
+        if Timestamp::parse(&report.time).is_some_and(|time| time.seconds() < since) {
+            continue;
+        }
+        brought.extend(
+            report
+                .artifacts
+                .into_iter()
+                .filter(|one| one.target.ends_with(&format!("@{}", one.digest)))
+                .map(|one| one.digest),
+        );
+    }
+    Ok(brought)
 }
 
 /// Manifests of a repository that no tag and none of these reaches.

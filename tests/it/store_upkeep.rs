@@ -361,3 +361,37 @@ fn a_repair_mends_what_it_can_and_says_what_an_import_must_bring() {
     let said = scene.run(&["store", "repair"]).ok().json();
     assert_eq!((&said["removed"], &said["dropped"]), (&json!([]), &json!(0)));
 }
+
+/// Nodes pull by digest what was imported so, and no tag says that it is needed.
+#[test]
+fn what_an_import_brought_by_digest_stays_unless_it_is_asked_for() {
+    let scene = Scene::new();
+    let image = scene.image("by digest", None);
+    let signature = scene.signature(&image, "of it");
+    let moved = scene.image("moved", Some("1"));
+    scene.image("newer", Some("1"));
+    let entry = |image: &Descriptor, target: String| {
+        json!({ "kind": "image", "name": target, "target": target, "digest": image.digest, "platforms": [],
+                "absent": [], "referrers": [], "dropped_referrers": [], "signatures": [] })
+    };
+    let report = json!({
+        "schema": 1, "time": "2026-01-01T00:00:00Z", "dry_run": false, "site": null, "trust_version": null,
+        "again": false, "warnings": [], "in_doubt": [],
+        "bundle": { "name": "edge", "version": "1", "channel": "default", "epoch": 1, "sequence": 1,
+                    "sums": image.digest, "signers": [] },
+        "destination": "home", "names": [], "platforms": [], "mapping": [], "sign_key": null,
+        "artifacts": [entry(&image, format!("{SHOP}@{}", image.digest)), entry(&moved, format!("{SHOP}:1"))],
+        "not_selected": [], "files": [],
+        "counts": { "artifacts": 2, "manifests": 2, "tags": 1, "blobs_written": 0, "blobs_skipped": 0,
+                    "bytes_written": 0, "bytes_skipped": 0 }
+    });
+    scene.store().change(|change| change.report(&image.digest, &report.to_string())).unwrap();
+    assert_eq!(scene.listed(&[]), sorted(&[&moved]));
+    assert_eq!(scene.listed(&["--imported"]), sorted(&[&moved, &image, &signature]));
+    // One that comes again in between is needed again.
+    let mut again = report;
+    again["time"] = json!("2100-01-01T00:00:00Z");
+    scene.store().change(|change| change.report(&image.digest, &again.to_string())).unwrap();
+    assert_eq!(scene.run(&["prune", "--apply", "plan.json"]).code, 10);
+    assert!(scene.has(&image) && scene.has(&signature) && !scene.has(&moved));
+}

@@ -38,6 +38,9 @@ pub(in crate::cli) struct Prune {
     /// List manifests that no tag reaches [default, where --unreferenced is not given]
     #[arg(long)]
     pub(in crate::cli) untagged: bool,
+    /// List also what imports brought by digest, without a tag: without this it stays, for it is pulled by digest
+    #[arg(long)]
+    pub(in crate::cli) imported: bool,
     /// List contents that nothing published needs, for instance what `lock` and `build` keep for the next time
     #[arg(long)]
     pub(in crate::cli) unreferenced: bool,
@@ -54,7 +57,7 @@ pub(in crate::cli) struct Prune {
     #[arg(
         long,
         value_name = "PLAN",
-        conflicts_with_all = ["untagged", "unreferenced", "older_than", "repository"]
+        conflicts_with_all = ["untagged", "imported", "unreferenced", "older_than", "repository"]
     )]
     pub(in crate::cli) apply: Option<PathBuf>,
 }

@@ -34,7 +34,8 @@ fn list(args: &args::Prune, path: &Path, settings: &Settings) -> Result<PlanWrit
         Timestamp::from_seconds(now.seconds().saturating_sub(u64::from(args.older_than) * DAY)).unwrap_or(now)
     });
     let wish = Wish {
-        untagged: args.untagged || !args.unreferenced,
+        untagged: args.untagged || args.imported || !args.unreferenced,
+        brought: args.imported,
         unreferenced: args.unreferenced,
         repositories: args.repository.as_ref(),
         before,
