@@ -11,6 +11,8 @@
 //!                                how much of their quotas is used                  (quotas.rs)
 //!                                what the site knows: trust, channels, overrides   (site.rs)
 //!                                what happened: the ledger, signed receipts        (ledger.rs, receipts.rs)
+//!                                how it compares with the disk, and is mended      (check.rs, repair.rs)
+//!                                what nobody needs any more, for people to review  (prune.rs)
 //!                                locks that processes share                        (locks.rs)
 //!                                what each key signed last                         (signed.rs)
 //!   keys/importer.pem          the key that signs receipts; `crate::site` makes it
