@@ -279,6 +279,7 @@ reasons! {
 
     // 10 conflict
     Drift "drift" Conflict "upstream moved since the lock was written"
+    PlanOutdated "plan-outdated" Conflict "what a plan names is needed, or was changed, since the plan was made"
 }
 
 /// Something failed. `Display` gives one line without the hint; the chain is printed once, by the CLI.

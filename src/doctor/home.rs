@@ -138,15 +138,14 @@ fn database(published: Option<&Published>) -> Finding {
 /// Everything that is published must be there, in its size (P6). Whether the bytes are right is found when they
 /// are read: every read is hashed.
 fn contents(home: &Path, folders: &Folders, published: Option<&Published>) -> Finding {
-    let is_bad = |(digest, size): &(&String, &Option<u64>)| match folders.contents.get(*digest) {
-        Some(found) => size.is_some_and(|size| size != *found),
-        None => true,
+    let lacking = match published.map(|published| examine::lacking(home, folders, published)).transpose() {
+        Ok(lacking) => lacking.unwrap_or_default(),
+        Err(failure) => return failure.into(),
     };
-    let needed = published.iter().flat_map(|published| &published.needed);
-    let bad: Vec<&str> = needed.filter(is_bad).map(|(digest, _)| digest.as_str()).collect();
-    if !bad.is_empty() {
-        let named = bad.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
-        let found = format!("{} published and not there, or cut: {named}", count(bad.len(), "content"));
+    if !lacking.is_empty() {
+        let named =
+            lacking.iter().take(NAMED).map(|one| one.digest.to_string()).collect::<Vec<_>>().join(", ");
+        let found = format!("{} published and not there, or cut: {named}", count(lacking.len(), "content"));
         return Failure::new(Reason::StoreDamaged, home.display(), found)
             .hint("import the bundles again that brought them: what is whole is skipped; and check the disk")
             .into();

@@ -106,6 +106,7 @@ impl Event {
             Self::Account { .. } => "account",
             Self::Key { .. } => "key",
             Self::Registry { .. } => "registry",
+            Self::Upkeep { .. } => "upkeep",
             Self::Checkpoint { .. } => "checkpoint",
         }
     }

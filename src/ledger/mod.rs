@@ -23,7 +23,8 @@ mod record;
 pub use audit::{Audit, OffHost, audit};
 pub use checkpoint::{checkpoint, signed_text};
 pub use record::{
-    AccountAction, Event, Head, KeyAction, OverrideAction, Record, RegistryAction, Text, TrustAction, append,
+    AccountAction, Event, Head, KeyAction, OverrideAction, Record, RegistryAction, Text, TrustAction,
+    UpkeepAction, append,
 };
 
 #[cfg(test)]

@@ -288,6 +288,22 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         refused: Option<Text>,
     },
+    /// An operator took away or mended something of the store.
+    Upkeep {
+        /// What was done.
+        action: UpkeepAction,
+        /// `local`: a command of this machine.
+        who: Text,
+        /// Digest of the plan that was carried out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        plan: Option<Digest>,
+        /// Manifests that were taken away.
+        manifests: u64,
+        /// Contents that were taken off the disk; of a repair, also blobs that left a repository.
+        contents: u64,
+        /// Bytes of those that were taken off the disk.
+        bytes: u64,
+    },
     /// The site signed the ledger up to the record before this one.
     Checkpoint {
         /// Name of the site.
@@ -366,10 +382,18 @@ pub enum RegistryAction {
     Delete,
     /// A tag was led back to where it led before.
     Restore,
-    /// What no tag reaches was taken away, as somebody had reviewed it.
-    Prune,
     /// Somebody said who they are.
     Login,
+}
+
+/// What an operator does with the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UpkeepAction {
+    /// What a reviewed plan listed, and nothing needed, was taken away.
+    Prune,
+    /// Damaged copies were removed, and the database brought into line with the disk.
+    Repair,
 }
 
 /// A record with its place.

@@ -12,6 +12,7 @@ pub mod rules;
 pub mod site;
 pub mod tags;
 pub mod trust;
+pub mod upkeep;
 
 pub use import::ImportReport;
 pub use receipt::Receipt;

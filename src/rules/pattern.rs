@@ -62,6 +62,14 @@ impl Pattern {
         Ok(Self { segments: input.split('/').map(str::to_owned).collect() })
     }
 
+    /// Reads a pattern of repository names that was typed.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what to write.
+    pub fn parse(input: &str) -> Result<Self, String> {
+        Self::repositories(input).map_err(|wrong| format!("{}; {}", wrong.message, wrong.hint))
+    }
+
     /// The pattern of every name.
     pub(super) fn everything() -> Self {
         Self { segments: vec![ANY.to_owned()] }

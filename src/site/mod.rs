@@ -7,7 +7,8 @@
 //! - [`Site::refuse`] keeps what was refused (refuse.rs), [`Site::accept`] takes newer trust documents, beacons
 //!   and overrides (accept.rs), [`Site::set`] what people decide (settings.rs), [`Site::set_rules`] the rules of its
 //!   registry (rules.rs), [`Site::add_account`] and its like who may log in (accounts.rs);
-//! - [`Site::restore_tag`] leads a tag back (tags.rs);
+//! - [`Site::restore_tag`] leads a tag back (tags.rs), [`Site::prune`] takes away what a plan lists,
+//!   [`Site::repair`] mends the store (upkeep.rs);
 //! - [`status`](mod@status) shows all of it, [`evidence`] reads what was written down (custody.rs);
 //! - [`Site::replace_importer`] puts a new key in the place of the one that signs that (handover.rs).
 //!
@@ -29,6 +30,7 @@ mod settings;
 pub mod status;
 mod tags;
 mod told;
+mod upkeep;
 
 pub use accept::NotTaken;
 pub use accounts::NewAccount;

@@ -25,13 +25,12 @@ use crate::{
 impl Store {
     /// Where the blob lies or will lie.
     pub fn blob_path(&self, digest: &Digest) -> PathBuf {
-        self.shard_path(digest).join(digest.hex())
+        path_in(self.home(), digest)
     }
 
     /// The folder of blobs in which it does.
     pub(super) fn shard_path(&self, digest: &Digest) -> PathBuf {
-        let shard = digest.hex().get(..2).unwrap_or("00");
-        self.home().join("blobs").join(digest.algorithm().name()).join(shard)
+        shard_in(self.home(), digest)
     }
 
     /// Keeps the bytes of a blob in the store, if they are there or come there, until the value is dropped: between
@@ -46,15 +45,7 @@ impl Store {
 
     /// Size of a stored blob; `None` when it is not there.
     pub fn size_of(&self, digest: &Digest) -> Result<Option<u64>> {
-        let path = self.blob_path(digest);
-        match std::fs::symlink_metadata(&path) {
-            Ok(metadata) if metadata.is_file() => Ok(Some(metadata.len())),
-            Ok(_) => {
-                Err(Failure::new(Reason::FileSpecial, path.display(), "expected a plain file in the store"))
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(fs::failure(&path, "inspect", &error)),
-        }
+        size_at(&self.blob_path(digest))
     }
 
     /// Whether the blob is stored with exactly this size. One of another size stays where it is: it may be
@@ -85,6 +76,17 @@ impl Store {
         Ok(bytes)
     }
 
+    /// Removes the copy of a blob that does not match its digest; hashed once more, for another may stand there by now.
+    /// Whether one was removed.
+    pub(super) fn discard_damaged(&self, digest: &Digest) -> Result<bool> {
+        let copy = match self.open_blob(digest) {
+            Ok(copy) => copy,
+            Err(failure) if failure.reason == Reason::BlobMissing => return Ok(false),
+            Err(failure) => return Err(failure),
+        };
+        Ok(!is_whole(&copy, &self.blob_path(digest), digest, |_| ())? && self.discard(&copy, digest)?)
+    }
+
     /// The failure for a stored blob that is not what was expected. What stands there is hashed once more: a
     /// copy that does not match its own digest is removed, so that the next run brings it again; a whole one
     /// stays, for then it was the expectation that was wrong, or another process has just brought it anew.
@@ -94,7 +96,7 @@ impl Store {
             Ok(copy) => copy,
             Err(failure) => return failure,
         };
-        match self.is_whole(&copy, digest) {
+        match is_whole(&copy, &self.blob_path(digest), digest, |_| ()) {
             Ok(true) => {
                 let message = "the stored bytes match the digest, but not the size that was expected";
                 return Failure::new(Reason::SizeMismatch, object.display(), message)
@@ -114,14 +116,6 @@ impl Store {
         };
         let message = "stored bytes no longer match the digest";
         Failure::new(Reason::StoreDamaged, object.display(), message).hint(hint)
-    }
-
-    /// Whether the bytes of this copy match the digest.
-    fn is_whole(&self, copy: &File, digest: &Digest) -> Result<bool> {
-        let failed = |error: &std::io::Error| fs::failure(&self.blob_path(digest), "read", error);
-        let mut content = stream::Hashing::new(copy, digest.algorithm());
-        std::io::copy(&mut content, &mut std::io::sink()).map_err(|error| failed(&error))?;
-        Ok(content.finish().0 == *digest)
     }
 
     /// Removes a copy of a blob that is known to be bad. `false` where it stands there no longer: to hash it took its
@@ -196,6 +190,44 @@ impl Store {
             if file.try_lock().is_ok() {
                 let _best_effort = std::fs::remove_file(entry.path());
             }
+        }
+    }
+}
+
+/// Where a blob lies in a home.
+pub(super) fn path_in(home: &Path, digest: &Digest) -> PathBuf {
+    shard_in(home, digest).join(digest.hex())
+}
+
+fn shard_in(home: &Path, digest: &Digest) -> PathBuf {
+    let shard = digest.hex().get(..2).unwrap_or("00");
+    home.join("blobs").join(digest.algorithm().name()).join(shard)
+}
+
+/// Size of the blob at `path`; `None` when there is none.
+pub(super) fn size_at(path: &Path) -> Result<Option<u64>> {
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_file() => Ok(Some(metadata.len())),
+        Ok(_) => Err(Failure::new(Reason::FileSpecial, path.display(), "expected a plain file in the store")),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(fs::failure(path, "inspect", &error)),
+    }
+}
+
+/// Whether these bytes of the blob at `path` match the digest. Tells how far it is.
+pub(super) fn is_whole(
+    copy: &File,
+    path: &Path,
+    digest: &Digest,
+    mut advance: impl FnMut(u64),
+) -> Result<bool> {
+    let mut content = stream::Hashing::new(copy, digest.algorithm());
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        let read = stream::read_full(&mut content, &mut buffer);
+        match read.map_err(|error| fs::failure(path, "read", &error))? {
+            0 => return Ok(content.finish().0 == *digest),
+            count => advance(count as u64),
         }
     }
 }
@@ -526,7 +558,7 @@ mod tests {
     fn a_whole_copy_that_comes_while_a_bad_one_is_judged_stays() {
         let (_dir, store, blob) = rotten();
         let bad = store.open_blob(&blob.digest).unwrap();
-        assert!(!store.is_whole(&bad, &blob.digest).unwrap());
+        assert!(!is_whole(&bad, &store.blob_path(&blob.digest), &blob.digest, |_| ()).unwrap());
         store.put(&blob, b"hello").unwrap();
         assert!(!store.discard(&bad, &blob.digest).unwrap());
         assert_eq!(store.read_blob(&blob).unwrap(), b"hello");

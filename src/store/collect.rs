@@ -160,7 +160,7 @@ impl Store {
     }
 
     /// Writes down what the manifests list that were published before that was written with them.
-    fn write_edges(&self) -> Result<()> {
+    pub(super) fn write_edges(&self) -> Result<()> {
         if self.inner.edges_known.load(Ordering::Acquire) {
             return Ok(());
         }

@@ -6,7 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::database;
+use super::{
+    backend::Backend,
+    database,
+    sql::{self, Connection, Sqlite, Transaction},
+};
 use crate::base::{
     digest::Digest,
     failure::{Failure, Reason, Result},
@@ -20,6 +24,8 @@ pub struct Folders {
     pub contents: BTreeMap<String, u64>,
     /// Files under `staging/`, and their bytes.
     pub staged: (usize, u64),
+    /// Last times of the pushes under way, in seconds since 1970.
+    pub uploads: Vec<u64>,
     /// The latest time of any of them, in seconds since 1970.
     pub newest: u64,
     /// Files that have no place there.
@@ -39,6 +45,17 @@ pub struct Published {
     pub needed: BTreeMap<String, Option<u64>>,
 }
 
+/// Content that is published and not there, or not whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lacking {
+    /// Which.
+    pub digest: Digest,
+    /// Its size, where the database knows it.
+    pub wanted: Option<u64>,
+    /// Size of the file; `None` where there is none.
+    pub found: Option<u64>,
+}
+
 /// Lists the folders of `home`.
 pub fn folders(home: &Path) -> Result<Folders> {
     let mut found = Folders::default();
@@ -55,7 +72,8 @@ pub fn folders(home: &Path) -> Result<Folders> {
             if metadata.is_dir() {
                 continue;
             }
-            found.newest = found.newest.max(u64::try_from(metadata.mtime()).unwrap_or_default());
+            let touched = u64::try_from(metadata.mtime()).unwrap_or_default();
+            found.newest = found.newest.max(touched);
             let relative: Vec<&str> = entry
                 .path()
                 .strip_prefix(&folder)
@@ -65,7 +83,10 @@ pub fn folders(home: &Path) -> Result<Folders> {
                 .collect();
             match relative.as_slice() {
                 _ if !metadata.is_file() => found.strange.push(entry.into_path()),
-                [_] if is_staging => {
+                [name] if is_staging => {
+                    if name.starts_with(super::uploads::PREFIX) {
+                        found.uploads.push(touched);
+                    }
                     found.staged.0 += 1;
                     found.staged.1 += metadata.len();
                 }
@@ -90,10 +111,14 @@ fn is_gone(error: &std::io::Error) -> bool {
 
 /// Reads the database of `home` whole and checks it; `None` when there is none yet.
 pub fn published(home: &Path) -> Result<Option<Published>> {
-    let path = home.join(database::FILE);
+    let backend = Backend::of(home)?;
+    let path = backend.place(home);
+    if let Backend::Postgres(shared) = backend {
+        return read(&shared.connect()?, &path).map(Some);
+    }
     for _ in 0..3 {
         let Some(before) = database::Fingerprint::of(&path)? else { return Ok(None) };
-        let read = read(&path, if before.is_open { database::SHARED } else { database::ALONE });
+        let read = read_file(&path, if before.is_open { database::SHARED } else { database::ALONE });
         // Without its locks, a change in the middle looks like damage.
         if read.is_ok() || database::Fingerprint::of(&path)?.as_ref() == Some(&before) {
             return read.map(Some);
@@ -103,22 +128,26 @@ pub fn published(home: &Path) -> Result<Option<Published>> {
         .hint("run this again when it is done"))
 }
 
-fn read(path: &Path, how: &str) -> Result<Published> {
+fn read_file(path: &Path, how: &str) -> Result<Published> {
     let at = |error: rusqlite::Error| database::failure(path, &error.into());
-    let database = database::open_to_read(path, how).map_err(at)?;
-    let integrity: String =
-        database.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(at)?;
+    let file = database::open_to_read(path, how).map_err(at)?;
+    let integrity: String = file.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(at)?;
     if integrity != "ok" {
         return Err(database::damaged(path, integrity));
     }
-    let mut orphans = database.prepare("PRAGMA foreign_key_check").map_err(at)?;
-    if orphans.exists([]).map_err(at)? {
+    let has_orphans = file.prepare("PRAGMA foreign_key_check").and_then(|mut found| found.exists([]));
+    if has_orphans.map_err(at)? {
         return Err(database::damaged(path, "a tag leads to a manifest that is not there"));
     }
-    let version: i64 = database.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(at)?;
-    database::known(path, usize::try_from(version).unwrap_or(usize::MAX))?;
+    read(&Connection::Sqlite(Sqlite(file)), path)
+}
+
+fn read(database: &Connection, path: &Path) -> Result<Published> {
+    let at = |error: sql::Error| database::failure(path, &error);
+    let _moment = Transaction::to_read(database).map_err(at)?;
+    database::known(path, database.version().map_err(at)?)?;
     let count = |sql: &str| {
-        let number = database.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(at)?;
+        let number = database.query_row(sql, sql::NONE, |row| row.get::<i64>(0)).map_err(at)?;
         Ok::<_, Failure>(usize::try_from(number).unwrap_or_default())
     };
     let mut found = Published {
@@ -127,12 +156,39 @@ fn read(path: &Path, how: &str) -> Result<Published> {
         receipts: count("SELECT count(*) FROM receipts")?,
         needed: BTreeMap::new(),
     };
-    let sql = "SELECT digest, NULL FROM blobs UNION SELECT digest, size FROM manifests ORDER BY 2";
-    let mut needed = database.prepare(sql).map_err(at)?;
-    let rows = needed.query_map([], |row| Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?))).map_err(at)?;
-    for row in rows {
-        let (digest, size) = row.map_err(at)?;
-        found.needed.insert(digest, size.and_then(|size| u64::try_from(size).ok()));
+    // A manifest may be a blob of another repository: then its size is known all the same.
+    for sql in ["SELECT digest, NULL FROM blobs", "SELECT digest, size FROM manifests"] {
+        let rows = database
+            .statement(sql)
+            .query_map(sql::NONE, |row| Ok((row.get::<String>(0)?, row.get::<Option<i64>>(1)?)));
+        for row in rows.map_err(at)? {
+            let (digest, size) = row.map_err(at)?;
+            found.needed.insert(digest, size.and_then(|size| u64::try_from(size).ok()));
+        }
     }
     Ok(found)
+}
+
+/// Whether something is published that is not there, or has another size: each with the size that is wanted, where that
+/// is known, and the one that is found. What another process brings or takes away meanwhile is none of these: each
+/// is looked at once more on the disk, and then once more in the database.
+pub fn lacking(home: &Path, folders: &Folders, published: &Published) -> Result<Vec<Lacking>> {
+    let mut lacking = Vec::new();
+    for (digest, &wanted) in &published.needed {
+        let is_good =
+            |found: Option<u64>| found.is_some_and(|found| wanted.is_none_or(|wanted| wanted == found));
+        if is_good(folders.contents.get(digest).copied()) {
+            continue;
+        }
+        let digest = Digest::parse(digest).map_err(Failure::internal)?;
+        let found = super::blobs::size_at(&super::blobs::path_in(home, &digest))?;
+        if !is_good(found) {
+            lacking.push(Lacking { digest, wanted, found });
+        }
+    }
+    if !lacking.is_empty() {
+        let still = self::published(home)?.unwrap_or_default().needed;
+        lacking.retain(|one| still.contains_key(&one.digest.to_string()));
+    }
+    Ok(lacking)
 }

@@ -70,11 +70,12 @@ impl Change<'_> {
     pub(super) fn lease(&self, repository: &str, digest: &Digest, until: Timestamp) -> Result<()> {
         let longer = "INSERT INTO leases (repository, digest, until) VALUES (?1, ?2, ?3)
             ON CONFLICT (repository, digest) DO UPDATE SET until = excluded.until WHERE leases.until < excluded.until";
-        self.write_lease(longer, repository, digest, until.seconds())
+        self.write_lease(longer, repository, digest, until.seconds()).map(drop)
     }
 
-    /// What was taken out of a repository is to be looked at as soon as nobody there has a lease on it.
-    pub(super) fn look_at(&self, repository: &str, digest: &Digest) -> Result<()> {
+    /// What was taken out of a repository is to be looked at as soon as nobody there has a lease on it. Whether that
+    /// was not known before.
+    pub(super) fn look_at(&self, repository: &str, digest: &Digest) -> Result<bool> {
         let unless = "INSERT INTO leases (repository, digest, until) VALUES (?1, ?2, ?3)
             ON CONFLICT (repository, digest) DO NOTHING";
         self.write_lease(unless, repository, digest, 0)
@@ -84,14 +85,14 @@ impl Change<'_> {
     pub(super) fn end_lease(&self, repository: &str, digest: &Digest) -> Result<()> {
         let now = "INSERT INTO leases (repository, digest, until) VALUES (?1, ?2, ?3)
             ON CONFLICT (repository, digest) DO UPDATE SET until = excluded.until";
-        self.write_lease(now, repository, digest, 0)
+        self.write_lease(now, repository, digest, 0).map(drop)
     }
 
-    fn write_lease(&self, sql: &str, repository: &str, digest: &Digest, until: u64) -> Result<()> {
+    fn write_lease(&self, sql: &str, repository: &str, digest: &Digest, until: u64) -> Result<bool> {
         self.query(|database| {
             database.statement(sql).execute(params![repository, digest.to_string(), as_sql(until)])
         })
-        .map(drop)
+        .map(|written| written > 0)
     }
 }
 

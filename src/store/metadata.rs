@@ -286,6 +286,14 @@ impl Store {
     }
 
     /// What was reported of every import, oldest first.
+    #[expect(clippy::redundant_closure_for_method_calls, reason = "the method alone is not general enough")]
+    pub fn reports(&self) -> Result<Vec<String>> {
+        self.state(|state| state.reports())
+    }
+}
+
+impl State<'_> {
+    /// What was reported of every import, oldest first.
     pub fn reports(&self) -> Result<Vec<String>> {
         self.query(|database| {
             database

@@ -11,6 +11,8 @@
 //!                                how much of their quotas is used                  (quotas.rs)
 //!                                what the site knows: trust, channels, overrides   (site.rs)
 //!                                what happened: the ledger, signed receipts        (ledger.rs, receipts.rs)
+//!                                how it compares with the disk, and is mended      (check.rs, repair.rs)
+//!                                what nobody needs any more, for people to review  (prune.rs)
 //!                                locks that processes share                        (locks.rs)
 //!                                what each key signed last                         (signed.rs)
 //!                                who may log in to the registry                    (accounts.rs)
@@ -30,17 +32,21 @@
 mod accounts;
 mod backend;
 mod blobs;
+pub mod check;
 mod collect;
 mod database;
 pub mod examine;
+mod inventory;
 mod leases;
 mod ledger;
 mod locks;
 mod measure;
 mod metadata;
+pub mod prune;
 mod pushes;
 mod quotas;
 mod receipts;
+pub mod repair;
 mod rules;
 mod signed;
 mod site;

@@ -91,7 +91,7 @@ impl Change<'_> {
         if deleted == Deletion::Done {
             self.let_go(repository, digest)?;
             self.look_at(repository, digest)?;
-            listed.iter().try_for_each(|blob| self.look_at(repository, blob))?;
+            listed.iter().try_for_each(|blob| self.look_at(repository, blob).map(drop))?;
         }
         Ok(deleted)
     }

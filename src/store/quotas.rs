@@ -1,6 +1,8 @@
 //! How much repositories hold together, where a rule bounds it: a sum that is kept with every change, never counted for
 //! a request.
 
+use std::collections::HashMap;
+
 use super::{
     Change,
     sql::{self, Connection, OptionalExtension as _, params},
@@ -81,6 +83,13 @@ impl Change<'_> {
 
     /// Counts anew, for other rules.
     pub(super) fn recount(&self, rules: &Rules) -> Result<()> {
+        // What is missing now comes back in the size that it had.
+        let known: HashMap<String, i64> = self.query(|database| {
+            database
+                .statement("SELECT digest, size FROM quota_contents")
+                .query_map(sql::NONE, |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect()
+        })?;
         self.query(|database| database.execute_batch("DELETE FROM quota_contents; DELETE FROM quotas"))?;
         if rules.quotas().is_empty() {
             return Ok(());
@@ -96,8 +105,9 @@ impl Change<'_> {
             if quotas.peek().is_none() {
                 continue;
             }
+            let known = known.get(&digest).map(|size| size.cast_unsigned());
             let digest = Digest::parse(&digest).map_err(Failure::internal)?;
-            let size = self.size_of(&digest)?.unwrap_or_default();
+            let size = self.size_of(&digest)?.or(known).unwrap_or_default();
             for (_, quota) in quotas {
                 self.query(|database| add(database, quota, [(&digest, size)]))?;
             }

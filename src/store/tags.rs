@@ -200,7 +200,12 @@ fn remember(
         .map(drop)
 }
 
-fn history(database: &Connection, repository: &str, tag: &str, limit: usize) -> sql::Result<Vec<TagMove>> {
+pub(super) fn history(
+    database: &Connection,
+    repository: &str,
+    tag: &str,
+    limit: usize,
+) -> sql::Result<Vec<TagMove>> {
     database
         .statement(
             "SELECT h.digest, h.time, h.who, m.digest IS NOT NULL FROM tag_history h

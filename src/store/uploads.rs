@@ -22,6 +22,9 @@ use crate::base::{
     fs,
 };
 
+/// What the name of every push under way begins with.
+pub(super) const PREFIX: &str = "upload-";
+
 /// A push that goes on.
 #[derive(Debug)]
 pub enum Upload {
@@ -68,7 +71,7 @@ impl Store {
     /// How many pushes are under way.
     pub fn uploads(&self) -> Result<usize> {
         let names = fs::names(&self.home().join("staging"))?;
-        Ok(names.iter().filter(|name| name.starts_with("upload-")).count())
+        Ok(names.iter().filter(|name| name.starts_with(PREFIX)).count())
     }
 
     /// Removes pushes that nobody touched since `before` and that nobody has open (threats X07). How many.
@@ -78,7 +81,7 @@ impl Store {
     pub fn sweep_uploads(&self, before: Timestamp) -> Result<usize> {
         let staging = self.home().join("staging");
         let (mut swept, mut failed) = (0, None);
-        for name in fs::names(&staging)?.iter().filter(|name| name.starts_with("upload-")) {
+        for name in fs::names(&staging)?.iter().filter(|name| name.starts_with(PREFIX)) {
             match sweep(&staging.join(name), before) {
                 Ok(gone) => swept += usize::from(gone),
                 // Its push has just ended.
@@ -93,7 +96,7 @@ impl Store {
     fn upload_path(&self, repository: &str, id: &str) -> PathBuf {
         let repository = Digest::of(repository.as_bytes());
         let short = repository.hex().get(..16).unwrap_or_default();
-        self.home().join("staging").join(format!("upload-{id}-{short}.part"))
+        self.home().join("staging").join(format!("{PREFIX}{id}-{short}.part"))
     }
 }
 

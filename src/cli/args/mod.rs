@@ -7,6 +7,7 @@ mod key;
 mod registry;
 mod rules;
 mod trust;
+mod upkeep;
 
 use std::{path::PathBuf, str::FromStr};
 
@@ -26,6 +27,7 @@ pub(in crate::cli) use self::{
         TrustExport, TrustFolder, TrustImporter, TrustInit, TrustOverride, TrustPin, TrustRemove,
         TrustRevoke, TrustRotate, TrustSettings, TrustShow, TrustSign, TrustStatus,
     },
+    upkeep::{Prune, Store, StoreCommand},
 };
 use crate::base::digest::{Digest, DigestError};
 
@@ -99,6 +101,13 @@ pub(in crate::cli) enum Command {
     Account(Account),
     /// Show the tags of the home, where they led before, and lead them back
     Tag(Tag),
+    /// Compare what the home publishes with what lies on its disk, and mend it
+    Store(Store),
+    /// Take away what nobody needs: list it in a plan, review that, apply it
+    ///
+    /// Without --apply nothing is changed. Tags are never touched: what a tag leads to stays, with all that it lists and
+    /// with its signatures.
+    Prune(Prune),
     /// Write the files that make nodes pull from the site's registry under the original names
     ///
     /// Upstream is not asked any more: what the registry does not have, no node gets.

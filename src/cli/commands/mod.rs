@@ -14,10 +14,12 @@ mod inspect;
 mod key;
 mod lock;
 mod mirror_config;
+mod prune;
 mod receipt;
 mod rules;
 mod serve;
 mod sign;
+mod store;
 mod tag;
 mod trust;
 mod verify;
@@ -34,6 +36,8 @@ pub(super) fn run(command: Command, settings: &Settings, out: &Out) -> Result<u8
     match command {
         // A look around is no failure, whatever it finds.
         Command::Doctor(args) => return doctor::run(&args, settings, out),
+        Command::Store(args) => return store::run(args.command, settings, out),
+        Command::Prune(args) => return prune::run(&args, settings, out),
         Command::Init(args) => init::run(&args, out),
         Command::Lock(args) => lock::run(&args, settings, out),
         Command::Build(args) => build::run(&args, settings, out),

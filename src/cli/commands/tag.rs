@@ -67,8 +67,14 @@ fn restore(args: &TagRestore, settings: &Settings) -> Result<crate::report::tags
 
 /// The store of a home that is there: who asks what one holds does not make one.
 pub(super) fn existing(settings: &Settings) -> Result<Store> {
+    existing_home(settings)?;
+    Store::open(&settings.home)
+}
+
+/// Fails where there is no home.
+pub(super) fn existing_home(settings: &Settings) -> Result<()> {
     if Store::is_at(&settings.home) {
-        return Store::open(&settings.home);
+        return Ok(());
     }
     Err(Failure::new(Reason::NotFound, settings.home.display(), "there is no home here")
         .hint("check --home, or import a bundle first"))

@@ -11,6 +11,7 @@ mod rules;
 mod site;
 mod tags;
 mod trust;
+mod upkeep;
 
 use std::{
     ffi::OsString,
