@@ -191,6 +191,10 @@ impl Query {
         // What is not known is ignored; what is given twice is refused.
         for (name, value) in written {
             let mut wrong = error_code::PAGINATION_INVALID;
+            // Nothing that is asked for has one, and not every database takes it.
+            if value.contains('\0') {
+                return Err(Refusal::of(wrong).detail(format!("{name} holds a character that nothing has")));
+            }
             let again = match name.as_str() {
                 "n" => query.n.replace(count(&value)?).is_some(),
                 "last" => query.last.replace(value).is_some(),

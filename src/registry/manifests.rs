@@ -66,8 +66,8 @@ impl Registry {
         blocking(move || {
             let pushed = Pushed::read(&request, &bytes, &target)?;
             let repository = request.query.repository(&name);
-            let _until_it_is_published = store.keep(&pushed.root.digest)?;
-            store.put(&pushed.root, &bytes)?;
+            let kept = store.keep(&pushed.root.digest)?;
+            store.put_kept(&pushed.root, &bytes, &kept)?;
             let tags = pushed.tags(&repository, &request, &target);
             let published = store.change(|change| {
                 if let Some(right) = pushed.lacks(change, &repository, &tags, &request)? {
@@ -86,6 +86,10 @@ impl Registry {
                 }
                 change.publish(&Publication { manifests, tags: tags.clone() }, &author).map(Ok)
             });
+            if !matches!(published, Ok(Ok(()))) {
+                // No row tells of it: a collection takes it away, unless somebody else has it.
+                store.change(|change| change.look_at(&repository, &pushed.root.digest))?;
+            }
             published.map_err(|failure| match failure.reason {
                 Reason::SizeMismatch => Refusal::of(error_code::MANIFEST_INVALID).detail(failure.message),
                 Reason::BlobMissing => Refusal::of(error_code::MANIFEST_BLOB_UNKNOWN).detail(failure.object),

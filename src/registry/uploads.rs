@@ -201,12 +201,17 @@ impl Registry {
         let (location, lease) = (format!("/v2/{name}/blobs/{digest}"), self.collection.lease());
         blocking(move || {
             let blob = Descriptor::new(media_type::OCTETS, digest, writer.len());
-            let _until_it_is_needed = store.keep(&blob.digest)?;
-            writer.commit(&blob).map_err(|failure| match failure.reason {
+            let kept = store.keep(&blob.digest)?;
+            writer.commit_kept(&blob, &kept).map_err(|failure| match failure.reason {
                 Reason::DigestMismatch => Refusal::of(error_code::DIGEST_INVALID).detail(failure.message),
                 _ => Refusal::fault(failure),
             })?;
-            if !store.change(|change| change.add_blob(&repository, &blob.digest, lease))? {
+            let added = store.change(|change| change.add_blob(&repository, &blob.digest, lease));
+            if added.is_err() {
+                // No row tells of it: a collection takes it away, unless somebody else has it.
+                store.change(|change| change.look_at(&repository, &blob.digest))?;
+            }
+            if !added? {
                 // It was found damaged and removed in between: it never counted, so it is sent again.
                 return Err(Refusal::of(error_code::BLOB_UPLOAD_UNKNOWN));
             }

@@ -133,6 +133,11 @@ impl Store {
 
     /// Stores small content that is in memory. A copy that is there is compared with it: one that rotted is replaced.
     pub fn put(&self, blob: &Descriptor, bytes: &[u8]) -> Result<()> {
+        self.put_kept(blob, bytes, &self.keep(&blob.digest)?)
+    }
+
+    /// The same for who keeps it there already.
+    pub fn put_kept(&self, blob: &Descriptor, bytes: &[u8], kept: &Kept) -> Result<()> {
         blob.check(bytes)?;
         if self.has(blob)? {
             let mut there = Vec::with_capacity(bytes.len());
@@ -145,7 +150,7 @@ impl Store {
         }
         let mut writer = self.scratch(blob.digest.algorithm())?;
         writer.write(bytes)?;
-        writer.commit(blob)
+        writer.commit_kept(blob, kept)
     }
 
     /// A writer for the blob with this digest. It continues what an earlier run left, after hashing it
@@ -386,7 +391,13 @@ impl BlobWriter {
 
     /// Makes the blob: compares size and digest, syncs the file, renames it, syncs the folder. On a
     /// mismatch nothing is kept.
-    pub fn commit(mut self, blob: &Descriptor) -> Result<()> {
+    pub fn commit(self, blob: &Descriptor) -> Result<()> {
+        let kept = self.store.keep(&blob.digest)?;
+        self.commit_kept(blob, &kept)
+    }
+
+    /// The same for who keeps it there already. To take that lock twice would wait for whoever waits for it in between.
+    pub fn commit_kept(mut self, blob: &Descriptor, _kept: &Kept) -> Result<()> {
         let found = self.digest();
         if self.len != blob.size || found != blob.digest {
             self.leaves = Leaves::Nothing;
@@ -402,7 +413,6 @@ impl BlobWriter {
             self.leaves = Leaves::Nothing;
             fs::failure(&self.path, "sync", &error)
         })?;
-        let _with_others = self.store.keep(&blob.digest)?;
         fs::publish(&self.path, &self.store.blob_path(&blob.digest))?;
         self.done = true;
         Ok(())

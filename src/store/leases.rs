@@ -75,7 +75,7 @@ impl Change<'_> {
 
     /// What was taken out of a repository is to be looked at as soon as nobody there has a lease on it. Whether that
     /// was not known before.
-    pub(super) fn look_at(&self, repository: &str, digest: &Digest) -> Result<bool> {
+    pub fn look_at(&self, repository: &str, digest: &Digest) -> Result<bool> {
         let unless = "INSERT INTO leases (repository, digest, until) VALUES (?1, ?2, ?3)
             ON CONFLICT (repository, digest) DO NOTHING";
         self.write_lease(unless, repository, digest, 0)

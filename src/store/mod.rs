@@ -146,6 +146,11 @@ impl Store {
         Ok(RegistryTurn { _held: self.lock(Lock::Registry, Mode::Exclusive)? })
     }
 
+    /// Whether the rows lie in a database that several machines share.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.inner.backend, Backend::Postgres(_))
+    }
+
     /// Whether `home` has a database.
     pub fn is_at(home: &Path) -> bool {
         home.join(database::FILE).exists() || home.join(backend::FILE).exists()

@@ -375,7 +375,7 @@ impl Change<'_> {
             let update =
                 "INSERT INTO channels (channel, frozen_one, frozen_other, heard) VALUES (?1, ?2, ?3, ?4)
                  ON CONFLICT (channel) DO UPDATE SET frozen_one = ?2, frozen_other = ?3
-                     WHERE frozen_one IS NULL";
+                     WHERE channels.frozen_one IS NULL";
             let values = params![channel, one.to_string(), other.to_string(), seconds(heard)];
             database.statement(update).execute(values).map(drop)
         })

@@ -79,6 +79,11 @@ fn shown(change: lock::Change) -> Change {
 /// The way to upstream and to the store, as flags, environment and manifest say.
 pub(super) fn source(settings: &Settings, manifest: &Manifest, out: &Out) -> Result<Source> {
     let store = Store::open(&settings.home)?;
+    if store.is_shared() {
+        let message = "its rows lie in a database that servers share (store.toml)";
+        return Err(Failure::new(Reason::BadArgument, settings.home.display(), message)
+            .hint("use another --home to lock and build in: it is a cache, and publishes nothing"));
+    }
     let credentials = Credentials::new(settings.credential_files.clone(), settings.registry_auth.clone());
     let client_settings =
         ClientSettings { registries: manifest.registries.clone(), credentials, ..ClientSettings::default() };

@@ -25,6 +25,7 @@ use super::{blocking, caller, peer::Peer, respond::Refusal};
 use crate::{
     base::{clock::Timestamp, failure::Result, redact::Secret},
     oci::{error_code, reference},
+    rules,
     store::{Account, AccountKind, State, Store},
 };
 
@@ -82,6 +83,8 @@ impl Login {
     }
 
     async fn by_password(&self, name: String, password: Secret, peer: &Peer) -> Result<Account, Refusal> {
+        // No account has such a name: what is not looked up and not remembered may be as long as it likes.
+        let name = if rules::is_name(&name) { name } else { String::new() };
         let (store, wanted) = (self.store.clone(), name.clone());
         let account = blocking(move || Ok(store.state(|state| usable(state, &wanted))?)).await?;
         let is_open = self.passwords.open(&name, account.as_ref(), password, peer.address.ip()).await?;

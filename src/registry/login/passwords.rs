@@ -64,12 +64,16 @@ impl Passwords {
         if known.is_some_and(|known| self.is_right(&known, Instant::now())) {
             return Ok(true);
         }
+        // Never closed, so there is always a permit in the end. It stays with the work, should the client go.
+        let permit = Arc::clone(&self.at_once).acquire_owned().await.ok();
+        // Of many that come at once with the right one, the first was enough: the others are no guesses.
+        if known.is_some_and(|known| self.is_right(&known, Instant::now())) {
+            return Ok(true);
+        }
         self.throttle.take(address, name, Instant::now()).map_err(|wait| {
             let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
             Refusal::later(error_code::LOGINS_FULL, seconds)
         })?;
-        // Never closed, so there is always a permit in the end. It stays with the work, should the client go.
-        let permit = Arc::clone(&self.at_once).acquire_owned().await.ok();
         let is_right = super::super::blocking(move || {
             let _permit = permit;
             let hash = hash.unwrap_or_else(|| Secret::new(NOBODY));

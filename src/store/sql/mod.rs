@@ -320,20 +320,23 @@ pub(super) struct Transaction<'a> {
 impl<'a> Transaction<'a> {
     /// What is read in it is of one moment.
     pub(super) fn to_read(connection: &'a Connection) -> Result<Self> {
+        // Before it begins: what begins and then waits in vain has to be rolled back too.
+        let transaction = Self { connection, open: true };
         match connection {
             Connection::Sqlite(database) => database.execute_batch("BEGIN DEFERRED")?,
             Connection::Postgres(database) => database.begin_reading()?,
         }
-        Ok(Self { connection, open: true })
+        Ok(transaction)
     }
 
     /// Nobody else changes anything meanwhile.
     pub(super) fn to_change(connection: &'a Connection) -> Result<Self> {
+        let transaction = Self { connection, open: true };
         match connection {
             Connection::Sqlite(database) => database.execute_batch("BEGIN IMMEDIATE")?,
             Connection::Postgres(database) => database.begin_changing()?,
         }
-        Ok(Self { connection, open: true })
+        Ok(transaction)
     }
 
     /// Makes it true.

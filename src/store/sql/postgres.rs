@@ -7,7 +7,7 @@ use std::{cell::RefCell, collections::HashMap, fmt, ops::ControlFlow, time::Dura
 
 use postgres::{
     Client, Config, NoTls, Statement,
-    config::{Host, SslMode},
+    config::{Host, SslMode, TargetSessionAttrs},
     fallible_iterator::FallibleIterator as _,
     types::{FromSql, IsNull, ToSql, Type, to_sql_checked},
 };
@@ -21,6 +21,9 @@ const LOCKS: i32 = 0x5ea_11f7;
 
 /// How long a connection may take to be there.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// After so much silence, either end asks whether the other is there.
+const QUIET: Duration = Duration::from_secs(15);
 
 /// Held by who changes the database. Names of other locks begin after it.
 const CHANGE: i32 = 0;
@@ -43,6 +46,11 @@ impl Address {
         let mut config: Config = url.parse()?;
         config.application_name("sealift");
         config.connect_timeout(PATIENCE);
+        // A server that copies another has neither its locks nor its last rows.
+        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        // Who is gone without a word is gone: at this end, and at the other for the locks that it holds.
+        config.keepalives_idle(QUIET).keepalives_interval(QUIET).keepalives_retries(3);
+        config.tcp_user_timeout(PATIENCE);
         if let Some(password) = password {
             config.password(password);
         }
@@ -75,7 +83,9 @@ impl Address {
         // What is acknowledged is on the disk, whatever the server's default is. And who waits for a turn waits for as long
         // as for a file of SQLite.
         client.batch_execute(
-            "SET synchronous_commit = on; SET client_min_messages = warning; SET lock_timeout = '30s'",
+            "SET synchronous_commit = on; SET client_min_messages = warning; SET lock_timeout = '30s';
+             SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 15; SET tcp_keepalives_count = 3;
+             SET idle_in_transaction_session_timeout = '10min'",
         )?;
         Ok(Postgres(RefCell::new(Box::new(Inner { client: Some(client), ready: HashMap::new() }))))
     }
@@ -147,12 +157,19 @@ impl Postgres {
         Ok(client.query_one("SELECT version FROM sealift_schema", &[])?.try_get(0)?)
     }
 
-    /// Makes the table that says which version the schema has.
+    /// Makes the table that says which version the schema has, where there is none: in the turn of who changes, for two
+    /// may come at once.
     pub(in crate::store) fn begin_schema(&self) -> Result<()> {
-        self.execute_as_it_is(
-            "CREATE TABLE IF NOT EXISTS sealift_schema (one INT PRIMARY KEY CHECK (one = 1), version BIGINT NOT NULL);
-             INSERT INTO sealift_schema VALUES (1, 0) ON CONFLICT (one) DO NOTHING",
-        )
+        let known = "SELECT to_regclass('sealift_schema') IS NOT NULL";
+        if self.0.borrow_mut().client()?.query_one(known, &[])?.try_get(0)? {
+            return Ok(());
+        }
+        self.execute_as_it_is(&format!(
+            "BEGIN; SELECT pg_advisory_xact_lock({LOCKS}, {CHANGE});
+             CREATE TABLE IF NOT EXISTS sealift_schema (one INT PRIMARY KEY CHECK (one = 1), version BIGINT NOT NULL);
+             INSERT INTO sealift_schema VALUES (1, 0) ON CONFLICT (one) DO NOTHING;
+             COMMIT"
+        ))
     }
 
     /// Takes a lock that all replicas know, for as long as the guard lives. There is no end to the patience of who waits.
@@ -176,7 +193,10 @@ impl Postgres {
     }
 
     pub(super) fn begin_changing(&self) -> Result<()> {
-        let turn = format!("BEGIN; SELECT pg_advisory_xact_lock({LOCKS}, {CHANGE})");
+        // Each statement sees what was true when the turn came, whatever the server takes for its default.
+        let turn = format!(
+            "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_advisory_xact_lock({LOCKS}, {CHANGE})"
+        );
         Ok(self.0.borrow_mut().client()?.batch_execute(&turn)?)
     }
 
