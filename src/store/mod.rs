@@ -19,7 +19,7 @@
 //!   keys/importer.pem          the key that signs receipts; `crate::site` makes it
 //!   blobs/sha256/ab/<hex>      content, complete and synced, never changed         (blobs.rs)
 //!                                until nothing needs it any more                   (collect.rs)
-//!   staging/<alg>-<hex>.part   content under way; kept for the next run            (blobs.rs)
+//!   staging/<alg>-<hex>.part   content under way; kept for the next run            (writer.rs)
 //!   staging/upload-<id>-….part a push under way; kept for its client               (uploads.rs)
 //! ```
 //!
@@ -53,6 +53,7 @@ mod site;
 mod sql;
 mod tags;
 mod uploads;
+mod writer;
 
 use std::{
     path::{Path, PathBuf},
@@ -60,7 +61,7 @@ use std::{
 };
 
 pub use accounts::{Account, AccountKind, TokenKey};
-pub use blobs::{BlobWriter, Kept};
+pub use blobs::Kept;
 pub use collect::Collected;
 pub use database::{Change, State};
 pub use leases::Hold;
@@ -72,6 +73,7 @@ pub use signed::Signed;
 pub use site::{Channel, HeldBeacon, HeldOverride, Imported, Settings, SiteRow, Unfinished};
 pub use tags::{Author, TagMove};
 pub use uploads::Upload;
+pub use writer::BlobWriter;
 
 use self::{
     backend::Backend,

@@ -12,8 +12,8 @@ use std::{
 };
 
 use super::{
-    Store,
-    blobs::{self, BlobWriter, Leaves},
+    Store, blobs,
+    writer::{BlobWriter, Leaves},
 };
 use crate::base::{
     clock::Timestamp,
