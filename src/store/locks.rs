@@ -9,6 +9,7 @@ use std::{
 use super::{
     Store,
     backend::{Backend, Turn},
+    contents::Folder,
     sql::Mode,
 };
 use crate::base::{digest::Digest, failure::Result, fs};
@@ -82,7 +83,7 @@ impl Store {
         let path = match lock {
             Lock::Contents => self.home().join("blobs"),
             Lock::Registry => self.home().join("staging"),
-            Lock::Names(digest) => self.shard_path(digest),
+            Lock::Names(digest) => Folder::of(self.home()).shard(digest),
         };
         let file = File::open(&path).map_err(|error| fs::failure(&path, "open", &error))?;
         Ok((path, file))

@@ -17,7 +17,7 @@
 //!                                what each key signed last                         (signed.rs)
 //!                                who may log in to the registry                    (accounts.rs)
 //!   keys/importer.pem          the key that signs receipts; `crate::site` makes it
-//!   blobs/sha256/ab/<hex>      content, complete and synced, never changed         (blobs.rs)
+//!   blobs/sha256/ab/<hex>      content, complete and synced, never changed         (contents/, blobs.rs)
 //!                                until nothing needs it any more                   (collect.rs)
 //!   staging/<alg>-<hex>.part   content under way; kept for the next run            (writer.rs)
 //!   staging/upload-<id>-….part a push under way; kept for its client               (uploads.rs)
@@ -34,6 +34,7 @@ mod backend;
 mod blobs;
 pub mod check;
 mod collect;
+mod contents;
 mod database;
 pub mod examine;
 mod inventory;
@@ -63,6 +64,7 @@ use std::{
 pub use accounts::{Account, AccountKind, TokenKey};
 pub use blobs::Kept;
 pub use collect::Collected;
+pub use contents::BlobReader;
 pub use database::{Change, State};
 pub use leases::Hold;
 pub use metadata::{Publication, PublishedManifest, PublishedTag, ReferrerRow, Target};
@@ -77,6 +79,7 @@ pub use writer::BlobWriter;
 
 use self::{
     backend::Backend,
+    contents::Contents,
     locks::{Held, Lock},
     sql::Mode,
 };
@@ -97,6 +100,7 @@ pub struct RegistryTurn {
 #[derive(Debug)]
 struct Inner {
     home: PathBuf,
+    contents: Contents,
     backend: Backend,
     /// Where the rows lie, as messages name it.
     place: PathBuf,
@@ -114,9 +118,11 @@ struct Inner {
 impl Store {
     /// Opens `home`, making it (mode 0700) when it is not there. Several processes may have it open.
     pub fn open(home: &Path) -> Result<Self> {
-        for folder in [home, &home.join("blobs"), &home.join("staging")] {
+        for folder in [home, &home.join("staging")] {
             fs::create_dir(folder, true)?;
         }
+        let contents = Contents::of(home);
+        contents.open_up()?;
         let backend = Backend::of(home)?;
         let place = backend.place(home);
         let database = match &backend {
@@ -126,6 +132,7 @@ impl Store {
         let store = Self {
             inner: Arc::new(Inner {
                 home: home.to_owned(),
+                contents,
                 backend,
                 place,
                 database: Mutex::new(database),
@@ -151,6 +158,11 @@ impl Store {
     /// Whether the rows lie in a database that several machines share.
     pub fn is_shared(&self) -> bool {
         matches!(self.inner.backend, Backend::Postgres(_))
+    }
+
+    /// Where contents lie.
+    fn contents(&self) -> &Contents {
+        &self.inner.contents
     }
 
     /// Whether `home` has a database.
