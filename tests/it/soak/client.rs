@@ -167,7 +167,7 @@ impl<'a> Client<'a> {
     fn pull(&mut self, at: usize) -> Step<()> {
         let (repository, tag) = (self.repository(), self.tag(at));
         let path = format!("/v2/{repository}/manifests/{tag}");
-        let (reply, bytes) = self.wire.fetch(&path, &[("Accept", media_type::MANIFEST)])?;
+        let (reply, bytes) = self.fetch(&path, &[("Accept", media_type::MANIFEST)])?;
         self.expect(&reply, &[200, 404], &path)?;
         let found = (reply.status == 200).then(|| Digest::of(&bytes));
         let may = &self.tags[at];
@@ -359,7 +359,7 @@ impl<'a> Client<'a> {
     /// The list has each tag that is surely there, and none that is surely not.
     fn list(&mut self) -> Step<()> {
         let path = format!("/v2/{}/tags/list", self.repository());
-        let (reply, bytes) = self.wire.fetch(&path, &[])?;
+        let (reply, bytes) = self.fetch(&path, &[])?;
         self.expect(&reply, &[200, 404], &path)?;
         let listed: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
         let listed: Vec<&str> =
@@ -370,6 +370,13 @@ impl<'a> Client<'a> {
             assert!(right, "{path}: {} is listed: {is_there}; may be {may:?}", self.tag(at));
         }
         Ok(())
+    }
+
+    /// The answer with its whole body.
+    fn fetch(&mut self, path: &str, headers: &[(&str, &str)]) -> io::Result<(Reply, Vec<u8>)> {
+        let mut bytes = Vec::new();
+        let reply = self.wire.ask(("GET", path), headers, b"", |piece| bytes.extend_from_slice(piece))?;
+        Ok((reply, bytes))
     }
 
     fn ask(

@@ -41,6 +41,17 @@ impl Wire {
         (method, path): (&str, &str),
         headers: &[(&str, &str)],
         body: &[u8],
+        take: impl FnMut(&[u8]),
+    ) -> io::Result<Reply> {
+        self.send((method, path), headers, &[body], take)
+    }
+
+    /// The same with a body that lies in several places.
+    pub(crate) fn send(
+        &mut self,
+        (method, path): (&str, &str),
+        headers: &[(&str, &str)],
+        body: &[&[u8]],
         mut take: impl FnMut(&[u8]),
     ) -> io::Result<Reply> {
         let (mut stream, used) = match self.stream.take() {
@@ -65,13 +76,6 @@ impl Wire {
         Ok(reply)
     }
 
-    /// The same with the whole body.
-    pub(crate) fn fetch(&mut self, path: &str, headers: &[(&str, &str)]) -> io::Result<(Reply, Vec<u8>)> {
-        let mut bytes = Vec::new();
-        let reply = self.ask(("GET", path), headers, b"", |piece| bytes.extend_from_slice(piece))?;
-        Ok((reply, bytes))
-    }
-
     fn connect(&self) -> io::Result<BufReader<TcpStream>> {
         let socket = TcpStream::connect_timeout(&self.address, Duration::from_secs(5))?;
         socket.set_nodelay(true)?;
@@ -85,20 +89,23 @@ impl Wire {
         stream: &mut BufReader<TcpStream>,
         (method, path): (&str, &str),
         headers: &[(&str, &str)],
-        body: &[u8],
+        body: &[&[u8]],
     ) -> io::Result<Reply> {
+        let length: usize = body.iter().map(|part| part.len()).sum();
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: registry.test\r\n");
         for (name, value) in headers {
             head.push_str(&[name, ": ", value, "\r\n"].concat());
         }
-        head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
-        let sent =
-            stream.get_mut().write_all(head.as_bytes()).and_then(|()| stream.get_mut().write_all(body));
+        head.push_str(&format!("Content-Length: {length}\r\n\r\n"));
+        let socket = stream.get_mut();
+        let sent = std::iter::once(head.as_bytes())
+            .chain(body.iter().copied())
+            .try_for_each(|part| socket.write_all(part));
         let mut line = String::new();
         let heard = stream.read_line(&mut line);
         if heard.as_ref().map_or(true, |&count| count == 0) {
             // What was sent may still have been heard; only of an empty request it makes no difference.
-            let idle = body.is_empty() && matches!(method, "GET" | "HEAD");
+            let idle = length == 0 && matches!(method, "GET" | "HEAD");
             let kind = if idle { io::ErrorKind::NotConnected } else { io::ErrorKind::ConnectionAborted };
             return Err(sent.err().map_or_else(|| kind.into(), |_broken| kind.into()));
         }
