@@ -14,7 +14,7 @@ use crate::{
         fs, limits, path,
     },
     oci::reference,
-    registry::{Certificate, Clients, Options},
+    registry::{Certificate, Clients, Options, Pulls},
 };
 
 /// Where one listens who says nothing else.
@@ -29,6 +29,7 @@ struct Written {
     url: Option<String>,
     tls: WrittenTls,
     login: WrittenLogin,
+    records: WrittenRecords,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -54,6 +55,21 @@ struct WrittenLogin {
     service: Option<String>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenRecords {
+    pulls: WrittenPulls,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum WrittenPulls {
+    #[default]
+    All,
+    Manifests,
+    None,
+}
+
 /// What `serve` does, as meant.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Serving {
@@ -62,6 +78,7 @@ pub(super) struct Serving {
     pub(super) tls: Option<(Certificate, Option<Clients>)>,
     pub(super) url: Option<String>,
     pub(super) service: String,
+    pub(super) pulls: Pulls,
 }
 
 impl Serving {
@@ -76,7 +93,12 @@ impl Serving {
                 args.config.as_ref().map_or_else(|| "serve".to_owned(), |file| file.display().to_string());
             Failure::new(Reason::ConfigFile, object, message).hint(hint)
         };
-        let Written { listen, plain_http, url, tls, login } = written;
+        let Written { listen, plain_http, url, tls, login, records } = written;
+        let pulls = match records.pulls {
+            WrittenPulls::All => Pulls::All,
+            WrittenPulls::Manifests => Pulls::Manifests,
+            WrittenPulls::None => Pulls::None,
+        };
         let listen = args.listen.or(listen).unwrap_or(LISTEN);
         let service = login.service.unwrap_or_else(|| Options::SERVICE.to_owned());
         if !path::is_media_name(&service) {
@@ -91,7 +113,7 @@ impl Serving {
         }
         let flags_say_tls = args.tls_cert.is_some() || !args.tls_name.is_empty();
         if args.plain_http || (plain_http && !flags_say_tls) {
-            return Ok(Self { listen, tls: None, url, service });
+            return Ok(Self { listen, tls: None, url, service, pulls });
         }
         let given = match (args.tls_cert.clone().zip(args.tls_key.clone()), tls.cert, tls.key) {
             (Some(given), _, _) => Some(given),
@@ -110,7 +132,7 @@ impl Serving {
             return Err(wrong("tls.client_certificates needs tls.client_ca", "say whose certificates count"));
         }
         let clients = tls.client_ca.map(|authorities| Clients { authorities, required });
-        Ok(Self { listen, tls: Some((certificate, clients)), url, service })
+        Ok(Self { listen, tls: Some((certificate, clients)), url, service, pulls })
     }
 }
 

@@ -105,7 +105,7 @@ impl Event {
             Self::Rules { .. } => "rules",
             Self::Account { .. } => "account",
             Self::Key { .. } => "key",
-            Self::Registry { .. } => "registry",
+            Self::Registry(_) => "registry",
             Self::Upkeep { .. } => "upkeep",
             Self::Checkpoint { .. } => "checkpoint",
         }

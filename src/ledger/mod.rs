@@ -17,14 +17,15 @@
 
 mod audit;
 mod checkpoint;
+mod deed;
 mod place;
 mod record;
 
 pub use audit::{Audit, OffHost, audit};
 pub use checkpoint::{checkpoint, signed_text};
+pub use deed::{Deed, Proof, RegistryAction, Thing};
 pub use record::{
-    AccountAction, Event, Head, KeyAction, OverrideAction, Record, RegistryAction, Text, TrustAction,
-    UpkeepAction, append,
+    AccountAction, Event, Head, KeyAction, OverrideAction, Record, Text, TrustAction, UpkeepAction, append,
 };
 
 #[cfg(test)]

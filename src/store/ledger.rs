@@ -3,7 +3,7 @@
 use super::{
     Change, State, Store,
     metadata::as_sql,
-    sql::{self, OptionalExtension as _, Tables, params},
+    sql::{self, OptionalExtension as _, Tables, ToValue as _, Value, params},
 };
 use crate::{
     base::{clock::Timestamp, failure::Result},
@@ -38,6 +38,15 @@ pub(super) const TRIGGERS: Tables = Tables::Each {
 /// What checkpoints call a home without a name.
 const UNNAMED: &str = "unnamed";
 
+/// Values of the records that one statement adds: to another machine, the way takes the time.
+const MANY: usize = 32;
+
+/// A statement that adds so many records.
+fn insert(rows: usize) -> String {
+    let values: Vec<String> = (0..rows).map(|row| format!("(?{}, ?{})", row * 2 + 1, row * 2 + 2)).collect();
+    format!("INSERT INTO ledger (number, line) VALUES {}", values.join(", "))
+}
+
 impl State<'_> {
     /// Where the ledger ends.
     pub fn ledger_head(&self) -> Result<Head> {
@@ -63,10 +72,28 @@ impl State<'_> {
 impl Change<'_> {
     /// Adds a record, and gives the head that it makes.
     pub fn append(&self, time: Timestamp, event: &Event) -> Result<Head> {
-        let (line, head) = ledger::append(&self.ledger_head()?, time, event)?;
-        let insert = "INSERT INTO ledger (number, line) VALUES (?1, ?2)";
-        let values = params![head.number.cast_signed(), line];
-        self.query(|database| database.statement(insert).execute(values).map(drop))?;
+        self.append_all([(time, event.clone())])
+    }
+
+    /// Adds records, and gives the head that the last makes.
+    pub fn append_all(&self, events: impl IntoIterator<Item = (Timestamp, Event)>) -> Result<Head> {
+        let mut head = self.ledger_head()?;
+        let mut values = Vec::new();
+        for (time, event) in events {
+            let (line, next) = ledger::append(&head, time, &event)?;
+            head = next;
+            values.extend([head.number.cast_signed().to_value(), line.to_value()]);
+        }
+        self.query(|database| {
+            values.chunks(MANY).try_for_each(|rows| match <&[Value; MANY]>::try_from(rows) {
+                Ok(rows) => database.statement(&insert(MANY / 2)).execute(rows.clone()).map(drop),
+                Err(_fewer) => rows.chunks(2).try_for_each(|row| {
+                    let row: [Value; 2] =
+                        std::array::from_fn(|at| row.get(at).cloned().unwrap_or(Value::Null));
+                    database.statement(&insert(1)).execute(row).map(drop)
+                }),
+            })
+        })?;
         Ok(head)
     }
 
