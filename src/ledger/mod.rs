@@ -20,6 +20,7 @@ mod checkpoint;
 mod deed;
 mod place;
 mod record;
+mod search;
 
 pub use audit::{Audit, OffHost, audit};
 pub use checkpoint::{checkpoint, signed_text};
@@ -27,6 +28,7 @@ pub use deed::{Deed, Proof, RegistryAction, Thing};
 pub use record::{
     AccountAction, Event, Head, KeyAction, OverrideAction, Record, Text, TrustAction, UpkeepAction, append,
 };
+pub use search::Search;
 
 #[cfg(test)]
 mod tests;

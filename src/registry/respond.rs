@@ -181,14 +181,8 @@ impl From<Failure> for Refusal {
             }
             // The client hears it as often as it tries; whoever runs the registry hears of it from `doctor`.
             Reason::DiskFull => Self::of(error_code::NO_SPACE),
-            // Only the ledger meets them here: what cannot be told is not done (threats R22).
-            Reason::LedgerCheckpoint
-            | Reason::LedgerCut
-            | Reason::LedgerMalformed
-            | Reason::ImporterRevoked
-            | Reason::KeyExists
-            | Reason::KeyFormat
-            | Reason::KeyPermissions => Self::because(error_code::UNRECORDED, cause),
+            // What cannot be told is not done (threats R22).
+            Reason::LedgerUnwritten => Self::because(error_code::UNRECORDED, cause),
             _ => Self::fault(cause),
         }
     }

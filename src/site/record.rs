@@ -2,7 +2,10 @@
 
 use super::Site;
 use crate::{
-    base::{clock::Timestamp, failure::Result},
+    base::{
+        clock::Timestamp,
+        failure::{Failure, Reason, Result},
+    },
     ledger::{Deed, Event},
     store::Change,
 };
@@ -12,7 +15,7 @@ impl Site {
     /// tells of nothing leaves none.
     ///
     /// # Errors
-    /// Those of `work`; where the ledger cannot be gone on with, those of [`super::handover`] and of the database.
+    /// Those of `work`; [`Reason::LedgerUnwritten`] where that could be done and not be told; those of the disk.
     pub fn record<T>(
         &self,
         work: impl FnOnce(&Change<'_>) -> Result<(T, Vec<(Timestamp, Deed)>)>,
@@ -22,11 +25,7 @@ impl Site {
             let (done, deeds) = work(change)?;
             told = !deeds.is_empty();
             if told {
-                self.require_own_ledger(change)?;
-                let importer = self.importer(change)?;
-                change.append_all(deeds.into_iter().map(|(time, deed)| (time, Event::Registry(deed))))?;
-                change.checkpoint(self.now, &importer)?;
-                self.keep_importer(&importer, None)?;
+                self.tell(change, deeds).map_err(unwritten)?;
             }
             Ok(done)
         })?;
@@ -34,5 +33,21 @@ impl Site {
             self.place_importer();
         }
         Ok(done)
+    }
+
+    fn tell(&self, change: &Change<'_>, deeds: Vec<(Timestamp, Deed)>) -> Result<()> {
+        self.require_own_ledger(change)?;
+        let importer = self.importer(change)?;
+        change.append_all(deeds.into_iter().map(|(time, deed)| (time, Event::Registry(deed))))?;
+        change.checkpoint(self.now, &importer)?;
+        self.keep_importer(&importer, None)
+    }
+}
+
+/// Whatever it was: what was to be told did not happen. A full disk is known by its own name.
+fn unwritten(failure: Failure) -> Failure {
+    match failure.reason {
+        Reason::DiskFull => failure,
+        _ => failure.as_reason(Reason::LedgerUnwritten),
     }
 }

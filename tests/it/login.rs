@@ -166,11 +166,9 @@ fn tokens_are_given_for_what_is_asked_and_held() {
     assert!(refused.header("www-authenticate").ends_with(challenge));
     let digest = format!("sha256:{}", "0".repeat(64));
     let mount = post(&format!("/v2/sandbox/a/blobs/uploads/?mount={digest}&from=sandbox/c"));
-    assert!(
-        mount
-            .header("www-authenticate")
-            .ends_with(r#"scope="repository:sandbox/a:pull,push repository:sandbox/c:pull",error="insufficient_scope""#)
-    );
+    assert!(mount.header("www-authenticate").ends_with(
+        r#"scope="repository:sandbox/a:pull,push repository:sandbox/c:pull",error="insufficient_scope""#
+    ));
     assert_eq!(post(&format!("/v2/sandbox/a/blobs/uploads/?mount={digest}&from=sandbox/b")).status, 202);
     let refused =
         server.ask("DELETE", &format!("/v2/sandbox/a/blobs/{digest}"), &[("Authorization", &token)], "");

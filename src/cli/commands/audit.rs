@@ -1,20 +1,20 @@
 //! `sealift audit`
 
-use std::path::Path;
+use std::{cell::Cell, path::Path};
 
-use super::{key, receipt};
+use super::{date, key, receipt};
 use crate::{
     base::{
         failure::{Failure, Failures, Reason, Result},
         fs, limits,
     },
     cli::{
-        args::{AuditLedger, SiteKeys},
+        args::{AuditLedger, AuditSearch, SiteKeys},
         settings::Settings,
         ui::Out,
     },
-    ledger::{self, Head, OffHost},
-    report::custody::AuditReport,
+    ledger::{self, Head, OffHost, Record, Search},
+    report::custody::{AuditReport, FoundReport},
     site,
     trust::PublicKey,
 };
@@ -32,6 +32,44 @@ pub(super) fn ledger(args: &AuditLedger, settings: &Settings, out: &Out) -> Resu
     let lines: Vec<&str> = text.split_terminator('\n').collect();
     let audit = ledger::audit(&lines, &keys, &heads)?;
     out.report(&AuditReport::new(object, audit, keys.len()));
+    Ok(())
+}
+
+/// Records that are held at a time.
+const PAGE: usize = 1000;
+
+pub(super) fn search(args: AuditSearch, settings: &Settings, out: &Out) -> Result<(), Failures> {
+    let search = Search {
+        since: args.since.as_deref().map(|text| date("--since", text)).transpose()?,
+        until: args.until.as_deref().map(|text| date("--until", text)).transpose()?,
+        refused: (args.refused || args.done).then_some(args.refused),
+        from: args.from.map(|from| from.to_canonical().to_string()),
+        events: args.event,
+        actions: args.action,
+        who: args.who,
+        repository: args.repository,
+        tag: args.tag,
+        digest: args.digest,
+    };
+    // What was shown is not shown again where the home changed meanwhile and is read once more.
+    let next = Cell::new(1);
+    site::evidence(&settings.home, |state| {
+        loop {
+            let lines = state.ledger(next.get(), PAGE)?;
+            if lines.is_empty() {
+                return Ok(());
+            }
+            for line in lines {
+                if search.may_fit(&line) {
+                    let record = Record::parse(&line)?;
+                    if search.fits(&record) {
+                        out.each(&FoundReport { schema: 1, record });
+                    }
+                }
+                next.set(next.get() + 1);
+            }
+        }
+    })?;
     Ok(())
 }
 
