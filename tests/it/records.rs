@@ -11,7 +11,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sealift::{
     base::{clock::Timestamp, digest::Digest, failure::Reason, redact::Secret},
-    ledger::{self, Deed, Event, Record},
+    ledger::{self, Deed, Event, Proof, Record, Text, Thing},
     oci::{Descriptor, media_type},
     registry::{Access, Log, Options, Pulls},
     rules::Rules,
@@ -129,15 +129,15 @@ fn line(deed: &Deed, names: &[(&Digest, &str)]) -> String {
     };
     let words = [
         Some(deed.who.get()),
-        deed.by.map(|by| by.name()),
+        deed.by.map(Proof::name),
         Some(deed.action.name()),
-        deed.what.map(|what| what.name()),
-        deed.repository.as_ref().map(|text| text.get()),
-        deed.tag.as_ref().map(|text| text.get()),
+        deed.what.map(Thing::name),
+        deed.repository.as_ref().map(Text::get),
+        deed.tag.as_ref().map(Text::get),
         digest(&deed.digest),
         deed.before.as_ref().map(|_before| "before"),
         digest(&deed.before),
-        deed.refused.as_ref().map(|text| text.get()),
+        deed.refused.as_ref().map(Text::get),
     ];
     let count = deed.count.map(|count| format!(" x{count}")).unwrap_or_default();
     words.into_iter().flatten().collect::<Vec<_>>().join(" ") + &count
@@ -467,7 +467,7 @@ fn two_servers_write_one_ledger() {
     );
     std::thread::scope(|scope| {
         for (at, address) in [scene.address, other.address].into_iter().enumerate() {
-            let (scene, image) = (&scene, &image);
+            let image = &image;
             scope.spawn(move || {
                 let basic = format!("Basic {}", STANDARD.encode(format!("kim:{PASSWORD}")));
                 let headers = [("Authorization", basic.as_str()), ("Content-Type", media_type::MANIFEST)];
@@ -476,7 +476,6 @@ fn two_servers_write_one_ledger() {
                     assert_eq!(Client(address).ask("PUT", &path, &headers, image).status, 201);
                     assert_eq!(Client(address).ask("GET", &path, &headers, b"").status, 200);
                 }
-                let _one = &scene;
             });
         }
     });
