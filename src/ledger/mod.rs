@@ -22,7 +22,7 @@ mod place;
 mod record;
 mod search;
 
-pub use audit::{Audit, OffHost, audit};
+pub use audit::{Audit, Auditor, Broken, OffHost, audit};
 pub use checkpoint::{checkpoint, signed_text};
 pub use deed::{Deed, Proof, RegistryAction, Thing};
 pub use record::{

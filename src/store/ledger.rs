@@ -1,5 +1,7 @@
 //! The lines of the ledger. They are only ever added, in the change that they tell of.
 
+use std::ops::ControlFlow;
+
 use super::{
     Change, State, Store,
     metadata::as_sql,
@@ -41,6 +43,9 @@ const UNNAMED: &str = "unnamed";
 /// Values of the records that one statement adds: to another machine, the way takes the time.
 const MANY: usize = 32;
 
+/// Lines that are read at a time.
+const PAGE: usize = 1000;
+
 /// A statement that adds so many records.
 fn insert(rows: usize) -> String {
     let values: Vec<String> = (0..rows).map(|row| format!("(?{}, ?{})", row * 2 + 1, row * 2 + 2)).collect();
@@ -66,6 +71,37 @@ impl State<'_> {
                 database.statement("SELECT line FROM ledger WHERE number >= ?1 ORDER BY number LIMIT ?2");
             lines.query_map(params![from.cast_signed(), as_sql(limit)], |row| row.get(0))?.collect()
         })
+    }
+}
+
+impl State<'_> {
+    /// Reads the lines from record `from` on in their order, each with its place, few at a time, until the reader has
+    /// enough: the ledger may be larger than memory.
+    ///
+    /// # Errors
+    /// Those of `take` and of the database.
+    pub fn each_record(
+        &self,
+        from: u64,
+        mut take: impl FnMut(u64, &str) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        const READ: &str = "SELECT number, line FROM ledger WHERE number >= ?1 ORDER BY number LIMIT ?2";
+        let mut next = Some(from.cast_signed());
+        while let Some(from) = next {
+            let lines = self.query(|database| {
+                let read = |row: &sql::Row| Ok((row.get::<i64>(0)?, row.get::<String>(1)?));
+                let lines = database.statement(READ).query_map(params![from, as_sql(PAGE)], read)?;
+                lines.collect::<sql::Result<Vec<_>>>()
+            })?;
+            // Not by counting: whoever changed the database may have left gaps.
+            next = lines.last().and_then(|(last, _)| last.checked_add(1));
+            for (number, line) in lines {
+                if take(number.cast_unsigned(), &line)?.is_break() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
     }
 }
 

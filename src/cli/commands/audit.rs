@@ -1,6 +1,6 @@
 //! `sealift audit`
 
-use std::{cell::Cell, path::Path};
+use std::{cell::Cell, ops::ControlFlow, path::Path};
 
 use super::{date, key, receipt};
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     },
     ledger::{self, Head, OffHost, Record, Search},
     report::custody::{AuditReport, FoundReport},
-    site,
+    site::{self, custody},
     trust::PublicKey,
 };
 
@@ -25,18 +25,20 @@ pub(super) fn ledger(args: &AuditLedger, settings: &Settings, out: &Out) -> Resu
     }
     let keys = site_keys(&args.keys, args.file.is_none(), settings)?;
     let heads = args.head.iter().map(|file| head(file, &keys)).collect::<Result<Vec<_>>>()?;
-    let (object, text) = match &args.file {
-        Some(file) => (file.display().to_string(), read(file)?),
-        None => (settings.home.display().to_string(), home_lines(settings)?),
+    let (object, audit) = match &args.file {
+        Some(file) => {
+            let text = read(file)?;
+            let lines: Vec<&str> = text.split_terminator('\n').collect();
+            (file.display().to_string(), ledger::audit(&lines, &keys, &heads)?)
+        }
+        None => (
+            settings.home.display().to_string(),
+            site::evidence(&settings.home, |state| Ok(custody::audit(state, &keys, &heads)))??,
+        ),
     };
-    let lines: Vec<&str> = text.split_terminator('\n').collect();
-    let audit = ledger::audit(&lines, &keys, &heads)?;
     out.report(&AuditReport::new(object, audit, keys.len()));
     Ok(())
 }
-
-/// Records that are held at a time.
-const PAGE: usize = 1000;
 
 pub(super) fn search(args: AuditSearch, settings: &Settings, out: &Out) -> Result<(), Failures> {
     let search = Search {
@@ -54,21 +56,16 @@ pub(super) fn search(args: AuditSearch, settings: &Settings, out: &Out) -> Resul
     // What was shown is not shown again where the home changed meanwhile and is read once more.
     let next = Cell::new(1);
     site::evidence(&settings.home, |state| {
-        loop {
-            let lines = state.ledger(next.get(), PAGE)?;
-            if lines.is_empty() {
-                return Ok(());
-            }
-            for line in lines {
-                if search.may_fit(&line) {
-                    let record = Record::parse(&line)?;
-                    if search.fits(&record) {
-                        out.each(&FoundReport { schema: 1, record });
-                    }
+        state.each_record(next.get(), |number, line| {
+            if search.may_fit(line) {
+                let record = Record::parse(line)?;
+                if search.fits(&record) {
+                    out.each(&FoundReport { schema: 1, record });
                 }
-                next.set(next.get() + 1);
             }
-        }
+            next.set(number.saturating_add(1));
+            Ok(ControlFlow::Continue(()))
+        })
     })?;
     Ok(())
 }
