@@ -141,6 +141,7 @@ impl Wish {
         let endpoint = Endpoint::parse(&parts.uri, &parts.method)?;
         let query = Query::parse(&parts.uri, endpoint.rights(parts.method.as_str()))?;
         let mut caller = caller(registry, &parts).await?;
+        registry.told_of_login(&caller)?;
         if let (Some(name), Some(_mirror)) = (endpoint.name(), &query.namespace) {
             caller = caller.through_mirror(name, &query.repository(name));
         }

@@ -260,8 +260,6 @@ pub(super) struct Asked {
     deed: Deed,
     /// It asks whether it has to log in, and says nothing about itself.
     is_greeting: bool,
-    /// It logged in by this request.
-    is_login: bool,
 }
 
 impl Asked {
@@ -269,7 +267,6 @@ impl Asked {
         Self {
             deed: deed(method, endpoint, query, caller),
             is_greeting: *endpoint == Endpoint::Base && caller.silent,
-            is_login: caller.is_new,
         }
     }
 }
@@ -324,19 +321,8 @@ impl Registry {
 
     /// Tells of what was done and refused, but for what [`change`](Self::change) has told of.
     pub(super) fn told(&self, asked: Option<Asked>, answer: Answer) -> Answer {
-        let Some(Asked { deed, is_greeting, is_login }) = asked else { return answer };
+        let Some(Asked { deed, is_greeting }) = asked else { return answer };
         let account = Account(deed.who.get().to_owned());
-        if is_login {
-            let login = Deed {
-                what: None,
-                repository: None,
-                tag: None,
-                digest: None,
-                action: RegistryAction::Login,
-                ..deed.clone()
-            };
-            self.records.keep(login)?;
-        }
         match answer {
             Ok(mut response) => {
                 let pulled = deed.action == RegistryAction::Pull && response.status().is_success();
@@ -367,6 +353,11 @@ impl Registry {
             })?;
         }
         Err(refusal)
+    }
+
+    /// Tells of a login by this request, before anything is done by it.
+    pub(super) fn told_of_login(&self, caller: &Caller) -> Result<(), Refusal> {
+        if caller.is_new { self.records.keep(by(RegistryAction::Login, caller)) } else { Ok(()) }
     }
 
     /// Tells of a token that somebody with an account was given.
