@@ -151,3 +151,11 @@ pub const RULES_BYTES: u64 = 256 << 10;
 pub const RULES: usize = 1000;
 /// Entries of a list in one of those tables (X09).
 pub const RULE_ENTRIES: usize = 256;
+/// What clients did and were refused that waits for the ledger (R22); what finds no room is not done.
+pub const RECORDS_WAITING: usize = 16_384;
+/// Records that are written together at most, roughly: pushes wait for that.
+pub const RECORDS_AT_ONCE: usize = 1000;
+/// Records of refusals that one source causes in a minute (X15); further ones are told of together.
+pub const REFUSALS_OF_ONE: usize = 60;
+/// Sources of refusals that are told from each other in a minute (X15).
+pub const REFUSED_SOURCES: usize = 1000;

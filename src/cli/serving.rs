@@ -15,7 +15,7 @@ use crate::{
         fs, limits, path,
     },
     oci::reference,
-    registry::{Certificate, Clients, Options},
+    registry::{Certificate, Clients, Options, Pulls},
 };
 
 /// Where one listens who says nothing else.
@@ -31,6 +31,7 @@ struct Written {
     tls: WrittenTls,
     login: WrittenLogin,
     collection: WrittenCollection,
+    records: WrittenRecords,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -69,6 +70,21 @@ impl Default for WrittenCollection {
     }
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenRecords {
+    pulls: WrittenPulls,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum WrittenPulls {
+    #[default]
+    All,
+    Manifests,
+    None,
+}
+
 /// What `serve` does, as meant.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Serving {
@@ -81,6 +97,7 @@ pub(super) struct Serving {
     pub(super) collect_every: Duration,
     /// How long a repository keeps a blob that no manifest lists.
     pub(super) lease_seconds: u64,
+    pub(super) pulls: Pulls,
 }
 
 impl Serving {
@@ -95,7 +112,12 @@ impl Serving {
                 args.config.as_ref().map_or_else(|| "serve".to_owned(), |file| file.display().to_string());
             Failure::new(Reason::ConfigFile, object, message).hint(hint)
         };
-        let Written { listen, plain_http, url, tls, login, collection } = written;
+        let Written { listen, plain_http, url, tls, login, collection, records } = written;
+        let pulls = match records.pulls {
+            WrittenPulls::All => Pulls::All,
+            WrittenPulls::Manifests => Pulls::Manifests,
+            WrittenPulls::None => Pulls::None,
+        };
         let listen = args.listen.or(listen).unwrap_or(LISTEN);
         let service = login.service.unwrap_or_else(|| Options::SERVICE.to_owned());
         if !path::is_media_name(&service) {
@@ -122,7 +144,7 @@ impl Serving {
         }
         let flags_say_tls = args.tls_cert.is_some() || !args.tls_name.is_empty();
         if args.plain_http || (plain_http && !flags_say_tls) {
-            return Ok(Self { listen, tls: None, url, service, collect_every, lease_seconds });
+            return Ok(Self { listen, tls: None, url, service, collect_every, lease_seconds, pulls });
         }
         let given = match (args.tls_cert.clone().zip(args.tls_key.clone()), tls.cert, tls.key) {
             (Some(given), _, _) => Some(given),
@@ -142,7 +164,7 @@ impl Serving {
         }
         let clients = tls.client_ca.map(|authorities| Clients { authorities, required });
         let tls = Some((certificate, clients));
-        Ok(Self { listen, tls, url, service, collect_every, lease_seconds })
+        Ok(Self { listen, tls, url, service, collect_every, lease_seconds, pulls })
     }
 }
 

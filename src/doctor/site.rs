@@ -30,11 +30,10 @@ pub(super) fn examine(home: &Path, now: Timestamp) -> Vec<Check> {
     let name = home.display().to_string();
     let read = Store::read_only(home, |state| {
         let (report, alarms) = site::status(state, &name, now)?;
-        let lines = state.ledger(1, usize::MAX)?;
         let ledger = match site::importer_keys(home, state) {
             Ok(keys) => custody::require_ledger(home, Some(state))
                 .map_err(Failures::from)
-                .and_then(|()| ledger::audit(&lines, &keys, &[])),
+                .and_then(|()| custody::audit(state, &keys, &[])),
             Err(revoked) if revoked.reason == Reason::ImporterRevoked => Err(revoked.into()),
             Err(failure) => return Err(failure),
         };

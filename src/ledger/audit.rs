@@ -56,38 +56,85 @@ pub struct Audit {
 /// [`Reason::LedgerCut`] and [`Reason::LedgerFork`], and [`Reason::LedgerCheckpoint`] for records after the last
 /// checkpoint.
 pub fn audit<L: AsRef<str>>(lines: &[L], keys: &[PublicKey], heads: &[OffHost]) -> Result<Audit, Failures> {
-    let mut head = Head::start()?;
-    let mut records = Vec::with_capacity(lines.len());
-    for line in lines {
-        let line = line.as_ref();
-        let record = Record::parse(line).ok();
-        let next = record.filter(|record| record.number == head.number + 1 && record.previous == head.hash);
-        let Some(record) = next else {
-            return Err(place::name(lines, records.len(), heads).into());
-        };
-        head = Head::of(record.number, line);
-        records.push(record);
+    let mut auditor = Auditor::new(keys, heads)?;
+    for (at, line) in lines.iter().enumerate() {
+        if auditor.see(line.as_ref()).is_err() {
+            return Err(place::name(lines, at, heads).into());
+        }
     }
-    let mut seals = Seals::new(keys);
-    let sealed = records.iter().try_for_each(|record| seals.see(record)).and_then(|()| seals.end());
-    let mut failures: Vec<Failure> = sealed.err().into_iter().collect();
-    failures.extend(heads.iter().filter_map(|known| known.compare(&records, &head).err()));
-    failures.extend(seals.unsealed(&head));
-    Failures::check(failures)?;
-    let mut events = BTreeMap::new();
-    for record in &records {
-        *events.entry(record.event.name().to_owned()).or_insert(0) += 1;
+    auditor.end()
+}
+
+/// A line that does not follow from the one before. What was done there, [`audit`] tells from all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Broken;
+
+/// An audit under way, of which no more is held than where it stands: a ledger may be larger than memory.
+#[derive(Debug)]
+pub struct Auditor<'a> {
+    head: Head,
+    seals: Seals,
+    /// The first checkpoint that does not hold.
+    wrong: Option<Failure>,
+    heads: Vec<Compared<'a>>,
+    events: BTreeMap<String, u64>,
+    first: Option<Timestamp>,
+    last: Option<Timestamp>,
+}
+
+impl<'a> Auditor<'a> {
+    /// Before the first line; see [`audit`].
+    ///
+    /// # Errors
+    /// None that happen.
+    pub fn new(keys: &[PublicKey], heads: &'a [OffHost]) -> Result<Self> {
+        Ok(Self {
+            head: Head::start()?,
+            seals: Seals::new(keys),
+            wrong: None,
+            heads: heads.iter().map(Compared::new).collect(),
+            events: BTreeMap::new(),
+            first: None,
+            last: None,
+        })
     }
-    Ok(Audit {
-        head,
-        first: records.first().map(|record| record.time),
-        last: records.last().map(|record| record.time),
-        events,
-        sites: seals.sites,
-        sealed: seals.sealed,
-        keys: seals.believed,
-        heads: heads.len(),
-    })
+
+    /// The next line.
+    ///
+    /// # Errors
+    /// [`Broken`]; then the audit is over.
+    pub fn see(&mut self, line: &str) -> Result<(), Broken> {
+        let record = Record::parse(line).map_err(|_none| Broken)?;
+        if record.number != self.head.number + 1 || record.previous != self.head.hash {
+            return Err(Broken);
+        }
+        self.head = Head::of(record.number, line);
+        if self.wrong.is_none() {
+            self.wrong = self.seals.see(&record).err();
+        }
+        for head in &mut self.heads {
+            head.see(&record);
+        }
+        *self.events.entry(record.event.name().to_owned()).or_insert(0) += 1;
+        self.first.get_or_insert(record.time);
+        self.last = Some(record.time);
+        Ok(())
+    }
+
+    /// After the last line.
+    ///
+    /// # Errors
+    /// Those of [`audit`] for a whole chain.
+    pub fn end(self) -> Result<Audit, Failures> {
+        let Self { head, seals, wrong, heads, events, first, last } = self;
+        let sealed = wrong.map_or_else(|| seals.end(), Err);
+        let mut failures: Vec<Failure> = sealed.err().into_iter().collect();
+        failures.extend(heads.iter().filter_map(|known| known.compare(&head).err()));
+        failures.extend(seals.unsealed(&head));
+        Failures::check(failures)?;
+        let (sites, sealed, keys, heads) = (seals.sites, seals.sealed, seals.believed, heads.len());
+        Ok(Audit { head, first, last, events, sites, sealed, keys, heads })
+    }
 }
 
 impl Event {
@@ -105,7 +152,7 @@ impl Event {
             Self::Rules { .. } => "rules",
             Self::Account { .. } => "account",
             Self::Key { .. } => "key",
-            Self::Registry { .. } => "registry",
+            Self::Registry(_) => "registry",
             Self::Upkeep { .. } => "upkeep",
             Self::Checkpoint { .. } => "checkpoint",
         }
@@ -120,51 +167,73 @@ impl Event {
     }
 }
 
-impl OffHost {
-    fn compare(&self, records: &[Record], head: &Head) -> Result<()> {
-        self.compare_here(records, head).map_err(|failure| {
+/// What is known from elsewhere, and what the ledger says of that.
+#[derive(Debug)]
+struct Compared<'a> {
+    known: &'a OffHost,
+    /// The hash of the record there, which the one after it holds.
+    hash: Option<Digest>,
+    /// Whether a record after it names the receipt.
+    tells: bool,
+    /// The record by which another ledger ended that may have been the known one, and where that ended.
+    anew: Option<(u64, u64)>,
+}
+
+impl<'a> Compared<'a> {
+    fn new(known: &'a OffHost) -> Self {
+        Self { known, hash: None, tells: false, anew: None }
+    }
+
+    fn see(&mut self, record: &Record) {
+        let Head { number, .. } = self.known.head;
+        if record.number.checked_sub(1) == Some(number) {
+            self.hash = Some(record.previous.clone());
+        }
+        if record.number > number && self.known.receipt.is_some() {
+            self.tells |= record.event.receipt() == self.known.receipt.as_ref();
+        }
+        if let (None, Event::Reseeded { ledger, .. }) = (&self.anew, &record.event)
+            && ledger.number >= number
+        {
+            self.anew = Some((record.number, ledger.number));
+        }
+    }
+
+    fn compare(&self, head: &Head) -> Result<()> {
+        self.compare_here(head).map_err(|failure| {
             // Not good: whoever has the key of the site can write such a record. But it is what to look at first.
-            let anew = records.iter().find_map(|record| match &record.event {
-                Event::Reseeded { ledger, .. } if ledger.number >= self.head.number => Some((record.number, ledger)),
-                _ => None,
-            });
-            match anew {
+            match self.anew {
                 Some((number, ledger)) => failure.hint(format!(
-                    "record {number} says that the site lost its state, and that this ledger begins anew after record {} \
-                     of the one before: if the site did, compare with a copy of that one; if not, ask who had access",
-                    ledger.number
+                    "record {number} says that the site lost its state, and that this ledger begins anew after record {ledger} \
+                     of the one before: if the site did, compare with a copy of that one; if not, ask who had access"
                 )),
                 None => failure,
             }
         })
     }
 
-    fn compare_here(&self, records: &[Record], head: &Head) -> Result<()> {
-        let Head { number, hash } = &self.head;
+    fn compare_here(&self, head: &Head) -> Result<()> {
+        let OffHost { from, head: Head { number, hash }, receipt } = self.known;
         let cut = |gone: u64| {
             let message = format!(
                 "it ends with record {}, {} knows record {gone}: the tail was cut",
-                head.number, self.from
+                head.number, from
             );
             Failure::new(Reason::LedgerCut, format!("record {}", head.number.saturating_add(1)), message)
                 .hint("the records after are gone, or an old copy was put back; keep this state, and ask who had access")
         };
         let fork = |at: u64, message: &str| {
-            Failure::new(Reason::LedgerFork, format!("record {at}"), format!("{} {message}", self.from))
+            Failure::new(Reason::LedgerFork, format!("record {at}"), format!("{from} {message}"))
                 .hint("this is another ledger from some record on, or that is not of this site; compare the receipts before it one by one")
         };
         if *number > head.number {
             return Err(cut(*number));
         }
-        // The hash of a record stands in the one after it.
-        let after = usize::try_from(*number).map_err(Failure::internal)?;
-        let here = records.get(after).map_or(&head.hash, |next| &next.previous);
+        let here = self.hash.as_ref().unwrap_or(&head.hash);
         if here != hash {
             return Err(fork(*number, &format!("knows it as {}, here it is {}", hash.hex(), here.hex())));
         }
-        let Some(receipt) = &self.receipt else { return Ok(()) };
-        let mut later = records.iter().skip(after);
-        if later.any(|record| record.event.receipt() == Some(receipt)) {
+        if receipt.is_none() || self.tells {
             return Ok(());
         }
         if *number == head.number {
@@ -175,6 +244,7 @@ impl OffHost {
 }
 
 /// Goes along the checkpoints of a whole chain.
+#[derive(Debug)]
 struct Seals {
     /// Whether there is anybody to believe.
     any: bool,

@@ -17,15 +17,18 @@
 
 mod audit;
 mod checkpoint;
+mod deed;
 mod place;
 mod record;
+mod search;
 
-pub use audit::{Audit, OffHost, audit};
+pub use audit::{Audit, Auditor, Broken, OffHost, audit};
 pub use checkpoint::{checkpoint, signed_text};
+pub use deed::{Deed, Proof, RegistryAction, Thing};
 pub use record::{
-    AccountAction, Event, Head, KeyAction, OverrideAction, Record, RegistryAction, Text, TrustAction,
-    UpkeepAction, append,
+    AccountAction, Event, Head, KeyAction, OverrideAction, Record, Text, TrustAction, UpkeepAction, append,
 };
+pub use search::Search;
 
 #[cfg(test)]
 mod tests;

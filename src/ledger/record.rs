@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use super::audit::broken;
+use super::{audit::broken, deed::Deed};
 use crate::{
     base::{
         clock::Timestamp,
@@ -82,7 +82,7 @@ mod hex {
 }
 
 /// Text that came from outside: at most 200 characters, the rest is cut.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Text(String);
 
@@ -264,30 +264,7 @@ pub enum Event {
         replaces: Option<Text>,
     },
     /// Something was done in the registry of the site, or refused.
-    Registry {
-        /// What.
-        action: RegistryAction,
-        /// An account, `anyone`, or `local` for a command of this machine.
-        who: Text,
-        /// From which address; none for a command of this machine.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        from: Option<Text>,
-        /// Where.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        repository: Option<Text>,
-        /// Under which tag.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        tag: Option<Text>,
-        /// Which content.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        digest: Option<Digest>,
-        /// Where the tag led before.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        before: Option<Digest>,
-        /// Why it was refused; absent for what was done.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        refused: Option<Text>,
-    },
+    Registry(Deed),
     /// An operator took away or mended something of the store.
     Upkeep {
         /// What was done.
@@ -368,22 +345,6 @@ pub enum KeyAction {
     Used,
     /// It takes the place of another from the next checkpoint on.
     Replaced,
-}
-
-/// What is done in a registry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RegistryAction {
-    /// A manifest or blob came, or a tag was set.
-    Push,
-    /// A manifest or blob was read.
-    Pull,
-    /// A manifest, blob or tag was taken away.
-    Delete,
-    /// A tag was led back to where it led before.
-    Restore,
-    /// Somebody said who they are.
-    Login,
 }
 
 /// What an operator does with the store.

@@ -45,5 +45,6 @@ codes! {
     UPLOAD_BUSY "TOOMANYREQUESTS" 429 "another request is at this upload"
     UPLOADS_FULL "TOOMANYREQUESTS" 429 "too many uploads are under way"
     UNSUPPORTED "UNSUPPORTED" 405 "the operation is unsupported here"
+    UNRECORDED "UNAVAILABLE" 503 "what happens here cannot be recorded, so nothing is done"
     INTERNAL "UNKNOWN" 500 "the registry failed: its log says why"
 }

@@ -12,6 +12,9 @@ use crate::{
     store::Store,
 };
 
+/// What is wrong with a token that holds and is not good for this (RFC 6750, 3.1).
+const SCOPE: &str = "insufficient_scope";
+
 /// What a server opens beside what the rules of its home grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Access {
@@ -84,12 +87,15 @@ impl Gate {
     pub(super) fn check(&self, caller: &Caller, right: Right, repository: &str) -> Result<(), Refusal> {
         match self.decide(caller, right, repository) {
             Verdict::Yes => Ok(()),
-            Verdict::NotByThisToken => Err(Refusal::unauthorized()),
-            Verdict::No if caller.is_anonymous() && self.login => Err(Refusal::unauthorized()),
-            Verdict::No if right == Right::Pull => Err(Refusal::of(error_code::NAME_UNKNOWN)),
+            Verdict::NotByThisToken => Err(Refusal::unauthorized().by_token(SCOPE)),
+            Verdict::No if caller.is_anonymous() && self.login => {
+                let refusal = Refusal::unauthorized();
+                Err(if caller.silent { refusal } else { refusal.by_token(SCOPE) })
+            }
+            Verdict::No if right == Right::Pull => Err(Refusal::of(error_code::NAME_UNKNOWN).decided()),
             // Nowhere on this server, and nobody to log in as: then it is no question of rights.
             Verdict::No if caller.is_anonymous() && !self.is_given_to_anybody(right) => {
-                Err(Refusal::of(error_code::UNSUPPORTED))
+                Err(Refusal::of(error_code::UNSUPPORTED).decided())
             }
             Verdict::No => Err(Refusal::of(error_code::DENIED).detail(json!({
                 "action": right.name(),

@@ -7,11 +7,17 @@ use axum::{
     http::{header, request::Parts},
 };
 
-use super::{Registry, login::Known, peer::Peer, respond::Refusal};
+use super::{
+    Registry,
+    login::{self, Known},
+    peer::Peer,
+    respond::Refusal,
+};
 use crate::{
     base::{clock::Timestamp, failure::Failure},
-    rules::{Name, Right, Subject},
-    store::{AccountKind, Author},
+    ledger::Proof,
+    rules::{Right, Subject},
+    store::Author,
 };
 
 /// Somebody with an account, or without one, at an address.
@@ -23,6 +29,10 @@ pub(super) struct Caller {
     pub(super) scope: Option<Vec<Scope>>,
     /// Where the request comes from.
     pub(super) address: IpAddr,
+    /// How that was proven.
+    pub(super) proof: Option<Proof>,
+    /// It was proven by this request, and not of late already.
+    pub(super) is_new: bool,
     /// Nothing was said about who sends it: neither by an account, nor by the token that those without one get.
     pub(super) silent: bool,
 }
@@ -39,14 +49,12 @@ pub(super) struct Scope {
 impl Caller {
     /// Somebody who is known, or somebody who is not.
     pub(super) fn new(known: Option<Known>, address: IpAddr) -> Self {
-        let Some(Known { name, kind, groups, scope }) = known else {
-            return Self { subject: Subject::anonymous(), scope: None, address, silent: true };
+        let Some(Known { name, kind, groups, scope, proof, is_new, .. }) = known else {
+            let subject = Subject::anonymous();
+            return Self { subject, scope: None, address, proof: None, is_new: false, silent: true };
         };
-        let name = match kind {
-            AccountKind::User => Name::User(name),
-            AccountKind::Robot => Name::Robot(name),
-        };
-        Self { subject: Subject { name: Some(name), groups }, scope, address, silent: false }
+        let subject = Subject { name: Some(login::name(kind, name)), groups };
+        Self { subject, scope, address, proof: Some(proof), is_new, silent: false }
     }
 
     /// Somebody who has not logged in.

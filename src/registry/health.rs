@@ -90,6 +90,7 @@ pub(super) async fn metrics(
     let (uploads, free) = looked_up.unwrap_or_default();
     let measured = Measured {
         lost: registry.log.lost(),
+        records: registry.records.counts(),
         uploads: uploads.map(|count| count as u64),
         blobs: *registry.blobs.lock().unwrap_or_else(PoisonError::into_inner),
         free,
@@ -109,9 +110,10 @@ fn may_look(peer: Option<SocketAddr>, headers: &HeaderMap) -> bool {
 /// What keeps the server from serving, by the part that it is about.
 async fn troubles(registry: &Registry, patience: Duration) -> Vec<(&'static str, Failure)> {
     let (store, access) = (registry.store.clone(), registry.access);
+    let records = registry.records.trouble().map(|failure| ("records", failure));
     let looked = tokio::task::spawn_blocking(move || look(&store, access));
     match tokio::time::timeout(patience, looked).await {
-        Ok(Ok(troubles)) => troubles,
+        Ok(Ok(troubles)) => troubles.into_iter().chain(records).collect(),
         Ok(Err(panicked)) => vec![("server", Failure::internal(panicked))],
         Err(_elapsed) => {
             let found = format!("no answer within {} seconds", patience.as_secs());

@@ -21,12 +21,16 @@ pub enum Event<'a> {
     Fault(&'a Failure),
 }
 
+/// As whom a request was answered, for who watches: an account, or `anyone`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Account(pub(super) String);
+
 /// A request and what became of it. Everything that the client chose is as it wrote it: whoever shows it, escapes it.
 #[derive(Debug, Clone, Default)]
 pub struct Visit {
     /// Who asked; a proxy, where one stands before the registry.
     pub remote: Option<SocketAddr>,
-    /// As whom, where the registry knows.
+    /// As whom: an account, `anyone` who did not log in; none where it was not found out.
     pub account: Option<String>,
     /// The method.
     pub method: String,

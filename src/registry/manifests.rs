@@ -19,9 +19,10 @@ use crate::{
         failure::{Failure, Reason, Result},
         limits,
     },
+    ledger::{Deed, Text, Thing},
     oci::{Descriptor, Document, error_code, image::sniff_media_type, media_type, reference::SANDBOX},
     rules::Right,
-    store::{Change, Publication, PublishedManifest, PublishedTag, Target},
+    store::{Change, Deletion, Publication, PublishedManifest, PublishedTag, Target},
 };
 
 impl Registry {
@@ -58,17 +59,18 @@ impl Registry {
         body: &mut Incoming,
     ) -> Answer {
         let bytes = body.whole(limits::OCI_MANIFEST_BYTES).await?;
-        let (store, name, target) = (self.store.clone(), name.to_owned(), target.clone());
+        let (registry, name, target) = (self.clone(), name.to_owned(), target.clone());
         let author = request.caller.author();
         blocking(move || {
             let pushed = Pushed::read(&request, &bytes, &target)?;
             let repository = request.query.repository(&name);
+            let store = &registry.store;
             let kept = store.keep(&pushed.root.digest)?;
             store.put_kept(&pushed.root, &bytes, &kept)?;
             let tags = pushed.tags(&repository, &request, &target);
-            let published = store.change(|change| {
+            let published = registry.change(|change| {
                 if let Some(right) = pushed.lacks(change, &repository, &tags, &request)? {
-                    return Ok(request.gate.check(&request.caller, right, &repository));
+                    return Ok((request.gate.check(&request.caller, right, &repository), vec![]));
                 }
                 let mut manifests = Vec::new();
                 // Who may only move tags brings nothing, not even another type.
@@ -77,11 +79,14 @@ impl Registry {
                     if !missing.is_empty() && !repository.starts_with(SANDBOX) {
                         let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
                         let detail = json!({ "missing": missing });
-                        return Ok(Err(Refusal::of(error_code::MANIFEST_BLOB_UNKNOWN).detail(detail)));
+                        let refusal = Refusal::of(error_code::MANIFEST_BLOB_UNKNOWN).detail(detail);
+                        return Ok((Err(refusal), vec![]));
                     }
                     manifests.push(manifest);
                 }
-                change.publish(&Publication { manifests, tags: tags.clone() }, &author).map(Ok)
+                let deeds = pushed.deeds(change, &tags, &request)?;
+                change.publish(&Publication { manifests, tags: tags.clone() }, &author)?;
+                Ok((Ok(()), deeds))
             });
             if !matches!(published, Ok(Ok(()))) {
                 // No row tells of it: a collection takes it away, unless somebody else has it.
@@ -112,9 +117,29 @@ impl Registry {
     pub(super) fn delete_manifest(&self, request: &Request, name: &str, target: &Target) -> Answer {
         let repository = request.query.repository(name);
         let author = request.caller.author();
-        let deleted = self.store.change(|change| match target {
-            Target::Tag(tag) => change.delete_tag(&repository, tag, &author),
-            Target::Digest(digest) => change.delete_manifest(&repository, digest, &author),
+        let deed = request.deed();
+        let tag = |tag: &str, before| Deed {
+            what: Some(Thing::Tag),
+            tag: Some(Text::new(tag)),
+            digest: None,
+            before,
+            ..deed.clone()
+        };
+        let deleted = self.change(|change| {
+            let (deleted, deeds) = match target {
+                Target::Tag(name) => {
+                    let before = change.tag(&repository, name)?;
+                    (change.delete_tag(&repository, name, &author)?, vec![tag(name, before)])
+                }
+                Target::Digest(digest) => {
+                    let tags = change.tags_of(&repository, digest)?;
+                    let tags = tags.iter().map(|name| tag(name, Some(digest.clone())));
+                    let deeds = tags.chain([deed.clone()]).collect();
+                    (change.delete_manifest(&repository, digest, &author)?, deeds)
+                }
+            };
+            let done = deleted == Deletion::Done;
+            Ok((deleted, if done { deeds } else { vec![] }))
         })?;
         self.collection.want();
         respond::deleted(deleted, error_code::MANIFEST_UNKNOWN)
@@ -216,6 +241,20 @@ impl Pushed {
             }
         }
         Ok(None)
+    }
+
+    /// What is told of it: for each tag that comes to lead to it, where that led; of the manifest alone where none does.
+    fn deeds(&self, change: &Change<'_>, tags: &[PublishedTag], request: &Request) -> Result<Vec<Deed>> {
+        let deed = Deed { digest: Some(self.root.digest.clone()), tag: None, ..request.deed() };
+        if tags.is_empty() {
+            return Ok(vec![deed]);
+        }
+        let deeds = tags.iter().map(|PublishedTag { repository, tag, .. }| {
+            let before = change.tag(repository, tag)?;
+            let before = before.filter(|before| *before != self.root.digest);
+            Ok(Deed { tag: Some(Text::new(tag)), before, ..deed.clone() })
+        });
+        deeds.collect()
     }
 
     fn tags(&self, repository: &str, request: &Request, target: &Target) -> Vec<PublishedTag> {

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use super::log::Visit;
+use super::{log::Visit, records::Counts};
 use crate::base::clock::Timestamp;
 
 /// Upper ends of the buckets of durations, in seconds. The last is for transfers of large blobs.
@@ -56,6 +56,8 @@ struct Durations {
 pub(super) struct Measured {
     /// Events that the log lost.
     pub(super) lost: u64,
+    /// What went to the ledger.
+    pub(super) records: Counts,
     /// Pushes of blobs under way.
     pub(super) uploads: Option<u64>,
     /// Blobs of the store, and their bytes.
@@ -155,6 +157,19 @@ impl Metrics {
             page.one(name, kind, help, value.load(Relaxed));
         }
         page.one("sealift_log_lost_total", "counter", "Events that the log had no room for.", measured.lost);
+        let Counts { written, waiting, failures } = measured.records;
+        for (name, kind, help, value) in [
+            (
+                "sealift_records_total",
+                "counter",
+                "Records of pulls, refusals and logins in the ledger.",
+                written,
+            ),
+            ("sealift_records_waiting", "gauge", "Of those, what is to be written within a second.", waiting),
+            ("sealift_records_failures_total", "counter", "Times that they could not be written.", failures),
+        ] {
+            page.one(name, kind, help, value);
+        }
         for (name, help, value) in [
             ("sealift_uploads", "Pushes of blobs under way.", measured.uploads),
             ("sealift_store_blobs", "Blobs of the store.", measured.blobs.map(|(count, _)| count)),

@@ -10,6 +10,8 @@
 //! 4. `manifests.rs`, `blobs.rs`, `uploads.rs`, `tags.rs` or `referrers.rs` does it, with the store on a blocking thread;
 //! 5. `respond.rs` makes the response, or the error in the form of the distribution-spec.
 //!
+//! What was done and refused on this way goes to the ledger of the site (`records.rs`, `batch.rs`).
+//!
 //! Around all of it, `sight.rs` watches each request until its answer has left: `metrics.rs` counts it, `log.rs` tells of
 //! it. `health.rs` answers who watches the server.
 //!
@@ -20,6 +22,7 @@
 
 mod access;
 mod authority;
+mod batch;
 mod blobs;
 mod body;
 mod caller;
@@ -34,6 +37,7 @@ mod manifests;
 mod metrics;
 mod parked;
 mod peer;
+mod records;
 mod referrers;
 mod respond;
 mod serve;
@@ -60,6 +64,7 @@ use tokio::sync::Semaphore;
 pub use access::Access;
 pub use collection::Collection;
 pub use log::{Event, Log, Visit};
+pub use records::Pulls;
 pub use serve::{Options, serve};
 pub use tls::{Certificate, Clients, Tls};
 
@@ -70,10 +75,12 @@ use self::{
     endpoint::{Endpoint, Query},
     login::{Action, Known, Login},
     peer::Peer,
+    records::{Asked, Records},
     respond::{Answer, Refusal},
 };
 use crate::{
     base::{failure::Failure, limits},
+    ledger::Deed,
     oci::error_code,
     rules::Right,
     store::Store,
@@ -87,6 +94,8 @@ struct Registry {
     login: Arc<Login>,
     collection: Collection,
     parked: Arc<parked::Parked>,
+    /// What goes to the ledger.
+    records: Records,
     /// A seat for each large body that is held in memory.
     large: Arc<Semaphore>,
     readiness: Arc<health::Readiness>,
@@ -99,12 +108,15 @@ struct Registry {
 /// How long a client may say nothing, between requests, within one, or when it stops reading.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// Where tokens are given.
+const TOKEN: &str = "/v2/token";
+
 /// The registry as an axum application, without a socket.
 fn app(registry: Registry) -> Router {
     Router::new()
         .route("/v2", any(handle))
         .route("/v2/", any(handle))
-        .route("/v2/token", any(token))
+        .route(TOKEN, any(token))
         .route("/v2/{*rest}", any(handle))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
@@ -125,13 +137,17 @@ struct Wish {
 }
 
 impl Wish {
-    async fn read(registry: &Registry, parts: Parts) -> Result<Self, Refusal> {
+    /// Whoever it turns out to be, is left in `asked`, whatever comes of it.
+    async fn read(registry: &Registry, parts: Parts, asked: &mut Option<Asked>) -> Result<Self, Refusal> {
+        registry.records.check()?;
         let endpoint = Endpoint::parse(&parts.uri, &parts.method)?;
         let query = Query::parse(&parts.uri, endpoint.rights(parts.method.as_str()))?;
         let mut caller = caller(registry, &parts).await?;
+        registry.told_of_login(&caller)?;
         if let (Some(name), Some(_mirror)) = (endpoint.name(), &query.namespace) {
             caller = caller.through_mirror(name, &query.repository(name));
         }
+        *asked = Some(Asked::new(parts.method.as_str(), &endpoint, &query, &caller));
         Ok(Self { method: parts.method, endpoint, query, headers: parts.headers, caller })
     }
 
@@ -156,6 +172,13 @@ struct Request {
     caller: Caller,
     /// What else the caller may.
     gate: Gate,
+}
+
+impl Request {
+    /// What it does, for the ledger.
+    fn deed(&self) -> Deed {
+        records::deed(self.method.as_str(), &self.endpoint, &self.query, &self.caller)
+    }
 }
 
 impl Request {
@@ -201,7 +224,13 @@ async fn handle(State(registry): State<Registry>, request: axum::extract::Reques
     let (parts, body) = request.into_parts();
     let mut body = Incoming::new(body, &parts.headers, PATIENCE, Arc::clone(&registry.large));
     let asking = Asking::of(&registry, &parts);
-    let answer = registry.answer(parts, &mut body).await;
+    let peer = parts.extensions.get().map(|ConnectInfo(peer): &ConnectInfo<Peer>| peer.address.ip());
+    let mut asked = None;
+    let answer = registry.clone().answer(parts, &mut body, &mut asked).await;
+    let answer = match (asked, peer) {
+        (None, Some(peer)) => registry.told_of_stranger(peer, answer),
+        (asked, _) => registry.told(asked, answer),
+    };
     respond(answer.map_err(|refusal| asking.tell(refusal)), body, &log).await
 }
 
@@ -214,15 +243,22 @@ async fn token(
     let (parts, body) = request.into_parts();
     let mut body = Incoming::new(body, &parts.headers, PATIENCE, Arc::clone(&registry.large));
     let mut issue = async || {
+        registry.records.check()?;
         let gate = registry.gate().await?;
         let holds = |known: Option<&Known>, action: Action, repository: &str| {
             let caller = Caller::new(known.cloned(), peer.address.ip());
             action.rights().iter().any(|&right| gate.may(&caller, right, repository))
         };
-        registry.login.issue((&parts.method, &parts.uri, &parts.headers), &mut body, &peer, &holds).await
+        let asked = (&parts.method, &parts.uri, &parts.headers);
+        let (known, mut response) = registry.login.issue(asked, &mut body, &peer, &holds).await?;
+        let caller = Caller::new(known, peer.address.ip());
+        registry.told_of_token(&caller)?;
+        response.extensions_mut().insert(log::Account(caller.author().who));
+        Ok(response)
     };
-    let answer = issue().await.map_err(|refusal| match refusal.code() {
-        error_code::UNAUTHORIZED => registry.login.ask_for_password(),
+    let answer = registry.told_of_stranger(peer.address.ip(), issue().await);
+    let answer = answer.map_err(|refusal| match refusal.code() {
+        error_code::UNAUTHORIZED => registry.login.ask_for_password(refusal),
         _ => refusal,
     });
     respond(answer, body, &registry.log).await
@@ -244,7 +280,7 @@ impl Asking {
 
     fn tell(&self, refusal: Refusal) -> Refusal {
         match refusal.code() {
-            error_code::UNAUTHORIZED => self.login.ask(self.url.as_deref(), &self.wanted),
+            error_code::UNAUTHORIZED => self.login.ask(self.url.as_deref(), &self.wanted, refusal),
             _ => refusal,
         }
     }
@@ -295,11 +331,12 @@ impl Registry {
         let large = Arc::new(Semaphore::new(limits::LARGE_BODIES));
         let (metrics, blobs, login) = (Arc::default(), Arc::default(), Arc::new(login));
         let (parked, readiness) = (Arc::default(), Arc::default());
-        Self { store, access, login, collection, parked, large, readiness, log, metrics, blobs }
+        let records = Records::start(store.clone(), log.clone());
+        Self { store, access, login, collection, parked, records, large, readiness, log, metrics, blobs }
     }
 
-    async fn answer(self, parts: Parts, body: &mut Incoming) -> Answer {
-        let wish = Wish::read(&self, parts).await?;
+    async fn answer(self, parts: Parts, body: &mut Incoming, asked: &mut Option<Asked>) -> Answer {
+        let wish = Wish::read(&self, parts, asked).await?;
         if wish.has_body() {
             let registry = self.clone();
             let request = blocking(move || registry.admit(wish)).await?;

@@ -19,6 +19,7 @@ pub(super) struct Parked(Mutex<VecDeque<ParkedUpload>>);
 #[derive(Debug)]
 pub(super) struct ParkedUpload {
     pub(super) repository: String,
+    pub(super) owner: String,
     pub(super) id: String,
     pub(super) since: Timestamp,
     pub(super) writer: BlobWriter,
@@ -26,10 +27,12 @@ pub(super) struct ParkedUpload {
 
 impl Parked {
     /// Gives it to a request that goes on with it.
-    pub(super) fn take(&self, repository: &str, id: &str) -> Option<BlobWriter> {
+    pub(super) fn take(&self, repository: &str, owner: &str, id: &str) -> Option<BlobWriter> {
         let mut parked = self.lock();
-        let at =
-            parked.iter().position(|one| (one.repository.as_str(), one.id.as_str()) == (repository, id))?;
+        let wanted = |one: &ParkedUpload| {
+            (one.repository.as_str(), one.owner.as_str(), one.id.as_str()) == (repository, owner, id)
+        };
+        let at = parked.iter().position(wanted)?;
         parked.remove(at).map(|one| one.writer)
     }
 
@@ -64,6 +67,11 @@ mod tests {
     use super::*;
     use crate::store::Upload;
 
+    fn upload(id: &str, since: Timestamp, writer: BlobWriter) -> ParkedUpload {
+        let (repository, owner) = ("sandbox/a".to_owned(), "anyone".to_owned());
+        ParkedUpload { repository, owner, id: id.to_owned(), since, writer }
+    }
+
     /// X07: what is open here is swept as what is not, and what somebody is at is not.
     #[test]
     fn abandoned_pushes_go_though_they_are_open() {
@@ -73,21 +81,22 @@ mod tests {
         let now = Timestamp::now();
         let later = |seconds| Timestamp::from_seconds(now.seconds() + seconds).unwrap();
         let park = |since| {
-            let (id, writer) = store.begin_upload("sandbox/a").unwrap();
-            assert!(
-                parked
-                    .park(ParkedUpload { repository: "sandbox/a".into(), id: id.clone(), since, writer })
-                    .is_none()
-            );
+            let (id, writer) = store.begin_upload("sandbox/a", "anyone").unwrap();
+            assert!(parked.park(upload(&id, since, writer)).is_none());
             id
         };
         let (old, new) = (park(now), park(later(limits::UPLOAD_SECONDS)));
         assert_eq!(parked.sweep(&store, later(limits::OPEN_UPLOAD_SECONDS + 60)).unwrap(), 0);
-        assert!(matches!(store.upload("sandbox/a", &old).unwrap(), Upload::Open(_)), "closed, and kept");
-        assert!(matches!(store.upload("sandbox/a", &new).unwrap(), Upload::Busy));
+        assert!(
+            matches!(store.upload("sandbox/a", "anyone", &old).unwrap(), Upload::Open(_)),
+            "closed, and kept"
+        );
+        assert!(matches!(store.upload("sandbox/a", "anyone", &new).unwrap(), Upload::Busy));
         assert_eq!(parked.sweep(&store, later(limits::UPLOAD_SECONDS + 60)).unwrap(), 1);
-        assert!(matches!(store.upload("sandbox/a", &old).unwrap(), Upload::Unknown));
-        assert!(parked.take("sandbox/b", &new).is_none() && parked.take("sandbox/a", &new).is_some());
+        assert!(matches!(store.upload("sandbox/a", "anyone", &old).unwrap(), Upload::Unknown));
+        assert!(parked.take("sandbox/b", "anyone", &new).is_none());
+        assert!(parked.take("sandbox/a", "user:kim", &new).is_none());
+        assert!(parked.take("sandbox/a", "anyone", &new).is_some());
     }
 
     #[test]
@@ -97,13 +106,12 @@ mod tests {
         let parked = Parked::default();
         let mut ids = Vec::new();
         for _ in 0..=limits::OPEN_UPLOADS {
-            let (id, writer) = store.begin_upload("sandbox/a").unwrap();
+            let (id, writer) = store.begin_upload("sandbox/a", "anyone").unwrap();
             ids.push(id.clone());
-            let upload = ParkedUpload { repository: "sandbox/a".into(), id, since: Timestamp::now(), writer };
-            let gone = parked.park(upload);
+            let gone = parked.park(upload(&id, Timestamp::now(), writer));
             assert_eq!(gone.map(|gone| gone.id), (ids.len() > limits::OPEN_UPLOADS).then(|| ids[0].clone()));
         }
-        assert!(parked.take("sandbox/a", &ids[0]).is_none());
-        assert!(ids[1..].iter().all(|id| parked.take("sandbox/a", id).is_some()));
+        assert!(parked.take("sandbox/a", "anyone", &ids[0]).is_none());
+        assert!(ids[1..].iter().all(|id| parked.take("sandbox/a", "anyone", id).is_some()));
     }
 }

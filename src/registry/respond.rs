@@ -10,7 +10,7 @@ use axum::{
 use serde::Serialize;
 use serde_json::Value;
 
-use super::endpoint::Query;
+use super::{endpoint::Query, log::Account};
 use crate::{
     base::{
         digest::Digest,
@@ -33,11 +33,34 @@ struct Inner {
     detail: Option<Value>,
     cause: Option<Failure>,
     headers: Vec<(HeaderName, String)>,
+    /// The endpoint would have answered: it is a matter of who asks.
+    decided: bool,
+    /// What is wrong with the token that the client came with (RFC 6750, 3.1).
+    token: Option<&'static str>,
+    /// The account that it tried to log in to.
+    tried: Option<String>,
+    /// The account that it is refused as.
+    account: Option<Account>,
+}
+
+impl Inner {
+    fn new(code: ErrorCode, cause: Option<Failure>) -> Self {
+        Self {
+            code,
+            detail: None,
+            cause,
+            headers: Vec::new(),
+            decided: false,
+            token: None,
+            tried: None,
+            account: None,
+        }
+    }
 }
 
 impl Refusal {
     pub(super) fn of(code: ErrorCode) -> Self {
-        Self(Box::new(Inner { code, detail: None, cause: None, headers: Vec::new() }))
+        Self(Box::new(Inner::new(code, None)))
     }
 
     /// Not without a login, or not with this one.
@@ -60,7 +83,7 @@ impl Refusal {
     }
 
     fn because(code: ErrorCode, cause: Failure) -> Self {
-        Self(Box::new(Inner { code, detail: None, cause: Some(cause), headers: Vec::new() }))
+        Self(Box::new(Inner::new(code, Some(cause))))
     }
 
     /// What may be done later: after so many seconds.
@@ -80,6 +103,46 @@ impl Refusal {
         self
     }
 
+    /// It is refused for who asks, though the answer does not say so.
+    pub(super) fn decided(mut self) -> Self {
+        self.0.decided = true;
+        self
+    }
+
+    /// Whether somebody was not let, rather than something not possible.
+    pub(super) fn is_decision(&self) -> bool {
+        self.0.decided
+            || [error_code::UNAUTHORIZED, error_code::DENIED, error_code::LOGINS_FULL].contains(&self.0.code)
+    }
+
+    /// The token is not good for this.
+    pub(super) fn by_token(mut self, problem: &'static str) -> Self {
+        self.0.token = Some(problem);
+        self
+    }
+
+    /// What is wrong with the token.
+    pub(super) fn token(&self) -> Option<&'static str> {
+        self.0.token
+    }
+
+    /// It was tried to log in to this account, which there is.
+    pub(super) fn tried(&self) -> Option<&str> {
+        self.0.tried.as_deref()
+    }
+
+    /// Names the account that it was tried to log in to.
+    pub(super) fn at(mut self, account: Option<String>) -> Self {
+        self.0.tried = account;
+        self
+    }
+
+    /// Names the account that is refused.
+    pub(super) fn of_account(mut self, account: Account) -> Self {
+        self.0.account = Some(account);
+        self
+    }
+
     /// What the log should hear.
     pub(super) fn cause(&self) -> Option<&Failure> {
         self.0.cause.as_ref()
@@ -95,6 +158,9 @@ impl Refusal {
         *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         // For who watches.
         response.extensions_mut().insert(self.0.code);
+        if let Some(account) = self.0.account {
+            response.extensions_mut().insert(account);
+        }
         for (name, value) in self.0.headers {
             set(response.headers_mut(), name, &value);
         }
@@ -115,6 +181,8 @@ impl From<Failure> for Refusal {
             }
             // The client hears it as often as it tries; whoever runs the registry hears of it from `doctor`.
             Reason::DiskFull => Self::of(error_code::NO_SPACE),
+            // What cannot be told is not done (threats R22).
+            Reason::LedgerUnwritten => Self::because(error_code::UNRECORDED, cause),
             _ => Self::fault(cause),
         }
     }

@@ -16,7 +16,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 
-use super::{Access, Collection, Log, PATIENCE, Registry, app, door::Door, login::Login, tls::Tls};
+use super::{Access, Collection, Log, PATIENCE, Pulls, Registry, app, door::Door, login::Login, tls::Tls};
 use crate::{
     base::{
         clock::Timestamp,
@@ -47,6 +47,8 @@ pub struct Options {
     pub service: String,
     /// Where clients find it, `https://host`, if not where they say that they do: behind a proxy.
     pub url: Option<String>,
+    /// Which pulls go to the ledger.
+    pub pulls: Pulls,
     /// Who hears of faults.
     pub log: Log,
 }
@@ -58,7 +60,7 @@ impl Options {
     /// Plain HTTP.
     pub fn plain(listen: SocketAddr, access: Access, log: Log) -> Self {
         let (collection, service) = (Collection::default(), Self::SERVICE.to_owned());
-        Self { listen, access, collection, tls: None, service, url: None, log }
+        Self { listen, access, collection, tls: None, service, url: None, pulls: Pulls::default(), log }
     }
 }
 
@@ -70,13 +72,15 @@ pub async fn serve(
     ready: impl FnOnce(SocketAddr),
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
-    let Options { listen, access, collection, tls, service, url, log } = options;
+    let Options { listen, access, collection, tls, service, url, pulls, log } = options;
     let at = |error: &io::Error| failure(listen, error);
     let listener = tokio::net::TcpListener::bind(listen).await.map_err(|error| at(&error))?;
     ready(listener.local_addr().map_err(|error| at(&error))?);
     let login = Login::new(store.clone(), service, url)?;
     let tls = tls.map(Arc::new);
-    let registry = Registry::new(store, access, collection, login, log);
+    let mut registry = Registry::new(store, access, collection, login, log);
+    registry.records.pulls = pulls;
+    let records = registry.records.clone();
     let keeper = tokio::spawn(keep(registry.clone(), tls.clone()));
     let collector = tokio::spawn(registry.clone().collect());
     let measurer = tokio::spawn(measure(registry.clone()));
@@ -85,7 +89,8 @@ pub async fn serve(
     keeper.abort();
     collector.abort();
     measurer.abort();
-    Ok(())
+    // Answers that are still under way were told of when they began.
+    tokio::task::spawn_blocking(move || records.close()).await.map_err(Failure::internal)?
 }
 
 /// Answers whoever comes in, until `shutdown` is ready and those who are there have been served, or [`GRACE`] is over.

@@ -20,10 +20,10 @@ use axum::{
 use http_body::{Frame, SizeHint};
 
 use super::{
-    Registry,
+    Registry, TOKEN,
     endpoint::{Endpoint, Query},
     health,
-    log::{Event, Log, Visit},
+    log::{Account, Event, Log, Visit},
     metrics::Metrics,
     peer::Peer,
 };
@@ -54,6 +54,7 @@ pub(super) async fn watch(State(registry): State<Registry>, request: Request, ne
     let response = next.run(request).await;
     watched.visit.status = Some(response.status().as_u16());
     watched.visit.code = response.extensions().get().map(|code: &ErrorCode| code.code);
+    watched.visit.account = response.extensions().get().map(|Account(name)| name.clone());
     // The answer takes the watch with it: it is over when that is, sent or given up.
     let going = move |bytes| {
         watched.visit.sent += bytes;
@@ -67,6 +68,10 @@ fn asked(method: &Method, uri: &Uri) -> Visit {
     let mut visit = Visit { method: method.as_str().to_owned(), route: "other", ..Visit::default() };
     if let Some((_, route)) = health::ROUTES.into_iter().find(|(path, _)| *path == uri.path()) {
         visit.route = route;
+        return visit;
+    }
+    if uri.path() == TOKEN {
+        visit.route = "token";
         return visit;
     }
     let Ok(endpoint) = Endpoint::parse(uri, method) else {

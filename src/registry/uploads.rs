@@ -18,9 +18,10 @@ use super::{
 };
 use crate::{
     base::{clock::Timestamp, digest::Digest, failure::Reason, limits},
+    ledger::Deed,
     oci::{Descriptor, error_code, media_type},
     rules::Right,
-    store::{BlobWriter, Upload},
+    store::{BlobWriter, Deletion, Upload},
 };
 
 /// Bytes gathered before they are written; with what the socket holds, the memory of one push.
@@ -29,6 +30,7 @@ const PIECE: u64 = 512 << 10;
 /// A push that this request has for itself.
 struct Session {
     repository: String,
+    owner: String,
     name: String,
     id: String,
     writer: BlobWriter,
@@ -68,17 +70,18 @@ impl Registry {
             let (store, algorithm) = (self.store.clone(), digest.algorithm());
             let writer = blocking(move || Ok(store.scratch(algorithm)?)).await?;
             let writer = receive(writer, body).await?;
-            return self.finish(writer, name, &repository, digest).await;
+            return self.finish(writer, name, &repository, (digest, request.deed())).await;
         }
-        let (store, into) = (self.store.clone(), repository.clone());
+        let owner = request.caller.author().who;
+        let (store, into, by) = (self.store.clone(), repository.clone(), owner.clone());
         let begun = blocking(move || {
             if store.uploads()? >= limits::UPLOADS {
                 return Err(Refusal::later(error_code::UPLOADS_FULL, 60));
             }
-            Ok(store.begin_upload(&into)?)
+            Ok(store.begin_upload(&into, &by)?)
         });
         let (id, writer) = begun.await?;
-        let session = Session { repository, name: name.to_owned(), id, writer };
+        let session = Session { repository, owner, name: name.to_owned(), id, writer };
         let response = session.progress(StatusCode::ACCEPTED);
         self.park(session).await;
         Ok(response)
@@ -129,35 +132,41 @@ impl Registry {
             writer.hash_by(algorithm)?;
             Ok(writer)
         });
-        self.finish(writer.await?, name, &session.repository, digest).await
+        self.finish(writer.await?, name, &session.repository, (digest, request.deed())).await
     }
 
     /// `DELETE` of a blob.
     pub(super) fn delete_blob(&self, request: &Request, name: &str, digest: &Digest) -> Answer {
         let repository = request.query.repository(name);
-        let deleted = self.store.change(|change| change.delete_blob(&repository, digest))?;
+        let deleted = self.change(|change| {
+            let deleted = change.delete_blob(&repository, digest)?;
+            let done = deleted == Deletion::Done;
+            Ok((deleted, if done { vec![request.deed()] } else { vec![] }))
+        })?;
         self.collection.want();
         respond::deleted(deleted, error_code::BLOB_UNKNOWN)
     }
 
     async fn session(&self, request: &Request, name: &str, id: &str) -> Result<Session, Refusal> {
         let repository = request.query.repository(name);
-        let writer = if let Some(writer) = self.parked.take(&repository, id) {
+        let owner = request.caller.author().who;
+        let writer = if let Some(writer) = self.parked.take(&repository, &owner, id) {
             writer
         } else {
-            let (store, into, id) = (self.store.clone(), repository.clone(), id.to_owned());
-            match blocking(move || Ok(store.upload(&into, &id)?)).await? {
+            let (store, into, by, id) =
+                (self.store.clone(), repository.clone(), owner.clone(), id.to_owned());
+            match blocking(move || Ok(store.upload(&into, &by, &id)?)).await? {
                 Upload::Open(writer) => writer,
                 Upload::Busy => return Err(Refusal::later(error_code::UPLOAD_BUSY, 1)),
                 Upload::Unknown => return Err(Refusal::of(error_code::BLOB_UPLOAD_UNKNOWN)),
             }
         };
-        Ok(Session { repository, name: name.to_owned(), id: id.to_owned(), writer })
+        Ok(Session { repository, owner, name: name.to_owned(), id: id.to_owned(), writer })
     }
 
     async fn park(&self, session: Session) {
-        let Session { repository, id, writer, .. } = session;
-        let upload = ParkedUpload { repository, id, since: Timestamp::now(), writer };
+        let Session { repository, owner, id, writer, .. } = session;
+        let upload = ParkedUpload { repository, owner, id, since: Timestamp::now(), writer };
         if let Some(oldest) = self.parked.park(upload) {
             close(oldest).await;
         }
@@ -196,17 +205,27 @@ impl Registry {
     }
 
     /// Makes the blob and gives it to the repository.
-    async fn finish(&self, writer: BlobWriter, name: &str, repository: &str, digest: &Digest) -> Answer {
-        let (store, repository, digest) = (self.store.clone(), repository.to_owned(), digest.clone());
+    async fn finish(
+        &self,
+        writer: BlobWriter,
+        name: &str,
+        repository: &str,
+        (digest, deed): (&Digest, Deed),
+    ) -> Answer {
+        let (registry, repository, digest) = (self.clone(), repository.to_owned(), digest.clone());
         let (location, lease) = (format!("/v2/{name}/blobs/{digest}"), self.collection.lease());
         blocking(move || {
             let blob = Descriptor::new(media_type::OCTETS, digest, writer.len());
+            let store = &registry.store;
             let kept = store.keep(&blob.digest)?;
             writer.commit_kept(&blob, &kept).map_err(|failure| match failure.reason {
                 Reason::DigestMismatch => Refusal::of(error_code::DIGEST_INVALID).detail(failure.message),
                 _ => Refusal::fault(failure),
             })?;
-            let added = store.change(|change| change.add_blob(&repository, &blob.digest, lease));
+            let added = registry.change(|change| {
+                let added = change.add_blob(&repository, &blob.digest, lease)?;
+                Ok((added, if added { vec![deed] } else { vec![] }))
+            });
             if added.is_err() {
                 // No row tells of it: a collection takes it away, unless somebody else has it.
                 store.change(|change| change.look_at(&repository, &blob.digest))?;
@@ -228,7 +247,8 @@ impl Registry {
         into: &str,
         digest: &Digest,
     ) -> Result<Option<Response>, Refusal> {
-        let (store, into, digest) = (self.store.clone(), into.to_owned(), digest.clone());
+        let (registry, into, digest) = (self.clone(), into.to_owned(), digest.clone());
+        let deed = request.deed();
         let from = request.query.from.clone();
         let (gate, caller) = (request.gate.clone(), request.caller.clone());
         let (location, lease) = (format!("/v2/{name}/blobs/{digest}"), self.collection.lease());
@@ -244,15 +264,16 @@ impl Registry {
             let sources = match from {
                 Some(from) => vec![from],
                 // An anonymous mount (distribution-spec, "Mounting a blob from another repository").
-                None => store.repositories_with(&digest, limits::MOUNT_SOURCES)?,
+                None => registry.store.repositories_with(&digest, limits::MOUNT_SOURCES)?,
             };
-            let mounted = store.change(|change| {
+            let mounted = registry.change(|change| {
                 for source in sources.iter().filter(|source| gate.may(&caller, Right::Pull, source)) {
                     if change.has_in(source, &digest)? {
-                        return change.add_blob(&into, &digest, lease);
+                        let mounted = change.add_blob(&into, &digest, lease)?;
+                        return Ok((mounted, if mounted { vec![deed] } else { vec![] }));
                     }
                 }
-                Ok(false)
+                Ok((false, vec![]))
             })?;
             Ok(mounted.then(|| respond::created(&location, &digest)))
         })

@@ -7,7 +7,8 @@ use super::{
     receipt::{Facts, Outcome},
 };
 use crate::{
-    base::clock::Timestamp, base::digest::Digest, ledger::Audit, trust::SignedBy, trust::sequence::Position,
+    base::clock::Timestamp, base::digest::Digest, ledger::Audit, ledger::Record, trust::SignedBy,
+    trust::sequence::Position,
 };
 
 /// Result of `audit ledger`: only whole ledgers get one.
@@ -34,6 +35,15 @@ impl AuditReport {
         let head_line = audit.head.to_string();
         Self { schema: 1, verdict: "whole", path, head_line, trusted_keys, audit }
     }
+}
+
+/// One of the results of `audit search`.
+#[derive(Debug, Clone, Serialize)]
+pub struct FoundReport {
+    /// 1.
+    pub schema: u32,
+    /// A record that fits what was asked, as it stands in the ledger.
+    pub record: Record,
 }
 
 /// Result of `trust importer`.

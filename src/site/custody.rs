@@ -1,15 +1,15 @@
 //! What a site wrote down: read without making or changing anything, and gone on with only where it is the site's
 //! own.
 
-use std::path::Path;
+use std::{ops::ControlFlow, path::Path};
 
 use super::{Site, importer_path};
 use crate::{
     base::{
-        failure::{Failure, Reason, Result},
+        failure::{Failure, Failures, Reason, Result},
         fs,
     },
-    ledger::{Event, KeyAction, Record},
+    ledger::{self, Audit, Auditor, Event, KeyAction, OffHost, Record},
     store::{Change, State, Store},
     trust::PublicKey,
 };
@@ -113,6 +113,37 @@ impl Site {
 
 /// Every key that a ledger names with its public half.
 fn named_keys(state: &State<'_>) -> Result<Vec<PublicKey>> {
-    let lines = state.ledger(1, usize::MAX)?;
-    lines.iter().filter_map(|line| Record::parse(line).ok()?.named_key().transpose()).collect()
+    let mut keys = Vec::new();
+    state.each_record(1, |_number, line| {
+        let record = if tells_of_key(line) { Record::parse(line).ok() } else { None };
+        keys.extend(record.and_then(|record| record.named_key().transpose()).transpose()?);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(keys)
+}
+
+/// Whether a line may tell of a key: few do, and not all of many need to be read whole.
+pub(super) fn tells_of_key(line: &str) -> bool {
+    line.contains("\"event\":\"key\"")
+}
+
+/// Proves the ledger of a home whole, line by line; see [`ledger::audit`].
+///
+/// # Errors
+/// Those of [`ledger::audit`], and of the database.
+pub fn audit(state: &State<'_>, keys: &[PublicKey], heads: &[OffHost]) -> Result<Audit, Failures> {
+    let mut auditor = Auditor::new(keys, heads)?;
+    let mut broken = false;
+    state.each_record(0, |_number, line| {
+        broken = auditor.see(line).is_err();
+        Ok(if broken { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    if !broken {
+        return auditor.end();
+    }
+    // What was done there, only all lines together tell. One that holds a line feed, which no program of ours writes,
+    // falls apart and is found.
+    let lines = state.ledger(0, usize::MAX)?;
+    let lines: Vec<&str> = lines.iter().flat_map(|line| line.split('\n')).collect();
+    ledger::audit(&lines, keys, heads)
 }

@@ -4,10 +4,10 @@
 //! old one before the database names it, and takes its place after that: whichever of the two the database names,
 //! it is there.
 
-use std::path::Path;
+use std::{ops::ControlFlow, path::Path};
 
 use super::{
-    Site, chain,
+    Site, chain, custody,
     importer::{current_importer, importer_path, known_importer, next_path, still_counts, write_next},
 };
 use crate::{
@@ -38,16 +38,21 @@ pub struct Importer {
 /// [`Reason::NotFound`] where there is none; those of the key file and the database.
 pub fn importer(home: &Path, state: &State<'_>) -> Result<Importer> {
     let key = current_importer(home, state)?.ok_or_else(|| missing(home))?.public().clone();
-    for line in state.ledger(1, usize::MAX)?.iter().rev() {
-        let record = Record::parse(line)?;
-        if record.named_key()?.as_ref() == Some(&key)
-            && let Event::Key { replaces, .. } = record.event
-        {
-            let replaces = replaces.map(|old| old.get().to_owned());
-            return Ok(Importer { key, since: Some(record.time), replaces });
+    let mut found = Importer { key, since: None, replaces: None };
+    // The last record of it counts.
+    state.each_record(1, |_number, line| {
+        if custody::tells_of_key(line) {
+            let record = Record::parse(line)?;
+            if record.named_key()?.as_ref() == Some(&found.key)
+                && let Event::Key { replaces, .. } = record.event
+            {
+                found.replaces = replaces.map(|old| old.get().to_owned());
+                found.since = Some(record.time);
+            }
         }
-    }
-    Ok(Importer { key, since: None, replaces: None })
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(found)
 }
 
 fn missing(home: &Path) -> Failure {

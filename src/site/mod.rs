@@ -9,6 +9,7 @@
 //!   registry (rules.rs), [`Site::add_account`] and its like who may log in (accounts.rs);
 //! - [`Site::restore_tag`] leads a tag back (tags.rs), [`Site::prune`] takes away what a plan lists,
 //!   [`Site::repair`] mends the store (upkeep.rs);
+//! - [`Site::record`] tells of what is done in its registry (record.rs);
 //! - [`status`](mod@status) shows all of it, [`evidence`] reads what was written down (custody.rs);
 //! - [`Site::replace_importer`] puts a new key in the place of the one that signs that (handover.rs).
 //!
@@ -24,6 +25,7 @@ mod importer;
 pub mod judge;
 pub mod pin;
 mod receipt;
+mod record;
 mod refuse;
 mod rules;
 mod settings;

@@ -3,7 +3,7 @@
 use super::Site;
 use crate::{
     base::{digest::Digest, failure::Result},
-    ledger::{Event, RegistryAction, Text},
+    ledger::{Deed, Event, RegistryAction, Text, Thing},
     report::tags::RestoreReport,
     store::Author,
 };
@@ -20,17 +20,15 @@ impl Site {
         self.change(|change, _importer| {
             let author = Author { who: LOCAL.to_owned(), time: self.now };
             let (before, digest) = change.restore_tag(repository, tag, wanted, &author)?;
-            let event = Event::Registry {
-                action: RegistryAction::Restore,
-                who: Text::new(LOCAL),
-                from: None,
+            let deed = Deed {
+                what: Some(Thing::Tag),
                 repository: Some(Text::new(repository)),
                 tag: Some(Text::new(tag)),
                 digest: Some(digest.clone()),
                 before: before.clone(),
-                refused: None,
+                ..Deed::new(RegistryAction::Restore, LOCAL)
             };
-            change.append(self.now, &event)?;
+            change.append(self.now, &Event::Registry(deed))?;
             Ok(RestoreReport {
                 schema: 1,
                 repository: repository.to_owned(),

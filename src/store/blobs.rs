@@ -264,7 +264,7 @@ mod tests {
     #[test]
     fn of_a_push_only_what_was_acknowledged_stays() {
         let (_dir, store) = store();
-        let (id, mut writer) = store.begin_upload("sandbox/a").unwrap();
+        let (id, mut writer) = store.begin_upload("sandbox/a", "anyone").unwrap();
         writer.write(b"hel").unwrap();
         writer.acknowledge();
         writer.file.write_all(b"l").unwrap();
@@ -275,7 +275,7 @@ mod tests {
         // Somebody who only looks how far it is does not keep it from being swept.
         file.set_modified(std::time::UNIX_EPOCH).unwrap();
         drop(file);
-        drop(store.upload("sandbox/a", &id).unwrap());
+        drop(store.upload("sandbox/a", "anyone", &id).unwrap());
         assert_eq!((left().len(), left().mtime()), (3, 0));
     }
 

@@ -1,9 +1,11 @@
 //! The lines of the ledger. They are only ever added, in the change that they tell of.
 
+use std::ops::ControlFlow;
+
 use super::{
     Change, State, Store,
     metadata::as_sql,
-    sql::{self, OptionalExtension as _, Tables, params},
+    sql::{self, OptionalExtension as _, Tables, ToValue as _, Value, params},
 };
 use crate::{
     base::{clock::Timestamp, failure::Result},
@@ -38,6 +40,18 @@ pub(super) const TRIGGERS: Tables = Tables::Each {
 /// What checkpoints call a home without a name.
 const UNNAMED: &str = "unnamed";
 
+/// Values of the records that one statement adds: to another machine, the way takes the time.
+const MANY: usize = 32;
+
+/// Lines that are read at a time.
+const PAGE: usize = 1000;
+
+/// A statement that adds so many records.
+fn insert(rows: usize) -> String {
+    let values: Vec<String> = (0..rows).map(|row| format!("(?{}, ?{})", row * 2 + 1, row * 2 + 2)).collect();
+    format!("INSERT INTO ledger (number, line) VALUES {}", values.join(", "))
+}
+
 impl State<'_> {
     /// Where the ledger ends.
     pub fn ledger_head(&self) -> Result<Head> {
@@ -60,13 +74,62 @@ impl State<'_> {
     }
 }
 
+impl State<'_> {
+    /// Reads the lines from record `from` on in their order, each with its place, few at a time, until the reader has
+    /// enough: the ledger may be larger than memory.
+    ///
+    /// # Errors
+    /// Those of `take` and of the database.
+    pub fn each_record(
+        &self,
+        from: u64,
+        mut take: impl FnMut(u64, &str) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        const READ: &str = "SELECT number, line FROM ledger WHERE number >= ?1 ORDER BY number LIMIT ?2";
+        let mut next = Some(from.cast_signed());
+        while let Some(from) = next {
+            let lines = self.query(|database| {
+                let read = |row: &sql::Row| Ok((row.get::<i64>(0)?, row.get::<String>(1)?));
+                let lines = database.statement(READ).query_map(params![from, as_sql(PAGE)], read)?;
+                lines.collect::<sql::Result<Vec<_>>>()
+            })?;
+            // Not by counting: whoever changed the database may have left gaps.
+            next = lines.last().and_then(|(last, _)| last.checked_add(1));
+            for (number, line) in lines {
+                if take(number.cast_unsigned(), &line)?.is_break() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Change<'_> {
     /// Adds a record, and gives the head that it makes.
     pub fn append(&self, time: Timestamp, event: &Event) -> Result<Head> {
-        let (line, head) = ledger::append(&self.ledger_head()?, time, event)?;
-        let insert = "INSERT INTO ledger (number, line) VALUES (?1, ?2)";
-        let values = params![head.number.cast_signed(), line];
-        self.query(|database| database.statement(insert).execute(values).map(drop))?;
+        self.append_all([(time, event.clone())])
+    }
+
+    /// Adds records, and gives the head that the last makes.
+    pub fn append_all(&self, events: impl IntoIterator<Item = (Timestamp, Event)>) -> Result<Head> {
+        let mut head = self.ledger_head()?;
+        let mut values = Vec::new();
+        for (time, event) in events {
+            let (line, next) = ledger::append(&head, time, &event)?;
+            head = next;
+            values.extend([head.number.cast_signed().to_value(), line.to_value()]);
+        }
+        self.query(|database| {
+            values.chunks(MANY).try_for_each(|rows| match <&[Value; MANY]>::try_from(rows) {
+                Ok(rows) => database.statement(&insert(MANY / 2)).execute(rows.clone()).map(drop),
+                Err(_fewer) => rows.chunks(2).try_for_each(|row| {
+                    let row: [Value; 2] =
+                        std::array::from_fn(|at| row.get(at).cloned().unwrap_or(Value::Null));
+                    database.statement(&insert(1)).execute(row).map(drop)
+                }),
+            })
+        })?;
         Ok(head)
     }
 

@@ -93,7 +93,7 @@ impl Change<'_> {
     }
 
     /// The tags that lead to a manifest.
-    pub(super) fn tags_of(&self, repository: &str, manifest: &Digest) -> Result<Vec<String>> {
+    pub fn tags_of(&self, repository: &str, manifest: &Digest) -> Result<Vec<String>> {
         self.query(|database| {
             database
                 .statement("SELECT tag FROM tags WHERE repository = ?1 AND digest = ?2 ORDER BY tag")

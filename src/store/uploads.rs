@@ -37,25 +37,26 @@ pub enum Upload {
 }
 
 impl Store {
-    /// Begins a push into `repository`. The id is 32 random hexadecimal digits: who knows it may go on with it.
-    pub fn begin_upload(&self, repository: &str) -> Result<(String, BlobWriter)> {
+    /// Begins a push by `owner` into `repository`. The id is 32 random hexadecimal digits.
+    pub fn begin_upload(&self, repository: &str, owner: &str) -> Result<(String, BlobWriter)> {
         let mut random = [0; 16];
         getrandom::fill(&mut random)
             .map_err(|error| Failure::new(Reason::InputOutput, "the system's randomness", error))?;
         let id = digest::hex(&random);
-        let path = self.upload_path(repository, &id);
+        let path = self.upload_path(repository, owner, &id);
         let file = fs::create_new(&path, 0o600)?;
         let locked = file.try_lock();
         locked.map_err(|error| Failure::new(Reason::InputOutput, path.display(), error))?;
         Ok((id, BlobWriter::new(self.clone(), path, file, Algorithm::Sha256, Leaves::Acknowledged)))
     }
 
-    /// The push `id` into `repository`; an id that was given out for another repository is unknown (threats R10).
-    pub fn upload(&self, repository: &str, id: &str) -> Result<Upload> {
+    /// The push `id` by `owner` into `repository`; an id that was given out to somebody else, or for another repository, is
+    /// unknown (threats R10).
+    pub fn upload(&self, repository: &str, owner: &str, id: &str) -> Result<Upload> {
         if id.len() != 32 || !id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
             return Ok(Upload::Unknown);
         }
-        let path = self.upload_path(repository, id);
+        let path = self.upload_path(repository, owner, id);
         let file = match blobs::take(&path, OpenOptions::new().read(true).write(true)) {
             Ok(Some(file)) => file,
             Ok(None) => return Ok(Upload::Busy),
@@ -92,10 +93,10 @@ impl Store {
         failed.map_or(Ok(swept), Err)
     }
 
-    /// The repository is part of the name, so that an id is worth nothing in another one.
-    fn upload_path(&self, repository: &str, id: &str) -> PathBuf {
-        let repository = Digest::of(repository.as_bytes());
-        let short = repository.hex().get(..16).unwrap_or_default();
+    /// Repository and owner are part of the name, so that an id is worth nothing elsewhere or to anybody else.
+    fn upload_path(&self, repository: &str, owner: &str, id: &str) -> PathBuf {
+        let whose = Digest::of(format!("{repository}\n{owner}").as_bytes());
+        let short = whose.hex().get(..16).unwrap_or_default();
         self.staging().join(format!("{PREFIX}{id}-{short}.part"))
     }
 }
@@ -126,7 +127,7 @@ mod tests {
     }
 
     fn open(store: &Store, repository: &str, id: &str) -> BlobWriter {
-        match store.upload(repository, id).unwrap() {
+        match store.upload(repository, "anyone", id).unwrap() {
             Upload::Open(writer) => writer,
             other => panic!("{other:?}"),
         }
@@ -135,8 +136,8 @@ mod tests {
     #[test]
     fn a_push_goes_on_after_a_restart_and_only_in_its_repository() {
         let (_dir, store) = store();
-        let (id, mut writer) = store.begin_upload("sandbox/a").unwrap();
-        assert!(matches!(store.upload("sandbox/a", &id).unwrap(), Upload::Busy));
+        let (id, mut writer) = store.begin_upload("sandbox/a", "anyone").unwrap();
+        assert!(matches!(store.upload("sandbox/a", "anyone", &id).unwrap(), Upload::Busy));
         writer.write(b"hel").unwrap();
         writer.acknowledge();
         // What a broken connection brought is forgotten.
@@ -145,21 +146,23 @@ mod tests {
         for (repository, id) in
             [("sandbox/b", id.as_str()), ("sandbox/a", &"0".repeat(32)), ("sandbox/a", "../x")]
         {
-            assert!(matches!(store.upload(repository, id).unwrap(), Upload::Unknown));
+            assert!(matches!(store.upload(repository, "anyone", id).unwrap(), Upload::Unknown));
         }
+        // Nor for anybody else.
+        assert!(matches!(store.upload("sandbox/a", "user:kim", &id).unwrap(), Upload::Unknown));
         let mut writer = open(&store, "sandbox/a", &id);
         assert_eq!(writer.len(), 3);
         writer.write(b"lo").unwrap();
         let blob = Descriptor::of("x", b"hello");
         writer.commit(&blob).unwrap();
         assert_eq!(store.read_blob(&blob).unwrap(), b"hello");
-        assert!(matches!(store.upload("sandbox/a", &id).unwrap(), Upload::Unknown));
+        assert!(matches!(store.upload("sandbox/a", "anyone", &id).unwrap(), Upload::Unknown));
     }
 
     #[test]
     fn another_algorithm_is_found_out_at_the_end() {
         let (_dir, store) = store();
-        let (_id, mut writer) = store.begin_upload("sandbox/a").unwrap();
+        let (_id, mut writer) = store.begin_upload("sandbox/a", "anyone").unwrap();
         writer.write(b"hel").unwrap();
         writer.hash_by(Algorithm::Sha512).unwrap();
         writer.write(b"lo").unwrap();
@@ -173,24 +176,24 @@ mod tests {
         let (_dir, store) = store();
         let now = Timestamp::now().seconds();
         let [before, after] = [now - 60, now + 60].map(|time| Timestamp::from_seconds(time).unwrap());
-        let (id, writer) = store.begin_upload("sandbox/a").unwrap();
+        let (id, writer) = store.begin_upload("sandbox/a", "anyone").unwrap();
         assert_eq!(store.sweep_uploads(after).unwrap(), 0, "somebody is at it");
         drop(writer);
         assert!(open(&store, "sandbox/a", &id).is_empty());
         assert_eq!((store.sweep_uploads(before).unwrap(), store.sweep_uploads(after).unwrap()), (0, 1));
-        assert!(matches!(store.upload("sandbox/a", &id).unwrap(), Upload::Unknown));
+        assert!(matches!(store.upload("sandbox/a", "anyone", &id).unwrap(), Upload::Unknown));
     }
 
     #[test]
     fn one_that_cannot_be_swept_is_told_and_keeps_no_other() {
         let (_dir, store) = store();
         let soon = Timestamp::from_seconds(Timestamp::now().seconds() + 60).unwrap();
-        let ids: Vec<String> = (0..9).map(|_| store.begin_upload("sandbox/a").unwrap().0).collect();
+        let ids: Vec<String> = (0..9).map(|_| store.begin_upload("sandbox/a", "anyone").unwrap().0).collect();
         let strange = store.home().join("staging/upload-strange");
         fs::create_dir(&strange, true).unwrap();
         store.sweep_uploads(soon).unwrap_err();
         for id in ids {
-            assert!(matches!(store.upload("sandbox/a", &id).unwrap(), Upload::Unknown));
+            assert!(matches!(store.upload("sandbox/a", "anyone", &id).unwrap(), Upload::Unknown));
         }
         assert!(strange.exists());
     }

@@ -109,7 +109,8 @@ fn a_new_registry_knows_nobody() {
     assert_eq!(push.status, 400);
     let push = server.ask("POST", "/v2/team/app/blobs/uploads/", &[("Authorization", &nobody)], "");
     assert_eq!(push.status, 401);
-    assert!(push.header("www-authenticate").ends_with(r#",scope="repository:team/app:pull,push""#));
+    let challenge = r#",scope="repository:team/app:pull,push",error="insufficient_scope""#;
+    assert!(push.header("www-authenticate").ends_with(challenge));
     let push = server.ask(
         "POST",
         "/v2/team/app/blobs/uploads/",
@@ -161,14 +162,13 @@ fn tokens_are_given_for_what_is_asked_and_held() {
     // A token goes no further than it was asked to; its owner may.
     let refused = post("/v2/sandbox/b/blobs/uploads/");
     assert_eq!((refused.status, refused.code().as_str()), (401, "UNAUTHORIZED"));
-    assert!(refused.header("www-authenticate").ends_with(r#"scope="repository:sandbox/b:pull,push""#));
+    let challenge = r#"scope="repository:sandbox/b:pull,push",error="insufficient_scope""#;
+    assert!(refused.header("www-authenticate").ends_with(challenge));
     let digest = format!("sha256:{}", "0".repeat(64));
     let mount = post(&format!("/v2/sandbox/a/blobs/uploads/?mount={digest}&from=sandbox/c"));
-    assert!(
-        mount
-            .header("www-authenticate")
-            .ends_with(r#"scope="repository:sandbox/a:pull,push repository:sandbox/c:pull""#)
-    );
+    assert!(mount.header("www-authenticate").ends_with(
+        r#"scope="repository:sandbox/a:pull,push repository:sandbox/c:pull",error="insufficient_scope""#
+    ));
     assert_eq!(post(&format!("/v2/sandbox/a/blobs/uploads/?mount={digest}&from=sandbox/b")).status, 202);
     let refused =
         server.ask("DELETE", &format!("/v2/sandbox/a/blobs/{digest}"), &[("Authorization", &token)], "");
@@ -197,10 +197,15 @@ fn tokens_are_given_for_what_is_asked_and_held() {
     assert_eq!(server.get("/v2/token?service=sealift", &token).status, 401, "a token renews nothing");
     // What is no token of ours is not taken for nobody's.
     for wrong in ["Bearer", "Bearer x", "Bearer a.b.c", "Basic x", "Digest x", ""] {
-        assert_eq!(server.get("/v2/", wrong).status, 401, "{wrong}");
+        let refused = server.get("/v2/", wrong);
+        let is_token = wrong.starts_with("Bearer ");
+        let said = refused.header("www-authenticate").ends_with(r#",error="invalid_token""#);
+        assert_eq!((refused.status, said), (401, is_token), "{wrong}");
     }
     // A token is worth nothing where other keys sign, as at another site.
-    assert_eq!(Server::with_account().get("/v2/", &token).status, 401);
+    let refused = Server::with_account().get("/v2/", &token);
+    let challenge = r#"Bearer realm="http://x/v2/token",service="sealift",error="invalid_token""#;
+    assert_eq!((refused.status, refused.header("www-authenticate")), (401, challenge));
 }
 
 /// X14: who guesses has to wait, and does not keep out whoever knows the password and is known to.

@@ -29,6 +29,7 @@ mod manifest;
 mod mirror_config;
 mod opened;
 mod pipeline;
+mod records;
 mod reference;
 mod registry_api;
 mod registry_push;

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
+use crate::{base::digest::Digest, ledger::RegistryAction};
+
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Audit {
     #[command(subcommand)]
@@ -14,6 +16,10 @@ pub(in crate::cli) struct Audit {
 pub(in crate::cli) enum AuditCommand {
     /// Prove the ledger of a site whole, or name the record that was changed
     Ledger(AuditLedger),
+    /// Find records in the ledger of the home: who did what, and was refused what, oldest first
+    ///
+    /// Nothing is proven by it: `audit ledger` does that.
+    Search(AuditSearch),
 }
 
 #[derive(Debug, clap::Args)]
@@ -29,6 +35,50 @@ pub(in crate::cli) struct AuditLedger {
     /// Write the ledger of the home to FILE, or - for standard output, and check nothing
     #[arg(long, value_name = "FILE", conflicts_with_all = ["file", "head", "key"])]
     pub(in crate::cli) export: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct AuditSearch {
+    /// Done in the registry, or refused: push, pull, delete, restore, login, token, look; several allowed
+    #[arg(long, value_name = "ACTION", value_parser = action)]
+    pub(in crate::cli) action: Vec<RegistryAction>,
+    /// A kind of record: registry, import, refusal, rules, account, …; several allowed
+    #[arg(long, value_name = "EVENT")]
+    pub(in crate::cli) event: Vec<String>,
+    /// By this account, for instance user:kim or kim; anyone: without a login
+    #[arg(long, value_name = "ACCOUNT")]
+    pub(in crate::cli) who: Option<String>,
+    /// From this address
+    #[arg(long, value_name = "ADDRESS")]
+    pub(in crate::cli) from: Option<std::net::IpAddr>,
+    /// In this repository, as the registry of the site serves it
+    #[arg(long, value_name = "REPOSITORY")]
+    pub(in crate::cli) repository: Option<String>,
+    /// Under this tag
+    #[arg(long, value_name = "TAG")]
+    pub(in crate::cli) tag: Option<String>,
+    /// With this content; tags that came to lead to it, or away from it
+    #[arg(long, value_name = "DIGEST")]
+    pub(in crate::cli) digest: Option<Digest>,
+    /// Not before this: a day (its first moment in UTC) or a time like 2027-01-31T12:00:00Z
+    #[arg(long, value_name = "DATE")]
+    pub(in crate::cli) since: Option<String>,
+    /// Before this
+    #[arg(long, value_name = "DATE")]
+    pub(in crate::cli) until: Option<String>,
+    /// Only what was refused
+    #[arg(long)]
+    pub(in crate::cli) refused: bool,
+    /// Only what was done
+    #[arg(long, conflicts_with = "refused")]
+    pub(in crate::cli) done: bool,
+}
+
+fn action(text: &str) -> Result<RegistryAction, String> {
+    let known = RegistryAction::ALL.iter().copied();
+    known.clone().find(|action| action.name() == text).ok_or_else(|| {
+        format!("expected one of {}", known.map(RegistryAction::name).collect::<Vec<_>>().join(", "))
+    })
 }
 
 #[derive(Debug, clap::Args)]

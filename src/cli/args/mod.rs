@@ -17,7 +17,8 @@ pub(in crate::cli) use self::{
     account::{Account, AccountAdd, AccountCommand, AccountGroup, Password},
     bundle::{Build, Diff, Import, Inspect, Lock, Sign, Verify},
     custody::{
-        Audit, AuditCommand, AuditLedger, Receipt, ReceiptCommand, ReceiptExport, ReceiptShow, SiteKeys,
+        Audit, AuditCommand, AuditLedger, AuditSearch, Receipt, ReceiptCommand, ReceiptExport, ReceiptShow,
+        SiteKeys,
     },
     key::{Key, KeyAlgorithm, KeyCommand, KeyGenerate},
     registry::{Tag, TagCommand, TagHistory, TagList, TagName, TagRestore},
@@ -120,7 +121,7 @@ pub(in crate::cli) enum Command {
     Trust(Trust),
     /// Show and hand out what the site signed about its imports
     Receipt(Receipt),
-    /// Prove what the site has kept
+    /// Prove what the site has kept, and search it
     Audit(Audit),
     /// Look at the home, this machine and a medium, and say what to do; change nothing
     Doctor(Doctor),

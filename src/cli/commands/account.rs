@@ -1,10 +1,9 @@
 //! `sealift account`
 
-use super::{key, trust::open_site};
+use super::{date, key, trust::open_site};
 use crate::{
     base::{
-        clock::Timestamp,
-        failure::{Failure, Failures, Reason, Result},
+        failure::{Failures, Result},
         password,
         redact::Secret,
     },
@@ -69,7 +68,7 @@ fn add(site: &Site, args: &AccountAdd) -> Result<AccountReport> {
         groups: args.group.iter().cloned().collect(),
         certificates: args.certificate_identity.iter().cloned().collect(),
         password,
-        expires: args.expires.as_deref().map(date).transpose()?,
+        expires: args.expires.as_deref().map(|text| date("--expires", text)).transpose()?,
     })?;
     Ok(AccountReport { action: "added", ..changed(site, &account, shown) })
 }
@@ -85,15 +84,6 @@ impl Password {
         let shown = made.reveal().to_owned();
         Ok((made, Some(shown)))
     }
-}
-
-/// A day, or a time.
-fn date(text: &str) -> Result<Timestamp> {
-    let time = Timestamp::parse(text).or_else(|| Timestamp::parse(&format!("{text}T00:00:00Z")));
-    time.ok_or_else(|| {
-        Failure::new(Reason::BadArgument, "--expires", format!("`{text}` is neither a day nor a time"))
-            .hint("write 2027-01-31, or 2027-01-31T12:00:00Z")
-    })
 }
 
 fn changed(site: &Site, account: &Account, secret: Option<String>) -> AccountReport {

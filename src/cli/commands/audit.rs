@@ -1,21 +1,26 @@
 //! `sealift audit`
 
-use std::path::Path;
+use std::{
+    cell::Cell,
+    io::{BufRead as _, BufReader, Read as _},
+    ops::ControlFlow,
+    path::Path,
+};
 
-use super::{key, receipt};
+use super::{date, key, receipt};
 use crate::{
     base::{
         failure::{Failure, Failures, Reason, Result},
         fs, limits,
     },
     cli::{
-        args::{AuditLedger, SiteKeys},
+        args::{AuditLedger, AuditSearch, SiteKeys},
         settings::Settings,
         ui::Out,
     },
-    ledger::{self, Head, OffHost},
-    report::custody::AuditReport,
-    site,
+    ledger::{self, Audit, Auditor, Head, OffHost, Record, Search},
+    report::custody::{AuditReport, FoundReport},
+    site::{self, custody},
     trust::PublicKey,
 };
 
@@ -25,35 +30,90 @@ pub(super) fn ledger(args: &AuditLedger, settings: &Settings, out: &Out) -> Resu
     }
     let keys = site_keys(&args.keys, args.file.is_none(), settings)?;
     let heads = args.head.iter().map(|file| head(file, &keys)).collect::<Result<Vec<_>>>()?;
-    let (object, text) = match &args.file {
-        Some(file) => (file.display().to_string(), read(file)?),
-        None => (settings.home.display().to_string(), home_lines(settings)?),
+    let (object, audit) = match &args.file {
+        Some(file) => (file.display().to_string(), audit_file(file, &keys, &heads)?),
+        None => (
+            settings.home.display().to_string(),
+            site::evidence(&settings.home, |state| Ok(custody::audit(state, &keys, &heads)))??,
+        ),
     };
-    let lines: Vec<&str> = text.split_terminator('\n').collect();
-    let audit = ledger::audit(&lines, &keys, &heads)?;
     out.report(&AuditReport::new(object, audit, keys.len()));
     Ok(())
 }
 
-/// A line feed after each record, as a file has it. A record that holds one, which no program of ours writes,
-/// falls apart and is found.
-fn home_lines(settings: &Settings) -> Result<String> {
-    let lines = site::evidence(&settings.home, |state| state.ledger(0, usize::MAX))?;
-    Ok(lines.into_iter().map(|line| line + "\n").collect())
-}
-
-fn export(to: &Path, settings: &Settings, out: &Out) -> Result<(), Failures> {
-    let text = home_lines(settings)?;
-    if to == Path::new("-") {
-        out.data(&text);
-    } else {
-        fs::write_output(to, text.as_bytes())?;
-        out.note(&format!("wrote {}; nothing was checked", to.display()));
-    }
+pub(super) fn search(args: AuditSearch, settings: &Settings, out: &Out) -> Result<(), Failures> {
+    let search = Search {
+        since: args.since.as_deref().map(|text| date("--since", text)).transpose()?,
+        until: args.until.as_deref().map(|text| date("--until", text)).transpose()?,
+        refused: (args.refused || args.done).then_some(args.refused),
+        from: args.from.map(|from| from.to_canonical().to_string()),
+        events: args.event,
+        actions: args.action,
+        who: args.who,
+        repository: args.repository,
+        tag: args.tag,
+        digest: args.digest,
+    };
+    // What was shown is not shown again where the home changed meanwhile and is read once more.
+    let next = Cell::new(1);
+    site::evidence(&settings.home, |state| {
+        state.each_record(next.get(), |number, line| {
+            if search.may_fit(line) {
+                let record = Record::parse(line)?;
+                if search.fits(&record) {
+                    out.each(&FoundReport { schema: 1, record });
+                }
+            }
+            next.set(number.saturating_add(1));
+            Ok(ControlFlow::Continue(()))
+        })
+    })?;
     Ok(())
 }
 
-fn read(file: &Path) -> Result<String> {
+fn export(to: &Path, settings: &Settings, out: &Out) -> Result<(), Failures> {
+    if to == Path::new("-") {
+        let next = Cell::new(0);
+        site::evidence(&settings.home, |state| {
+            state.each_record(next.get(), |number, line| {
+                out.data(&format!("{line}\n"));
+                next.set(number.saturating_add(1));
+                Ok(ControlFlow::Continue(()))
+            })
+        })?;
+        return Ok(());
+    }
+    // A line feed after each record, as a file has it.
+    let lines = site::evidence(&settings.home, |state| state.ledger(0, usize::MAX))?;
+    let text: String = lines.into_iter().map(|line| line + "\n").collect();
+    fs::write_output(to, text.as_bytes())?;
+    out.note(&format!("wrote {}; nothing was checked", to.display()));
+    Ok(())
+}
+
+/// Line by line; one that is not whole is read at once, to name what was done to it.
+fn audit_file(file: &Path, keys: &[PublicKey], heads: &[OffHost]) -> Result<Audit, Failures> {
+    let mut auditor = Auditor::new(keys, heads)?;
+    let mut reader = BufReader::new(fs::open_user(file)?);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let mut bounded = reader.by_ref().take(limits::LEDGER_LINE_BYTES as u64 + 1);
+        let read = bounded.read_until(b'\n', &mut line);
+        if read.map_err(|error| fs::failure(file, "read", &error))? == 0 {
+            return auditor.end();
+        }
+        let text = line.strip_suffix(b"\n").unwrap_or(&line);
+        if std::str::from_utf8(text).is_ok_and(|text| auditor.see(text).is_ok()) {
+            continue;
+        }
+        let text = read_whole(file)?;
+        let lines: Vec<&str> = text.split_terminator('\n').collect();
+        return ledger::audit(&lines, keys, heads);
+    }
+}
+
+fn read_whole(file: &Path) -> Result<String> {
     let bytes = fs::read_limited(file, limits::LEDGER_BYTES, Reason::LedgerMalformed)?;
     String::from_utf8(bytes).map_err(|error| {
         Failure::new(Reason::LedgerMalformed, file.display(), format!("it is no text: {error}"))

@@ -29,7 +29,10 @@ use super::{
     settings::Settings,
     ui::Out,
 };
-use crate::base::failure::{Failure, Failures};
+use crate::base::{
+    clock::Timestamp,
+    failure::{Failure, Failures, Reason},
+};
 
 /// Runs one command; its exit code.
 pub(super) fn run(command: Command, settings: &Settings, out: &Out) -> Result<u8, Failures> {
@@ -59,6 +62,7 @@ pub(super) fn run(command: Command, settings: &Settings, out: &Out) -> Result<u8
         },
         Command::Audit(args) => match args.command {
             AuditCommand::Ledger(args) => audit::ledger(&args, settings, out),
+            AuditCommand::Search(args) => audit::search(args, settings, out),
         },
         Command::Demo(args) => demo::run(&args, settings, out),
         Command::Completions(args) => {
@@ -67,6 +71,15 @@ pub(super) fn run(command: Command, settings: &Settings, out: &Out) -> Result<u8
         }
     }
     .map(|()| 0)
+}
+
+/// A day, or a time.
+fn date(flag: &str, text: &str) -> Result<Timestamp, Failure> {
+    let time = Timestamp::parse(text).or_else(|| Timestamp::parse(&format!("{text}T00:00:00Z")));
+    time.ok_or_else(|| {
+        Failure::new(Reason::BadArgument, flag, format!("`{text}` is neither a day nor a time"))
+            .hint("write 2027-01-31, which is its first moment in UTC, or 2027-01-31T12:00:00Z")
+    })
 }
 
 /// The runtime for commands that talk to servers.

@@ -88,6 +88,7 @@ pub(super) fn run(args: &Serve, settings: &Settings, out: &Out) -> Result<(), Fa
         tls,
         service: serving.service,
         url: serving.url,
+        pulls: serving.pulls,
         log,
     };
     let served = super::runtime()?.block_on(registry::serve(store, options, ready, interrupted()));

@@ -4,7 +4,10 @@ use super::{
     human::{Human, Page, name, short},
     site::{position, warning},
 };
-use crate::report::custody::{AuditReport, ImporterReport, ReceiptReport};
+use crate::{
+    ledger::{Deed, Event, Record},
+    report::custody::{AuditReport, FoundReport, ImporterReport, ReceiptReport},
+};
 
 impl Human for AuditReport {
     fn human(&self) -> String {
@@ -33,6 +36,45 @@ impl Human for AuditReport {
         page.line(format!("head {}", self.head_line));
         page.0
     }
+}
+
+impl Human for FoundReport {
+    fn human(&self) -> String {
+        let Record { number, time, event, .. } = &self.record;
+        let what = match event {
+            Event::Registry(deed) => deed_line(deed),
+            Event::Refusal { action, reason, object, .. } => {
+                let (action, reason) = (name(action.get()), name(reason.get()));
+                format!("refusal of {action}: {reason}, {}", name(object.get()))
+            }
+            Event::Import { bundle, channel, epoch, sequence, .. } => {
+                format!("import of {bundle}, {} {epoch}.{sequence}", name(channel.get()))
+            }
+            Event::Account { account, action, .. } => {
+                format!("account {} {}", name(account.get()), format!("{action:?}").to_lowercase())
+            }
+            Event::Rules { version, by, .. } => format!("rules {version} by {}", name(by.get())),
+            other => other.name().to_owned(),
+        };
+        format!("{time} {number} {what}\n")
+    }
+}
+
+/// Who did what, in the order in which one asks.
+fn deed_line(deed: &Deed) -> String {
+    let mut words = vec![name(deed.who.get()), deed.action.name().to_owned()];
+    words.extend(deed.what.map(|what| what.name().to_owned()));
+    if let Some(repository) = &deed.repository {
+        let tag = deed.tag.as_ref().map(|tag| format!(":{}", name(tag.get()))).unwrap_or_default();
+        words.push(format!("{}{tag}", name(repository.get())));
+    }
+    words.extend(deed.digest.iter().map(ToString::to_string));
+    words.extend(deed.before.iter().map(|before| format!("before {before}")));
+    words.extend(deed.from.iter().map(|from| format!("from {}", name(from.get()))));
+    words.extend(deed.by.map(|by| format!("by {}", by.name())));
+    words.extend(deed.refused.iter().map(|code| format!("refused {}", name(code.get()))));
+    words.extend(deed.count.map(|count| format!("{count} times")));
+    words.join(" ")
 }
 
 impl Human for ImporterReport {

@@ -90,6 +90,14 @@ impl Out {
         }
     }
 
+    /// One of many results, as it comes: a line each.
+    pub(super) fn each<R: Serialize + Human>(&self, report: &R) {
+        match self.form {
+            Form::Human => self.data(&report.human()),
+            Form::Json => self.line(report),
+        }
+    }
+
     fn json(&self, value: &impl Serialize) {
         match serde_json::to_string_pretty(value) {
             Ok(json) => self.data(&format!("{json}\n")),

@@ -4,6 +4,7 @@
 use axum::{
     extract,
     http::{HeaderMap, HeaderValue, Method, Uri, header},
+    response::Response,
 };
 use serde::Serialize;
 
@@ -16,9 +17,8 @@ use crate::{
     registry::{
         body::Incoming,
         peer::Peer,
-        respond::{self, Answer, Refusal},
+        respond::{self, Refusal},
     },
-    store::Account,
 };
 
 /// Tells whether somebody holds the right to an action in a repository.
@@ -60,32 +60,32 @@ struct Given<'a> {
 }
 
 impl Login {
-    /// Answers a request for a token.
+    /// Answers a request for a token: who it is for, and the answer.
     pub(in crate::registry) async fn issue(
         &self,
         (method, uri, headers): (&Method, &Uri, &HeaderMap),
         body: &mut Incoming,
         peer: &Peer,
         holds: Holds<'_>,
-    ) -> Answer {
+    ) -> Result<(Option<Known>, Response), Refusal> {
         match *method {
             Method::GET => {
                 let asked = read_query(uri)?;
-                let account = self.by_header(headers, peer).await?;
-                self.give(asked, account, holds).await
+                let known = self.by_header(headers, peer).await?;
+                self.give(asked, known, holds).await
             }
             Method::POST => {
                 let form = body.whole(limits::TOKEN_FORM_BYTES).await?;
                 let asked = read_form(&form)?;
-                let account = self.by_form(&asked, peer).await?;
-                self.give(asked, Some(account), holds).await
+                let known = self.by_form(&asked, peer).await?;
+                self.give(asked, Some(known), holds).await
             }
             _ => Err(Refusal::of(error_code::UNSUPPORTED).header(header::ALLOW, "GET, POST")),
         }
     }
 
     /// A token is no way to another: else it would never end.
-    async fn by_header(&self, headers: &HeaderMap, peer: &Peer) -> Result<Option<Account>, Refusal> {
+    async fn by_header(&self, headers: &HeaderMap, peer: &Peer) -> Result<Option<Known>, Refusal> {
         match credentials(headers)? {
             Some(Credentials::Password(name, password)) => {
                 self.by_password(name, password, peer).await.map(Some)
@@ -96,7 +96,7 @@ impl Login {
     }
 
     /// No other grant is known: who has no password gets a token without any.
-    async fn by_form(&self, asked: &Asked, peer: &Peer) -> Result<Account, Refusal> {
+    async fn by_form(&self, asked: &Asked, peer: &Peer) -> Result<Known, Refusal> {
         match (asked.grant.as_deref(), &asked.name, &asked.password) {
             (Some("password"), Some(name), Some(password)) => {
                 self.by_password(name.clone(), password.clone(), peer).await
@@ -105,15 +105,19 @@ impl Login {
         }
     }
 
-    async fn give(&self, asked: Asked, account: Option<Account>, holds: Holds<'_>) -> Answer {
+    async fn give(
+        &self,
+        asked: Asked,
+        known: Option<Known>,
+        holds: Holds<'_>,
+    ) -> Result<(Option<Known>, Response), Refusal> {
         let wrong = |detail: &str| Refusal::of(error_code::TOKEN_REQUEST).detail(detail);
         if asked.service.as_ref().is_some_and(|service| *service != self.service) {
             return Err(wrong("the service is another one"));
         }
         let scopes = Scope::parse_all(asked.scopes.iter().map(String::as_str))
             .ok_or_else(|| wrong("there are too many scopes"))?;
-        let generation = account.as_ref().map(|account| account.generation.clone()).unwrap_or_default();
-        let known = account.map(|account| Known::new(account, None));
+        let generation = known.as_ref().map(|known| known.generation.clone()).unwrap_or_default();
         let held = |action: Action, name: &str| holds(known.as_ref(), action, name);
         let access = scopes.into_iter().filter_map(|scope| scope.held(&held)).collect();
         let now = Timestamp::now();
@@ -130,7 +134,7 @@ impl Login {
             issued_at: now,
         });
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        Ok(response)
+        Ok((known, response))
     }
 }
 

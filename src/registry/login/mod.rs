@@ -24,8 +24,9 @@ use self::{passwords::Passwords, scope::Scope, token::Claims};
 use super::{blocking, caller, peer::Peer, respond::Refusal};
 use crate::{
     base::{clock::Timestamp, failure::Result, redact::Secret},
+    ledger::Proof,
     oci::{error_code, reference},
-    rules,
+    rules::{self, Name},
     store::{Account, AccountKind, State, Store},
 };
 
@@ -40,11 +41,26 @@ pub(super) struct Known {
     pub(super) groups: BTreeSet<String>,
     /// What the token was given for; none where there is no token, and no such bound.
     pub(super) scope: Option<Vec<caller::Scope>>,
+    /// Changes with the password.
+    generation: String,
+    /// How it is known.
+    pub(super) proof: Proof,
+    /// It is known by this request, and was not of late.
+    pub(super) is_new: bool,
 }
 
 impl Known {
-    fn new(account: Account, scope: Option<Vec<caller::Scope>>) -> Self {
-        Self { name: account.name, kind: account.kind, groups: account.groups, scope }
+    fn new(account: Account, scope: Option<Vec<caller::Scope>>, (proof, is_new): (Proof, bool)) -> Self {
+        let Account { name, kind, groups, generation, .. } = account;
+        Self { name, kind, groups, scope, generation, proof, is_new }
+    }
+}
+
+/// The account as rules and records name it.
+pub(super) fn name(kind: AccountKind, name: String) -> Name {
+    match kind {
+        AccountKind::User => Name::User(name),
+        AccountKind::Robot => Name::Robot(name),
     }
 }
 
@@ -74,21 +90,29 @@ impl Login {
     pub(super) async fn identify(&self, headers: &HeaderMap, peer: &Peer) -> Result<Option<Known>, Refusal> {
         match credentials(headers)? {
             Some(Credentials::Password(name, password)) => {
-                let account = self.by_password(name, password, peer).await?;
-                Ok(Some(Known::new(account, None)))
+                self.by_password(name, password, peer).await.map(Some)
             }
             Some(Credentials::Token(token)) => self.by_token(token).await,
-            None => Ok(self.by_certificate(peer).await?.map(|account| Known::new(account, None))),
+            None => self.by_certificate(peer).await,
         }
     }
 
-    async fn by_password(&self, name: String, password: Secret, peer: &Peer) -> Result<Account, Refusal> {
+    async fn by_password(&self, name: String, password: Secret, peer: &Peer) -> Result<Known, Refusal> {
         // No account has such a name: what is not looked up and not remembered may be as long as it likes.
         let name = if rules::is_name(&name) { name } else { String::new() };
         let (store, wanted) = (self.store.clone(), name.clone());
-        let account = blocking(move || Ok(store.state(|state| usable(state, &wanted))?)).await?;
-        let is_open = self.passwords.open(&name, account.as_ref(), password, peer.address.ip()).await?;
-        account.filter(|_account| is_open).ok_or_else(unauthorized)
+        let (account, tried) = blocking(move || {
+            // People type passwords where the name belongs: only of names that there are, anything is told.
+            let named = |account: Account| self::name(account.kind, account.name).to_string();
+            let look = |state: &State<'_>| Ok((usable(state, &wanted)?, state.account(&wanted)?.map(named)));
+            Ok(store.state(look)?)
+        })
+        .await?;
+        let opened = self.passwords.open(&name, account.as_ref(), password, peer.address.ip()).await;
+        match (account, opened.map_err(|refusal| refusal.at(tried.clone()))?) {
+            (Some(account), Some(new)) => Ok(Known::new(account, None, (Proof::Password, new))),
+            _ => Err(unauthorized().at(tried)),
+        }
     }
 
     async fn by_token(&self, token: String) -> Result<Option<Known>, Refusal> {
@@ -96,27 +120,31 @@ impl Login {
         blocking(move || {
             let now = Timestamp::now();
             let keys = store.token_keys(now)?;
-            let claims = Claims::verify(&token, &keys, &service, now).ok_or_else(unauthorized)?;
+            let claims = Claims::verify(&token, &keys, &service, now).ok_or_else(not_by_token)?;
             if claims.sub.is_empty() {
                 return Ok(None);
             }
-            let account = store.state(|state| usable(state, &claims.sub))?;
+            let (account, tried) = store.state(|state| {
+                let tried = state.account(&claims.sub)?;
+                Ok((usable(state, &claims.sub)?, tried.map(|tried| name(tried.kind, tried.name).to_string())))
+            })?;
             // Since then its password is another one, or it is another account of this name.
             let same = account.filter(|account| account.generation == claims.generation);
             let scope = claims.access.iter().map(Scope::narrowed).collect();
-            Ok(Some(Known::new(same.ok_or_else(unauthorized)?, Some(scope))))
+            let account = same.ok_or_else(|| not_by_token().at(tried))?;
+            Ok(Some(Known::new(account, Some(scope), (Proof::Token, false))))
         })
         .await
     }
 
     /// The account that the certificate of the connection belongs to; `None` for one that is nobody's.
-    async fn by_certificate(&self, peer: &Peer) -> Result<Option<Account>, Refusal> {
+    async fn by_certificate(&self, peer: &Peer) -> Result<Option<Known>, Refusal> {
         let identities = peer.identities().to_vec();
         if identities.is_empty() {
             return Ok(None);
         }
         let store = self.store.clone();
-        blocking(move || {
+        let found = blocking(move || {
             let found = store.state(|state| {
                 let names = state.accounts_of_certificate(&identities)?;
                 // Two accounts in one certificate are none.
@@ -128,8 +156,10 @@ impl Login {
                 Some(account) => Ok(account),
                 None => Ok(None),
             }
-        })
-        .await
+        });
+        let Some(account) = found.await? else { return Ok(None) };
+        let new = self.passwords.is_new_certificate(&account.name, peer);
+        Ok(Some(Known::new(account, None, (Proof::Certificate, new))))
     }
 
     /// Tells a client how to become known: where it gets a token, and what for. `wanted` is what it tried,
@@ -138,20 +168,24 @@ impl Login {
     /// Only this one way is named, though passwords are taken everywhere: clients that are told of both either take the
     /// last one (docker), or fail where they have no password (containers/image), instead of asking for the token that
     /// those without a password get.
-    pub(super) fn ask(&self, url: Option<&str>, wanted: &[(Action, String)]) -> Refusal {
-        let Some(url) = url else { return self.ask_for_password() };
+    /// What is wrong with the token that it came with, it is told too (RFC 6750, 3.1).
+    pub(super) fn ask(&self, url: Option<&str>, wanted: &[(Action, String)], refusal: Refusal) -> Refusal {
+        let Some(url) = url else { return self.ask_for_password(refusal) };
         let mut challenge = format!(r#"Bearer realm="{url}/v2/token",service="{}""#, self.service);
         if !wanted.is_empty() {
             let scopes: Vec<_> = wanted.iter().map(|(action, name)| Scope::wanted(*action, name)).collect();
             challenge = format!(r#"{challenge},scope="{}""#, scopes.join(" "));
         }
-        unauthorized().header(header::WWW_AUTHENTICATE, challenge)
+        if let Some(problem) = refusal.token() {
+            challenge = format!(r#"{challenge},error="{problem}""#);
+        }
+        refusal.header(header::WWW_AUTHENTICATE, challenge)
     }
 
     /// What a client hears that is asked for its password and nothing else.
-    pub(super) fn ask_for_password(&self) -> Refusal {
+    pub(super) fn ask_for_password(&self, refusal: Refusal) -> Refusal {
         let challenge = format!(r#"Basic realm="{}", charset="UTF-8""#, self.service);
-        unauthorized().header(header::WWW_AUTHENTICATE, challenge)
+        refusal.header(header::WWW_AUTHENTICATE, challenge)
     }
 
     /// Where this client finds the registry: by what it says itself, if that is a host and nothing else, so that
@@ -179,6 +213,11 @@ fn is_host(text: &str) -> bool {
 
 fn unauthorized() -> Refusal {
     Refusal::of(error_code::UNAUTHORIZED)
+}
+
+/// The token is none of ours, has expired, or its account is not what it was.
+fn not_by_token() -> Refusal {
+    unauthorized().by_token("invalid_token")
 }
 
 /// The account of this name, if it may be used now. What signed documents prove of the time counts too: a clock that is
@@ -255,7 +294,7 @@ mod tests {
             std::sync::Arc::new(tokio::sync::Semaphore::new(1)),
         );
         let asked = (&axum::http::Method::GET, &uri, &headers);
-        let answer = login.issue(asked, &mut body, &Peer::nobody(), &|_, _, _| true).await.unwrap();
+        let (_known, answer) = login.issue(asked, &mut body, &Peer::nobody(), &|_, _, _| true).await.unwrap();
         let bytes = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
         let given: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
         assert_eq!((&given["token"], &given["expires_in"]), (&given["access_token"], &300.into()));
@@ -300,7 +339,10 @@ mod tests {
             let pulls =
                 caller::Scope { repository: "a/b".to_owned(), actions: vec![crate::rules::Right::Pull] };
             assert_eq!(by_token.scope, Some(vec![pulls]));
-            assert!(by_password.scope.is_none() && by_certificate == by_password);
+            // The password was right a moment ago, for the token.
+            assert!(by_password.scope.is_none() && !by_password.is_new && !by_token.is_new);
+            let proof = Proof::Certificate;
+            assert_eq!(by_certificate, Known { proof, is_new: true, ..by_password.clone() });
             // In a group no more: all of them say so at once.
             keep(&Account { groups: BTreeSet::new(), ..alice.clone() });
             for known in three().await {
@@ -369,7 +411,7 @@ mod tests {
             let peer = Peer { secure, ..Peer::nobody() };
             let wanted = [(Action::Push, "a/b".to_owned()), (Action::Pull, "c".to_owned())];
             let url = login.url(&headers(&pairs), &peer);
-            let response = login.ask(url.as_deref(), &wanted).into_response();
+            let response = login.ask(url.as_deref(), &wanted, unauthorized()).into_response();
             response.headers()["www-authenticate"].to_str().unwrap().to_owned()
         };
         let bearer = |url: &str| {

@@ -12,7 +12,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use tokio::sync::Semaphore;
 
-use super::{super::respond::Refusal, throttle::Throttle};
+use super::{super::peer::Peer, super::respond::Refusal, throttle::Throttle};
 use crate::{
     base::{
         failure::{Failure, Result},
@@ -48,7 +48,7 @@ impl Passwords {
         })
     }
 
-    /// Whether `password` opens `account`. It takes as long where there is no account (threats R17).
+    /// Whether `password` opens `account`, and if so, whether it did not of late already. It takes as long where there is no account (threats R17).
     ///
     /// # Errors
     /// 429 for who failed too often; who was right of late is not held up by others who guess.
@@ -58,17 +58,17 @@ impl Passwords {
         account: Option<&Account>,
         password: Secret,
         address: IpAddr,
-    ) -> Result<bool, Refusal> {
+    ) -> Result<Option<bool>, Refusal> {
         let hash = account.and_then(|account| account.hash.clone());
         let known = hash.as_ref().map(|hash| self.digest(name, hash, &password));
         if known.is_some_and(|known| self.is_right(&known, Instant::now())) {
-            return Ok(true);
+            return Ok(Some(false));
         }
         // Never closed, so there is always a permit in the end. It stays with the work, should the client go.
         let permit = Arc::clone(&self.at_once).acquire_owned().await.ok();
         // Of many that come at once with the right one, the first was enough: the others are no guesses.
         if known.is_some_and(|known| self.is_right(&known, Instant::now())) {
-            return Ok(true);
+            return Ok(Some(false));
         }
         self.throttle.take(address, name, Instant::now()).map_err(|wait| {
             let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
@@ -80,10 +80,21 @@ impl Passwords {
             Ok(password::matches(&password, hash.reveal()))
         })
         .await?;
-        let Some(known) = known.filter(|_known| is_right) else { return Ok(false) };
+        let Some(known) = known.filter(|_known| is_right) else { return Ok(None) };
         self.throttle.give_back(address, name);
         self.remember(known, Instant::now());
-        Ok(true)
+        Ok(Some(true))
+    }
+
+    /// Whether an account was not known by certificate from this address of late.
+    pub(super) fn is_new_certificate(&self, name: &str, peer: &Peer) -> bool {
+        let parts = Secret::new(peer.identities().join("\n"));
+        let known = self.digest(name, &Secret::new(peer.address.ip().to_string()), &parts);
+        let is_new = !self.is_right(&known, Instant::now());
+        if is_new {
+            self.remember(known, Instant::now());
+        }
+        is_new
     }
 
     /// Names a password of an account. The hash that is kept is part of it: a new password makes a new name.

@@ -12,7 +12,11 @@ pub(super) const SITE: &[Row] = &[
     ("R07", "the database knows content that the disk has not", &[]),
     ("R08", "a deletion is not seen, or what was deleted comes back", &[]),
     ("R09", "a piece of a push comes twice, or out of order, or is cut", &[]),
-    ("R10", "somebody goes on with a push of another repository", &[]),
+    (
+        "R10",
+        "somebody goes on with a push of another repository, or of somebody else",
+        &["records::an_upload_of_another_is_unknown"],
+    ),
     (
         "R11",
         "content is read through another repository",
@@ -87,7 +91,14 @@ pub(super) const SITE: &[Row] = &[
             "ledger::tests::no_change_goes_unseen",
         ],
     ),
-    ("R22", "something is done and the ledger cannot be written", &[]),
+    (
+        "R22",
+        "something is done and the ledger cannot be written",
+        &[
+            "records::where_the_ledger_cannot_be_written_nothing_is_done",
+            "records::what_is_lost_at_the_end_is_told",
+        ],
+    ),
     ("R24", "what admits one bundle admits another, or the same twice", &[]),
     (
         "R27",
@@ -176,6 +187,15 @@ pub(super) const SITE: &[Row] = &[
             "login::who_guesses_passwords_has_to_wait",
             "registry::login::throttle::tests::its_memory_is_bounded",
             "registry::login::passwords::tests::what_was_right_is_remembered_for_a_while",
+        ],
+    ),
+    (
+        "X15",
+        "refusals without end fill the ledger",
+        &[
+            "records::a_flood_of_refusals_fills_no_disk",
+            "registry::batch::tests::a_flood_of_refusals_stays_small",
+            "registry::batch::tests::many_sources_are_one",
         ],
     ),
     ("H03", "a bundle between is missing", &["trust::tests::sequences::near_misses_are_accepted"]),

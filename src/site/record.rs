@@ -1,0 +1,53 @@
+//! What is done in the registry of a site, with the records of it.
+
+use super::Site;
+use crate::{
+    base::{
+        clock::Timestamp,
+        failure::{Failure, Reason, Result},
+    },
+    ledger::{Deed, Event},
+    store::Change,
+};
+
+impl Site {
+    /// Does some `work` and tells of it, all or nothing: whatever it gives goes to the ledger, under one checkpoint. What
+    /// tells of nothing leaves none.
+    ///
+    /// # Errors
+    /// Those of `work`; [`Reason::LedgerUnwritten`] where that could be done and not be told; those of the disk.
+    pub fn record<T>(
+        &self,
+        work: impl FnOnce(&Change<'_>) -> Result<(T, Vec<(Timestamp, Deed)>)>,
+    ) -> Result<T> {
+        let mut told = false;
+        let done = self.store.change(|change| {
+            let (done, deeds) = work(change)?;
+            told = !deeds.is_empty();
+            if told {
+                self.tell(change, deeds).map_err(unwritten)?;
+            }
+            Ok(done)
+        })?;
+        if told {
+            self.place_importer();
+        }
+        Ok(done)
+    }
+
+    fn tell(&self, change: &Change<'_>, deeds: Vec<(Timestamp, Deed)>) -> Result<()> {
+        self.require_own_ledger(change)?;
+        let importer = self.importer(change)?;
+        change.append_all(deeds.into_iter().map(|(time, deed)| (time, Event::Registry(deed))))?;
+        change.checkpoint(self.now, &importer)?;
+        self.keep_importer(&importer, None)
+    }
+}
+
+/// Whatever it was: what was to be told did not happen. A full disk is known by its own name.
+fn unwritten(failure: Failure) -> Failure {
+    match failure.reason {
+        Reason::DiskFull => failure,
+        _ => failure.as_reason(Reason::LedgerUnwritten),
+    }
+}
