@@ -45,5 +45,6 @@ codes! {
     UPLOAD_BUSY "TOOMANYREQUESTS" 429 "another request is at this upload"
     UPLOADS_FULL "TOOMANYREQUESTS" 429 "too many uploads are under way"
     UNSUPPORTED "UNSUPPORTED" 405 "the operation is unsupported here"
+    UNAVAILABLE "UNKNOWN" 503 "what holds the contents of the registry does not answer: its log says why"
     INTERNAL "UNKNOWN" 500 "the registry failed: its log says why"
 }

@@ -196,16 +196,19 @@ impl Registry {
     }
 
     /// Makes the blob and gives it to the repository.
-    async fn finish(&self, writer: BlobWriter, name: &str, repository: &str, digest: &Digest) -> Answer {
+    async fn finish(&self, mut writer: BlobWriter, name: &str, repository: &str, digest: &Digest) -> Answer {
         let (store, repository, digest) = (self.store.clone(), repository.to_owned(), digest.clone());
-        let (location, lease) = (format!("/v2/{name}/blobs/{digest}"), self.collection.lease());
+        let (location, collection) = (format!("/v2/{name}/blobs/{digest}"), self.collection.clone());
         blocking(move || {
             let blob = Descriptor::new(media_type::OCTETS, digest, writer.len());
-            let kept = store.keep(&blob.digest)?;
-            writer.commit_kept(&blob, &kept).map_err(|failure| match failure.reason {
+            writer.bring(&blob).map_err(|failure| match failure.reason {
                 Reason::DigestMismatch => Refusal::of(error_code::DIGEST_INVALID).detail(failure.message),
                 _ => Refusal::fault(failure),
             })?;
+            let kept = store.keep(&blob.digest)?;
+            writer.commit_kept(&blob, &kept)?;
+            // From now on: to bring it may have taken long.
+            let lease = collection.lease();
             let added = store.change(|change| change.add_blob(&repository, &blob.digest, lease));
             if added.is_err() {
                 // No row tells of it: a collection takes it away, unless somebody else has it.
