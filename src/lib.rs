@@ -41,12 +41,13 @@
 //! | Docker's and Podman's credential files | [`remote`] reads |
 //! | image layouts and archives, files of this machine | [`layout`] and [`source`] read |
 //! | `HOME/sealift.db` | [`store`]: what is published and by which [`rules`], what the site knows, what each key signed last, ledger and receipts, accounts |
-//! | `HOME/store.toml` | [`store`]: names the PostgreSQL server that takes the place of `sealift.db` |
+//! | `HOME/store.toml` | [`store`]: names the PostgreSQL server that takes the place of `sealift.db`, and the bucket of `blobs/` |
 //! | `HOME/keys/importer.pem` | [`site`]: the key that signs receipts and the ledger |
 //! | `HOME/keys/importer.next.pem` | [`site`]: a new one until it takes its place |
 //! | `HOME/keys/importer-<id>.pem` | [`site`]: one that lay there before another was given |
 //! | `HOME/tls/ca.pem`, `ca.key`, `server.pem` | [`registry`]: a site's own authority and certificate |
-//! | `HOME/blobs/sha256/ab/<hex>` | [`store`]: content by digest |
+//! | `HOME/blobs/sha256/ab/<hex>`, or `BUCKET/PREFIX/blobs/…` | [`store`]: content by digest |
+//! | `BUCKET/PREFIX/sealift-home` | [`store`]: whose contents these are |
 //! | `HOME/staging/` | [`store`]: content under way |
 //! | `HOME/staging/upload-<id>-….part` | [`store`]: a push under way into the [`registry`] |
 //! | `OUT/.NAME-VERSION.partial/` | [`build`]: a bundle under way, renamed to `OUT/NAME-VERSION/` |

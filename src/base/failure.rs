@@ -146,6 +146,7 @@ reasons! {
     Database "database" Environment "the site's database cannot be read or written"
     LedgerUnwritten "ledger-unwritten" Environment "what was to be done could not be told in the ledger, so it was not done"
     ImporterRevoked "importer-revoked" Environment "the trust document has revoked the site's own key, which signs its receipts and its ledger"
+    Bucket "bucket" Environment "the bucket that holds the contents of the home cannot be reached or used"
     Permissions "permissions" Environment "others may read or change what only its owner should"
     AddressInUse "address-in-use" Environment "the address to listen on is taken"
 
@@ -284,7 +285,7 @@ reasons! {
 }
 
 /// Something failed. `Display` gives one line without the hint; the chain is printed once, by the CLI.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Failure {
     /// The stable reason.
     pub reason: Reason,

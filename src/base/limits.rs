@@ -117,6 +117,10 @@ pub const OPEN_UPLOAD_SECONDS: u64 = 300;
 pub const UPLOADS: usize = 1024;
 /// Bytes of disk that pushes leave free: the site on the same disk needs room for its ledger and database (R22).
 pub const PUSH_MARGIN: u64 = 256 << 20;
+/// Bytes that are sent to a bucket at once: of more, an upload has several parts. No object store takes less than 5 MiB.
+pub const BUCKET_PART: u64 = 8 << 20;
+/// Bytes in memory of all that is on its way up to a bucket (X03).
+pub const BUCKET_MEMORY: u64 = 64 << 20;
 /// Bytes of a body that our registry reads without asking how many it reads at a time (X07): most manifests are smaller,
 /// and as many as there may be connections fit into memory.
 pub const SMALL_BODY_BYTES: u64 = 64 << 10;

@@ -170,7 +170,7 @@ pub fn preflight(
             "what is fetched and the bundle",
         );
     }
-    fs::require_space(store.home(), fetched, "what is fetched")?;
+    store.require_space(fetched, "what is fetched")?;
     fs::require_space(options.output, bundle, "the bundle")
 }
 

@@ -8,6 +8,7 @@ use crate::base::{
     failure::{Failure, Failures, Reason, Result},
     redact::Secret,
 };
+use crate::store;
 
 /// Everything that is not on the command line.
 #[derive(Debug)]
@@ -46,6 +47,10 @@ impl Settings {
             Failure::new(Reason::BadArgument, "--home", "neither --home nor HOME says where to keep content")
                 .hint("give --home DIR")
         })?;
+        if let (Some(id), Some(secret)) = (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY")) {
+            let token = variable("AWS_SESSION_TOKEN").map(Secret::new);
+            store::use_credentials(store::Credentials { id, secret: Secret::new(secret), token });
+        }
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         Ok(Self {
             home,

@@ -21,7 +21,6 @@ use crate::{
     base::{
         digest::Digest,
         failure::{Failure, Failures, Result},
-        fs,
     },
     source::Source,
 };
@@ -34,7 +33,7 @@ pub async fn run(source: &Source, plan: Plan, workers: usize) -> Result<(), Fail
     let bytes = plan.missing_bytes();
     let mut failures = plan.failed;
     if !plan.missing.is_empty() {
-        fs::require_space(source.store.home(), bytes, "fetching")?;
+        source.store.require_space(bytes, "fetching")?;
         source.progress.start("fetching", bytes);
         let failed: Vec<Failure> = stream::iter(plan.missing.values())
             .map(|missing| async move { bring(source, missing).await.err() })

@@ -9,7 +9,6 @@ use super::{Options, Source, Work, plan::Plan};
 use crate::{
     base::{
         failure::{Class, Failure, Failures, Result},
-        fs,
         progress::Progress,
     },
     oci::Descriptor,
@@ -29,7 +28,7 @@ pub(super) fn import(
 ) -> Result<Counts, Failures> {
     let store = options.site.store();
     let work = Work::of(plan, |blob| store.has(blob))?;
-    fs::require_space(store.home(), work.counts.bytes_written.saturating_add(MARGIN), "the import")?;
+    store.require_space(work.counts.bytes_written.saturating_add(MARGIN), "the import")?;
     if !options.dry_run {
         progress.start("importing", work.counts.bytes_written);
         let brought = bring(source, &work.missing, store, options.workers, progress);

@@ -1,5 +1,7 @@
 //! Manifests: the bytes as pushed, under the type they were pushed with.
 
+use std::collections::HashMap;
+
 use axum::{
     body::Body,
     http::{HeaderName, HeaderValue, header},
@@ -185,9 +187,14 @@ impl Pushed {
     /// With what it lists and the repository has, and what it lists and the repository lacks. What is there is there in
     /// the size that is listed: where it is not, no client could pull the one by the other.
     fn manifest(&self, change: &Change<'_>, repository: &str) -> Result<(PublishedManifest, Vec<Digest>)> {
+        let listed = self.document.descriptors();
+        let mut asked: Vec<&Digest> = self.document.subject().into_iter().map(|one| &one.digest).collect();
+        asked.extend(listed.iter().map(|listed| &listed.digest));
+        let sizes: HashMap<&Digest, Option<u64>> =
+            asked.iter().copied().zip(change.sizes_of(&asked)?).collect();
         let is_here = |listed: &Descriptor| {
             let known = change.has_in(repository, &listed.digest)?;
-            let found = if known { change.size_of(&listed.digest)? } else { None };
+            let found = sizes.get(&listed.digest).copied().flatten().filter(|_size| known);
             match found {
                 Some(size) if size != listed.size => {
                     let message = format!("it gives {} {} bytes, of {size}", listed.digest, listed.size);
@@ -200,7 +207,7 @@ impl Pushed {
             is_here(subject)?;
         }
         let (mut blobs, mut children, mut missing) = (Vec::new(), Vec::new(), Vec::new());
-        for listed in self.document.descriptors() {
+        for listed in listed {
             let is_here = is_here(listed)?;
             match &self.document {
                 Document::Image(_) if is_here => blobs.push(listed.clone()),

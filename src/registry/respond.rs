@@ -23,6 +23,9 @@ use crate::{
 /// Every answer: a response, or why there is none.
 pub(super) type Answer = Result<Response, Refusal>;
 
+/// When to ask again for what could not be asked for.
+const RETRY_SECONDS: &str = "5";
+
 /// An error as the client sees it. The inner cause goes to the log only.
 #[derive(Debug)]
 pub(super) struct Refusal(Box<Inner>);
@@ -70,7 +73,13 @@ impl Refusal {
 
     /// Something on our side.
     pub(super) fn fault(cause: Failure) -> Self {
-        Self::because(error_code::INTERNAL, cause)
+        match cause.reason {
+            // What cannot be asked for is not known to be missing: who comes again may find it (threats R31).
+            Reason::Bucket => {
+                Self::because(error_code::UNAVAILABLE, cause).header(header::RETRY_AFTER, RETRY_SECONDS)
+            }
+            _ => Self::because(error_code::INTERNAL, cause),
+        }
     }
 
     /// What was asked for is published, but its bytes are gone or bad: the disk has the last word (threats

@@ -207,21 +207,24 @@ impl Registry {
     /// Makes the blob and gives it to the repository.
     async fn finish(
         &self,
-        writer: BlobWriter,
+        mut writer: BlobWriter,
         name: &str,
         repository: &str,
         (digest, deed): (&Digest, Deed),
     ) -> Answer {
         let (registry, repository, digest) = (self.clone(), repository.to_owned(), digest.clone());
-        let (location, lease) = (format!("/v2/{name}/blobs/{digest}"), self.collection.lease());
+        let location = format!("/v2/{name}/blobs/{digest}");
         blocking(move || {
             let blob = Descriptor::new(media_type::OCTETS, digest, writer.len());
             let store = &registry.store;
-            let kept = store.keep(&blob.digest)?;
-            writer.commit_kept(&blob, &kept).map_err(|failure| match failure.reason {
+            writer.bring(&blob).map_err(|failure| match failure.reason {
                 Reason::DigestMismatch => Refusal::of(error_code::DIGEST_INVALID).detail(failure.message),
                 _ => Refusal::fault(failure),
             })?;
+            let kept = store.keep(&blob.digest)?;
+            writer.commit_kept(&blob, &kept)?;
+            // From now on: to bring it may have taken long.
+            let lease = registry.collection.lease();
             let added = registry.change(|change| {
                 let added = change.add_blob(&repository, &blob.digest, lease)?;
                 Ok((added, if added { vec![deed] } else { vec![] }))

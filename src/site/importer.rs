@@ -107,12 +107,27 @@ impl Site {
     /// # Errors
     /// [`Reason::ImporterRevoked`] where the site knows that it counts no more.
     pub(super) fn importer(&self, change: &Change<'_>) -> Result<PrivateKey> {
-        let key = self.known_importer()?.map_or_else(|| PrivateKey::generate(Algorithm::Ed25519), Ok)?;
+        let key = if let Some(key) = self.known_importer()? {
+            key
+        } else {
+            self.require_first(change)?;
+            PrivateKey::generate(Algorithm::Ed25519)?
+        };
         if let Some(chain) = chain(change)? {
             still_counts(&chain, key.public())?;
         }
         self.name_importer(change, &key)?;
         Ok(key)
+    }
+
+    /// Fails where machines share the home and another one of them has the key: a second one would take its place, and
+    /// the first machine could sign no more.
+    fn require_first(&self, change: &Change<'_>) -> Result<()> {
+        let Some(id) = change.site()?.importer.filter(|_id| self.store.is_shared()) else { return Ok(()) };
+        let message =
+            format!("the key {id} signs receipts and ledger of this home, and is not on this machine");
+        Err(Failure::new(Reason::NotFound, self.importer_path().display(), message)
+            .hint("copy the file, mode 0600, from the machine that has it; docs/operations.md, \"Several machines\""))
     }
 
     /// Has the ledger tell of a key, before anything that it signs.

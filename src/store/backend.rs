@@ -5,43 +5,20 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject as _},
-};
-use serde::Deserialize;
-
 use super::{
     database,
+    settings::{Settings, secret_lines, wrong},
     sql::{Address, Connection, Guard, Mode, Postgres},
 };
 use crate::base::{
     failure::{Failure, Reason, Result},
     fs,
+    redact::Secret,
 };
-
-/// The file that names a database which several machines share.
-pub(super) const FILE: &str = "store.toml";
-
-/// `store.toml`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Settings {
-    /// 1.
-    schema: u32,
-    database: DatabaseSettings,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DatabaseSettings {
-    /// As libpq takes it.
-    url: String,
-    /// A file with the password on its first line.
-    password_file: Option<PathBuf>,
-    /// Certificates that may have signed the server's; without it the way there is not encrypted.
-    ca_file: Option<PathBuf>,
-}
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
 
 /// Where the rows lie.
 #[derive(Debug, Clone)]
@@ -72,26 +49,13 @@ impl Backend {
     /// [`Reason::BadArgument`] for a `store.toml` that cannot be used, [`Reason::KeyPermissions`] for a password that
     /// others can read.
     pub(super) fn of(home: &Path) -> Result<Self> {
-        let path = home.join(FILE);
-        let text = match fs::read_user_text(&path) {
-            Ok(text) => text,
-            Err(failure) if failure.reason == Reason::NotFound => return Ok(Self::Sqlite),
-            Err(failure) => return Err(failure),
-        };
-        let wrong = |message: String| {
-            Failure::new(Reason::BadArgument, path.display(), message)
-                .hint("see docs/operations.md, \"PostgreSQL\"")
-        };
-        let Settings { schema, database } =
-            toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?;
-        if schema != 1 {
-            return Err(wrong(format!("schema is {schema}, this sealift knows 1")));
-        }
-        let password =
-            database.password_file.as_deref().map(|file| first_line(&home.join(file))).transpose()?;
+        let Some(Settings { database, .. }) = Settings::of(home)? else { return Ok(Self::Sqlite) };
+        let lines =
+            database.password_file.as_deref().map(|file| secret_lines(&home.join(file))).transpose()?;
+        let password = lines.map(|lines| lines.into_iter().next().unwrap_or_else(|| Secret::new("")));
         let tls = database.ca_file.as_deref().map(|file| tls(&home.join(file))).transpose()?;
-        let address = Address::new(&database.url, password.as_deref(), tls);
-        let address = address.map_err(|error| wrong(format!("url: {error}")))?;
+        let address = Address::new(&database.url, password.as_ref().map(Secret::reveal), tls);
+        let address = address.map_err(|error| wrong(home, format!("url: {error}")))?;
         let place = PathBuf::from(address.place());
         Ok(Self::Postgres(Arc::new(Shared { address, place, idle: Mutex::default() })))
     }
@@ -150,14 +114,6 @@ impl Drop for Turn {
             idle.push(connection);
         }
     }
-}
-
-fn first_line(file: &Path) -> Result<String> {
-    if fs::mode(file)? & 0o077 != 0 {
-        return Err(Failure::new(Reason::KeyPermissions, file.display(), "others can read the password")
-            .hint(format!("run `chmod 600 {}`", file.display())));
-    }
-    Ok(fs::read_user_text(file)?.lines().next().unwrap_or_default().to_owned())
 }
 
 /// TLS to a server whose certificate is signed by one of these.

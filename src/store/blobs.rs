@@ -35,6 +35,12 @@ impl Store {
         Ok(self.contents().look(digest)?.map(|stored| stored.size))
     }
 
+    /// The same of several, asked together.
+    pub fn sizes_of(&self, digests: &[&Digest]) -> Result<Vec<Option<u64>>> {
+        let found = self.contents().look_at_all(digests)?;
+        Ok(found.into_iter().map(|stored| Some(stored?.size)).collect())
+    }
+
     /// Whether the blob is stored with exactly this size. One of another size stays where it is: it may be
     /// cut, or it may be the descriptor that lies. A good copy replaces it when it is committed.
     pub fn has(&self, blob: &Descriptor) -> Result<bool> {
@@ -354,7 +360,8 @@ mod tests {
         // And the other way round: who removes waits for those who bring.
         let together = [(); 2].map(|()| store.lock(names, Mode::Shared).unwrap());
         std::thread::scope(|scope| {
-            let removing = scope.spawn(|| store.discard(&bad, &blob.digest).unwrap());
+            let (store, digest) = (&store, &blob.digest);
+            let removing = scope.spawn(move || store.discard(&bad, digest).unwrap());
             std::thread::sleep(std::time::Duration::from_millis(200));
             assert!(!removing.is_finished());
             drop(together);

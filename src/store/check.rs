@@ -116,7 +116,7 @@ type Found = BTreeMap<Digest, Problem>;
 /// # Errors
 /// Those of disk and database; what is wrong with contents is no error.
 pub fn check(options: &Options<'_>, progress: &dyn Progress) -> Result<Checked> {
-    let (home, contents) = (options.home, Contents::of(options.home));
+    let (home, contents) = (options.home, Contents::of(options.home)?);
     let published = examine::published(home)?.unwrap_or_default();
     let state = read(home, |state| state.inventory(None))?;
     let folders = examine::folders(home)?;

@@ -60,7 +60,7 @@ pub struct Lacking {
 
 /// Lists the folders of `home`.
 pub fn folders(home: &Path) -> Result<Folders> {
-    let listed = Contents::of(home).list()?;
+    let listed = Contents::of(home)?.list()?;
     let mut found = Folders { strange: listed.strange, ..Folders::default() };
     for (digest, stored) in listed.contents {
         found.newest = found.newest.max(stored.since.map_or(0, Timestamp::seconds));
@@ -149,7 +149,7 @@ fn read(database: &Connection, path: &Path) -> Result<Published> {
 /// is known, and the one that is found. What another process brings or takes away meanwhile is none of these: each
 /// is looked at once more where it should lie, and then once more in the database.
 pub fn lacking(home: &Path, folders: &Folders, published: &Published) -> Result<Vec<Lacking>> {
-    let (mut lacking, contents) = (Vec::new(), Contents::of(home));
+    let (mut lacking, contents) = (Vec::new(), Contents::of(home)?);
     for (digest, &wanted) in &published.needed {
         let is_good =
             |found: Option<u64>| found.is_some_and(|found| wanted.is_none_or(|wanted| wanted == found));

@@ -31,7 +31,7 @@ pub struct Kept {
 
 /// A file of the staging folder that says which content may be on the disk without a row; locked by who brings it.
 #[derive(Debug)]
-struct Mark {
+pub(super) struct Mark {
     path: PathBuf,
     _locked: File,
 }
@@ -52,7 +52,7 @@ impl Store {
         Ok(Kept { _held: self.lock(Lock::Names(digest), Mode::Shared)?, _mark: mark })
     }
 
-    fn mark(&self, digest: &Digest) -> Result<Mark> {
+    pub(super) fn mark(&self, digest: &Digest) -> Result<Mark> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         loop {
             let number = NEXT.fetch_add(1, Ordering::Relaxed);

@@ -1,6 +1,6 @@
-//! How the folder of a home stands: for who watches it.
+//! How a home stands: for who watches it, and for who is about to bring much.
 
-use super::Store;
+use super::{Store, contents::Contents};
 use crate::base::{failure::Result, fs, medium::Medium};
 
 impl Store {
@@ -12,6 +12,15 @@ impl Store {
     /// Bytes that are free on the disk of the home.
     pub fn free(&self) -> Result<u64> {
         Ok(Medium::of(self.home())?.free)
+    }
+
+    /// Fails unless so many bytes of new contents fit where they are to lie. Of a bucket nobody knows; what is staged on
+    /// the way to it, each [`BlobWriter`](super::BlobWriter) asks for.
+    pub fn require_space(&self, bytes: u64, what: &str) -> Result<()> {
+        match self.contents() {
+            Contents::Folder(_) => fs::require_space(self.home(), bytes, what),
+            Contents::Bucket(_) => Ok(()),
+        }
     }
 
     /// Fails unless content can be looked up.

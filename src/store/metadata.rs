@@ -138,8 +138,10 @@ impl Change<'_> {
     pub fn publish(&self, publication: &Publication, author: &Author) -> Result<()> {
         self.may_move_tags(&publication.tags)?;
         for manifest in &publication.manifests {
-            for blob in contents(manifest) {
-                if self.store.size_of(&blob.digest)? != Some(blob.size) {
+            let wanted: Vec<&Descriptor> = contents(manifest).collect();
+            let digests: Vec<&Digest> = wanted.iter().map(|blob| &blob.digest).collect();
+            for (blob, found) in wanted.iter().zip(self.store.sizes_of(&digests)?) {
+                if found != Some(blob.size) {
                     let message = format!("{} needs it, the store does not have it", manifest.root.digest);
                     return Err(Failure::new(Reason::BlobMissing, &blob.digest, message));
                 }
@@ -551,7 +553,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let mut blob_gone = publication(&store, "a");
-        std::fs::remove_file(&store.place_of(&blob_gone.manifests[0].blobs[0].digest)).unwrap();
+        std::fs::remove_file(store.place_of(&blob_gone.manifests[0].blobs[0].digest)).unwrap();
         assert_eq!(store.publish(&blob_gone, &Author::somebody()).unwrap_err().reason, Reason::BlobMissing);
         store.put(&blob_gone.manifests[0].blobs[0], b"{}").unwrap();
         blob_gone.manifests[0].children.push(Digest::of(b"child"));

@@ -16,6 +16,7 @@
 //!                                locks that processes share                        (locks.rs)
 //!                                what each key signed last                         (signed.rs)
 //!                                who may log in to the registry                    (accounts.rs)
+//!   store.toml                 another place for rows, and for contents            (settings.rs, backend.rs, contents/)
 //!   keys/importer.pem          the key that signs receipts; `crate::site` makes it
 //!   blobs/sha256/ab/<hex>      content, complete and synced, never changed         (contents/, blobs.rs)
 //!                                until nothing needs it any more                   (collect.rs)
@@ -51,6 +52,7 @@ mod quotas;
 mod receipts;
 pub mod repair;
 mod rules;
+mod settings;
 mod signed;
 mod site;
 mod sql;
@@ -65,7 +67,7 @@ use std::{
 
 pub use accounts::{Account, AccountKind, TokenKey};
 pub use collect::Collected;
-pub use contents::BlobReader;
+pub use contents::{BlobReader, Credentials, use_credentials};
 pub use database::{Change, State};
 pub use kept::Kept;
 pub use leases::Hold;
@@ -123,7 +125,7 @@ impl Store {
         for folder in [home, &home.join("staging")] {
             fs::create_dir(folder, true)?;
         }
-        let contents = Contents::of(home);
+        let contents = Contents::of(home)?;
         contents.open_up()?;
         let backend = Backend::of(home)?;
         let place = backend.place(home);
@@ -144,6 +146,7 @@ impl Store {
             }),
         };
         store.sweep_staging();
+        store.require_own_contents()?;
         Ok(store)
     }
 
@@ -169,7 +172,7 @@ impl Store {
 
     /// Whether `home` has a database.
     pub fn is_at(home: &Path) -> bool {
-        home.join(database::FILE).exists() || home.join(backend::FILE).exists()
+        home.join(database::FILE).exists() || home.join(settings::FILE).exists()
     }
 
     /// Where content lies while it comes.

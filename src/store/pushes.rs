@@ -75,6 +75,11 @@ impl Change<'_> {
         self.store.size_of(digest)
     }
 
+    /// The same of several, asked together.
+    pub fn sizes_of(&self, digests: &[&Digest]) -> Result<Vec<Option<u64>>> {
+        self.store.sizes_of(digests)
+    }
+
     /// Takes a manifest away with the tags that lead to it, unless an index lists it. What it lists itself stays until
     /// it is collected, and its referrers stay.
     pub fn delete_manifest(&self, repository: &str, digest: &Digest, author: &Author) -> Result<Deletion> {

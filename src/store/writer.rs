@@ -6,7 +6,7 @@ use std::{
     path::PathBuf,
 };
 
-use super::{Kept, Store};
+use super::{Kept, Store, contents::Brought, kept::Mark};
 use crate::{
     base::{
         digest::{Algorithm, Digest, Hasher},
@@ -39,13 +39,26 @@ pub struct BlobWriter {
     len: u64,
     acknowledged: u64,
     leaves: Leaves,
+    /// With the mark that it may be there, in a bucket, before anybody keeps it.
+    brought: Option<(Brought, Mark)>,
     done: bool,
 }
 
 impl BlobWriter {
     pub(super) fn new(store: Store, path: PathBuf, file: File, algorithm: Algorithm, leaves: Leaves) -> Self {
         let hasher = Hasher::new(algorithm);
-        Self { store, path, file, algorithm, hasher, len: 0, acknowledged: 0, leaves, done: false }
+        Self {
+            store,
+            path,
+            file,
+            algorithm,
+            hasher,
+            len: 0,
+            acknowledged: 0,
+            leaves,
+            brought: None,
+            done: false,
+        }
     }
 
     /// Bytes written so far, earlier runs included.
@@ -121,15 +134,30 @@ impl BlobWriter {
         self.hasher.clone().finish()
     }
 
-    /// Makes the blob: compares size and digest, syncs the file, renames it, syncs the folder. On a
+    /// Makes the blob: compares size and digest, brings it to where contents lie, durably, and gives it its name. On a
     /// mismatch nothing is kept.
-    pub fn commit(self, blob: &Descriptor) -> Result<()> {
+    pub fn commit(mut self, blob: &Descriptor) -> Result<()> {
+        self.bring(blob)?;
         let kept = self.store.keep(&blob.digest)?;
         self.commit_kept(blob, &kept)
     }
 
     /// The same for who keeps it there already. To take that lock twice would wait for whoever waits for it in between.
     pub fn commit_kept(mut self, blob: &Descriptor, _kept: &Kept) -> Result<()> {
+        self.bring(blob)?;
+        if let Some((brought, _mark)) = &self.brought {
+            self.store.contents().publish(brought, &self.path, &self.file, &blob.digest)?;
+        }
+        self.done = true;
+        Ok(())
+    }
+
+    /// What takes long of it: compares size and digest and syncs the file, or sends it to the bucket. For who is about to
+    /// keep the blob, for which others wait.
+    pub fn bring(&mut self, blob: &Descriptor) -> Result<()> {
+        if self.brought.is_some() {
+            return Ok(());
+        }
         let found = self.digest();
         if self.len != blob.size || found != blob.digest {
             self.leaves = Leaves::Nothing;
@@ -140,13 +168,15 @@ impl BlobWriter {
             let reason = if self.len == blob.size { Reason::DigestMismatch } else { Reason::SizeMismatch };
             return Err(Failure::new(reason, &blob.digest, message));
         }
-        self.file.sync_all().map_err(|error| {
+        let mark = self.store.mark(&blob.digest)?;
+        let brought = self.store.contents().bring(&self.path, &self.file, &blob.digest);
+        let brought = brought.inspect_err(|failure| {
             // After a failed sync the kernel may have dropped the pages: never resume from them (C04).
-            self.leaves = Leaves::Nothing;
-            fs::failure(&self.path, "sync", &error)
+            if failure.reason != Reason::Bucket {
+                self.leaves = Leaves::Nothing;
+            }
         })?;
-        self.store.contents().publish(&self.path, &blob.digest)?;
-        self.done = true;
+        self.brought = Some((brought, mark));
         Ok(())
     }
 }

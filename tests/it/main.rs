@@ -34,6 +34,7 @@ mod reference;
 mod registry_api;
 mod registry_push;
 mod remote;
+mod replicas;
 mod sight;
 mod sign;
 mod site;

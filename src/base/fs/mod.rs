@@ -22,6 +22,10 @@ const IN_THE_WAY: &str = "a file stands where a folder is needed: choose another
 
 /// Turns an operating system error on `path` into a failure that says what to do.
 pub fn failure(path: &Path, doing: &str, error: &io::Error) -> Failure {
+    // What is read like a file and is none says itself what failed.
+    if let Some(failure) = error.get_ref().and_then(|inner| inner.downcast_ref::<Failure>()) {
+        return failure.clone();
+    }
     let (reason, hint) = match error.kind() {
         io::ErrorKind::NotFound => (Reason::NotFound, "check the path"),
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => (

@@ -101,14 +101,9 @@ impl Folder {
             }
             let parts = entry.path().strip_prefix(&self.path).into_iter().flatten();
             let parts: Vec<&str> = parts.filter_map(|part| part.to_str()).collect();
-            match parts.as_slice() {
-                [algorithm, shard, hex] if metadata.is_file() => {
-                    let digest = format!("{algorithm}:{hex}");
-                    if Digest::parse(&digest).is_ok() && hex.starts_with(shard) {
-                        found.contents.insert(digest, Stored::of(&metadata));
-                    } else {
-                        found.strange.push(entry.into_path());
-                    }
+            match super::digest_of(&parts) {
+                Some(digest) if metadata.is_file() => {
+                    found.contents.insert(digest, Stored::of(&metadata));
                 }
                 _ => found.strange.push(entry.into_path()),
             }

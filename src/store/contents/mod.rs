@@ -1,16 +1,31 @@
 //! Where complete contents lie, each under its digest. The one place that knows: the rest of the store asks here, and
 //! nothing that was not hashed is ever given a name here (writer.rs).
 
+mod address;
+mod bucket;
 mod folder;
+mod own;
+mod reader;
+mod sending;
 
 use std::{
     collections::BTreeMap,
     fs::File,
-    io::{self, Read},
+    io::Read as _,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 pub(super) use self::folder::{Folder, stands_at};
+pub use self::{
+    address::{Credentials, use_credentials},
+    reader::BlobReader,
+};
+use self::{
+    bucket::{Bucket, Seen},
+    reader::{How, Object},
+};
+use super::settings::Settings;
 use crate::base::{
     clock::Timestamp,
     digest::Digest,
@@ -18,11 +33,30 @@ use crate::base::{
     fs, stream,
 };
 
+/// What a home calls itself in the mark of the bucket that holds its contents; nothing where they lie in a folder.
+pub(super) const SCHEMA: &str = "
+    CREATE TABLE bucket (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        id  TEXT NOT NULL
+    ) STRICT;
+";
+
 /// Where contents lie.
 #[derive(Debug, Clone)]
 pub(super) enum Contents {
     /// In a folder of the home.
     Folder(Folder),
+    /// In a bucket that several machines share.
+    Bucket(Arc<Bucket>),
+}
+
+/// What was brought to where contents lie, and has no name there yet, or not for good.
+#[derive(Debug)]
+pub(super) enum Brought {
+    /// A file that is synced.
+    Staged,
+    /// An object that was sent. It counts once it was seen there in the turn of its group.
+    Sent(Box<Seen>),
 }
 
 /// A content that is there.
@@ -45,14 +79,23 @@ pub(super) struct Listing {
 
 impl Contents {
     /// What the home says.
-    pub(super) fn of(home: &Path) -> Self {
-        Self::Folder(Folder::of(home))
+    ///
+    /// # Errors
+    /// [`Reason::BadArgument`] for a `store.toml` that cannot be used, [`Reason::KeyPermissions`] for credentials that
+    /// others can read.
+    pub(super) fn of(home: &Path) -> Result<Self> {
+        let settings = Settings::of(home)?.and_then(|settings| settings.contents);
+        Ok(match settings {
+            Some(settings) => Self::Bucket(Arc::new(Bucket::of(home, &settings)?)),
+            None => Self::Folder(Folder::of(home)),
+        })
     }
 
     /// Makes what the first content needs.
     pub(super) fn open_up(&self) -> Result<()> {
         match self {
             Self::Folder(folder) => folder.open_up(),
+            Self::Bucket(_) => Ok(()),
         }
     }
 
@@ -60,6 +103,7 @@ impl Contents {
     pub(super) fn place(&self, digest: &Digest) -> PathBuf {
         match self {
             Self::Folder(folder) => folder.path(digest),
+            Self::Bucket(bucket) => bucket.path(digest),
         }
     }
 
@@ -74,6 +118,7 @@ impl Contents {
     pub(super) fn open_group(&self, digest: &Digest) -> Result<()> {
         match self {
             Self::Folder(folder) => folder.open_group(digest),
+            Self::Bucket(_) => Ok(()),
         }
     }
 
@@ -81,6 +126,15 @@ impl Contents {
     pub(super) fn look(&self, digest: &Digest) -> Result<Option<Stored>> {
         match self {
             Self::Folder(folder) => folder.look(digest),
+            Self::Bucket(bucket) => bucket.look(digest),
+        }
+    }
+
+    /// What is there of each of these.
+    pub(super) fn look_at_all(&self, digests: &[&Digest]) -> Result<Vec<Option<Stored>>> {
+        match self {
+            Self::Folder(folder) => digests.iter().map(|digest| folder.look(digest)).collect(),
+            Self::Bucket(bucket) => bucket.look_at_all(digests),
         }
     }
 
@@ -89,14 +143,23 @@ impl Contents {
     /// # Errors
     /// [`Reason::BlobMissing`] where it is not there.
     pub(super) fn open(&self, digest: &Digest) -> Result<BlobReader> {
-        let opened = match self {
-            Self::Folder(folder) => folder.open(digest).map(How::File),
+        let missing = || {
+            Failure::new(Reason::BlobMissing, digest, "the store does not have it")
+                .hint("run the command that brings it (build or import) again")
         };
-        opened.map(|how| BlobReader { how }).map_err(|failure| match failure.reason {
-            Reason::NotFound => Failure::new(Reason::BlobMissing, digest, "the store does not have it")
-                .hint("run the command that brings it (build or import) again"),
-            _ => failure,
-        })
+        let how = match self {
+            Self::Folder(folder) => {
+                How::File(folder.open(digest).map_err(|failure| match failure.reason {
+                    Reason::NotFound => missing(),
+                    _ => failure,
+                })?)
+            }
+            Self::Bucket(bucket) => {
+                let (seen, flow) = bucket.open(digest, None)?.ok_or_else(missing)?;
+                How::Object(Box::new(Object::new(Arc::clone(bucket), digest.clone(), seen, flow)))
+            }
+        };
+        Ok(BlobReader { how })
     }
 
     /// The first bytes of one, at most `limit`.
@@ -114,13 +177,43 @@ impl Contents {
     pub(super) fn stands(&self, copy: &BlobReader, digest: &Digest) -> Result<bool> {
         match (self, &copy.how) {
             (Self::Folder(folder), How::File(file)) => stands_at(file, &folder.path(digest)),
+            (Self::Bucket(bucket), How::Object(object)) => bucket.stands(&object.seen, digest),
+            _ => Ok(false),
         }
     }
 
-    /// Gives the name to what lies whole and hashed in a file; afterwards it is there for good, and the file is gone.
-    pub(super) fn publish(&self, staged: &Path, digest: &Digest) -> Result<()> {
+    /// All that takes long of bringing what lies whole and hashed in a file: [`publish`](Self::publish) then waits for
+    /// nobody's disk or network, while others wait for it.
+    pub(super) fn bring(&self, staged: &Path, file: &File, digest: &Digest) -> Result<Brought> {
         match self {
-            Self::Folder(folder) => fs::publish(staged, &folder.path(digest)),
+            Self::Folder(_) => {
+                file.sync_all().map_err(|error| fs::failure(staged, "sync", &error))?;
+                Ok(Brought::Staged)
+            }
+            Self::Bucket(bucket) => {
+                bucket.send(file, staged, digest).map(|sent| Brought::Sent(Box::new(sent)))
+            }
+        }
+    }
+
+    /// Gives the name to what was brought of a file, in a turn that it shares with others who do; afterwards it is there
+    /// for good, and the file is gone.
+    pub(super) fn publish(
+        &self,
+        brought: &Brought,
+        staged: &Path,
+        file: &File,
+        digest: &Digest,
+    ) -> Result<()> {
+        match (self, brought) {
+            (Self::Bucket(bucket), Brought::Sent(sent)) => {
+                // Since it was sent, a collection may have taken it away, or whoever found its forerunner damaged.
+                if !bucket.stands(sent, digest)? {
+                    bucket.send(file, staged, digest)?;
+                }
+                fs::remove_file(staged)
+            }
+            _ => fs::publish(staged, &self.place(digest)),
         }
     }
 
@@ -128,6 +221,7 @@ impl Contents {
     pub(super) fn settle<'a>(&self, digests: impl IntoIterator<Item = &'a Digest>) -> Result<()> {
         match self {
             Self::Folder(folder) => folder.settle(digests),
+            Self::Bucket(_) => Ok(()),
         }
     }
 
@@ -135,6 +229,7 @@ impl Contents {
     pub(super) fn remove(&self, digests: &[&Digest]) -> Result<Vec<Stored>> {
         match self {
             Self::Folder(folder) => folder.remove(digests),
+            Self::Bucket(bucket) => bucket.remove(digests),
         }
     }
 
@@ -142,6 +237,7 @@ impl Contents {
     pub(super) fn list(&self) -> Result<Listing> {
         match self {
             Self::Folder(folder) => folder.list(),
+            Self::Bucket(bucket) => bucket.list(),
         }
     }
 
@@ -149,6 +245,7 @@ impl Contents {
     pub(super) fn count(&self) -> Result<(u64, u64)> {
         match self {
             Self::Folder(folder) => folder.count(),
+            Self::Bucket(bucket) => bucket.count(),
         }
     }
 
@@ -156,6 +253,7 @@ impl Contents {
     pub(super) fn require_readable(&self) -> Result<()> {
         match self {
             Self::Folder(folder) => folder.require_readable(),
+            Self::Bucket(bucket) => bucket.require_ready(),
         }
     }
 
@@ -163,6 +261,7 @@ impl Contents {
     pub(super) fn require_writable(&self) -> Result<()> {
         match self {
             Self::Folder(folder) => folder.require_writable(),
+            Self::Bucket(_) => Ok(()),
         }
     }
 
@@ -185,43 +284,9 @@ impl Contents {
     }
 }
 
-/// A stored blob that is being read.
-#[derive(Debug)]
-pub struct BlobReader {
-    how: How,
-}
-
-#[derive(Debug)]
-enum How {
-    File(File),
-}
-
-impl BlobReader {
-    /// Its size.
-    pub fn size(&self) -> io::Result<u64> {
-        match &self.how {
-            How::File(file) => Ok(file.metadata()?.len()),
-        }
-    }
-
-    /// Reads on at `start`, for which the whole need not pass; the reader wants no more than `len` bytes from there.
-    pub fn go_to(&mut self, start: u64, _len: u64) -> io::Result<()> {
-        match &mut self.how {
-            How::File(file) => io::Seek::seek(file, io::SeekFrom::Start(start)).map(drop),
-        }
-    }
-}
-
-impl Read for BlobReader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &mut self.how {
-            How::File(file) => file.read(buffer),
-        }
-    }
-
-    fn read_to_end(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        match &mut self.how {
-            How::File(file) => file.read_to_end(buffer),
-        }
-    }
+/// The digest that a path below the contents stands for.
+fn digest_of(path: &[&str]) -> Option<String> {
+    let [algorithm, shard, hex] = path else { return None };
+    let digest = format!("{algorithm}:{hex}");
+    (Digest::parse(&digest).is_ok() && hex.starts_with(shard)).then_some(digest)
 }

@@ -7,7 +7,7 @@ use std::{
     collections::BTreeMap,
     io::{Read as _, Write as _},
     net::TcpStream,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use sealift::{
@@ -19,7 +19,7 @@ use sealift::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    home::home,
+    home::{home, kept},
     served::{Answer, Client, Served, author, head, request},
 };
 
@@ -97,18 +97,11 @@ fn image(config: &Descriptor, layers: &[&Descriptor]) -> Vec<u8> {
     serde_json::to_vec(&image).unwrap()
 }
 
-/// Every file below the folders that content lies in, with what it holds.
-fn files(home: &tempfile::TempDir) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut files = BTreeMap::new();
-    let mut folders = vec![home.path().join("blobs"), home.path().join("staging")];
-    while let Some(folder) = folders.pop() {
-        for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                files.insert(path.clone(), std::fs::read(path).unwrap());
-            }
-        }
+/// Every content, and every file that is staged, with what it holds.
+fn files(home: &tempfile::TempDir) -> BTreeMap<String, Vec<u8>> {
+    let mut files = kept(home.path()).all();
+    for path in std::fs::read_dir(home.path().join("staging")).unwrap().map(|entry| entry.unwrap().path()) {
+        files.insert(path.display().to_string(), std::fs::read(path).unwrap());
     }
     files
 }

@@ -85,16 +85,28 @@ impl Answer {
 }
 
 /// One request over a connection of its own.
+#[derive(Clone, Copy)]
 pub(crate) struct Client(pub(crate) SocketAddr);
 
 impl Client {
     pub(crate) fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        self.try_to_ask(method, path, headers, body).unwrap().expect("a response head")
+    }
+
+    /// Of a server that may end meanwhile: then there may be no answer, or a part of one.
+    pub(crate) fn try_to_ask(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> std::io::Result<Option<Answer>> {
         use std::io::{Read as _, Write as _};
-        let mut socket = std::net::TcpStream::connect(self.0).unwrap();
-        socket.write_all(&request(method, path, headers, body.len(), body)).unwrap();
+        let mut socket = std::net::TcpStream::connect(self.0)?;
+        socket.write_all(&request(method, path, headers, body.len(), body))?;
         let mut bytes = Vec::new();
-        socket.read_to_end(&mut bytes).unwrap();
-        Answer::parse(&bytes).expect("a response head")
+        socket.read_to_end(&mut bytes)?;
+        Ok(Answer::parse(&bytes))
     }
 }
 

@@ -106,8 +106,10 @@ pub(super) const SITE: &[Row] = &[
         &[
             "registry_api::rot_on_disk_never_leaves_as_a_complete_answer",
             "store::blobs::tests::damage_on_disk_is_found_and_removed",
+            "replicas::what_rots_is_found_and_replaced",
         ],
     ),
+    ("R31", "contents that cannot be asked for, or are another home's, are taken for lost", &[]),
     ("C01", "a file without content after a crash", &[]),
     ("C02", "the disk is full", &[]),
     ("C03", "what is acknowledged is not on the disk yet", &[]),
