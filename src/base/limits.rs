@@ -148,3 +148,13 @@ pub const RULES_BYTES: u64 = 256 << 10;
 pub const RULES: usize = 1000;
 /// Entries of a list in one of those tables (X09).
 pub const RULE_ENTRIES: usize = 256;
+/// Labels and annotations of one manifest that people can search for (X03).
+pub const LABELS: usize = 256;
+/// Bytes of the name of one that they can search for: it stands in an index of the database (X03).
+pub const LABEL_NAME_BYTES: usize = 255;
+/// Bytes of its value (X03).
+pub const LABEL_BYTES: usize = 4 << 10;
+/// Bytes of a platform that they can search for (X03).
+pub const PLATFORM_BYTES: usize = 100;
+/// Manifests that are looked at for that before a page is shown (X03); the rest has its turn with the collection.
+pub const DESCRIBED_AT_ONCE: usize = 500;

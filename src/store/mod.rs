@@ -5,6 +5,8 @@
 //!   sealift.db                 SQLite                                              (database.rs)
 //!                                what is published: tags, manifests, blobs         (metadata.rs)
 //!                                what clients change of it: edges, deletions       (pushes.rs)
+//!                                platforms, labels and sizes, for the page         (describe.rs)
+//!                                and what people look through there                (browse.rs)
 //!                                where tags lead and led                           (tags.rs)
 //!                                who relies on what, and what to look at           (leases.rs)
 //!                                who may change what: the rules of the registry    (rules.rs)
@@ -32,9 +34,11 @@
 mod accounts;
 mod backend;
 mod blobs;
+mod browse;
 pub mod check;
 mod collect;
 mod database;
+mod describe;
 pub mod examine;
 mod inventory;
 mod leases;
@@ -62,6 +66,7 @@ use std::{
 
 pub use accounts::{Account, AccountKind, TokenKey};
 pub use blobs::Kept;
+pub use browse::{After, Summary, TagRow, Wanted};
 pub use collect::Collected;
 pub use database::{Change, State};
 pub use leases::Hold;
