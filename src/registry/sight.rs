@@ -25,6 +25,7 @@ use super::{
     health,
     log::{Event, Log, Visit},
     metrics::Metrics,
+    page::{View, is_page},
     peer::Peer,
 };
 use crate::{oci::error_code::ErrorCode, store::Target};
@@ -68,6 +69,13 @@ fn asked(method: &Method, uri: &Uri) -> Visit {
     if let Some((_, route)) = health::ROUTES.into_iter().find(|(path, _)| *path == uri.path()) {
         visit.route = route;
         return visit;
+    }
+    if is_page(uri) {
+        let Ok(view) = View::parse(uri) else {
+            return Visit { route: "page", path: Some(uri.path().to_owned()), ..visit };
+        };
+        let (repository, reference) = (view.repository().map(str::to_owned), view.reference());
+        return Visit { route: view.route(), repository, reference, ..visit };
     }
     let Ok(endpoint) = Endpoint::parse(uri, method) else {
         visit.path = Some(uri.path().to_owned());

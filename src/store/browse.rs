@@ -115,6 +115,7 @@ const TAGS: &str = "
            AND (l.digest = t.digest OR EXISTS (SELECT 1 FROM edges e
                 WHERE e.repository = t.repository AND e.parent = t.digest AND e.child = l.digest))))
       AND t.moved >= ?8 AND t.moved < ?9
+      AND (CAST(?4 AS TEXT) IS NOT NULL OR length(t.tag) < 71 OR NOT (t.tag LIKE 'sha256-%' OR t.tag LIKE 'sha512-%'))
     ORDER BY t.moved DESC, t.tag DESC LIMIT ?10";
 
 impl Store {
@@ -164,7 +165,8 @@ impl Store {
         })
     }
 
-    /// Tags of a repository that are `wanted`, the one first that was moved last, after `after`; at most `limit`.
+    /// Tags of a repository that are `wanted`, the one first that was moved last, after `after`; at most `limit`. Those
+    /// that signatures and the like are kept at would stand beside every other: only a part of their name finds them.
     pub fn browse_tags(
         &self,
         repository: &str,
@@ -237,7 +239,8 @@ impl Wanted {
     /// As the statements take them: two patterns, a name and a value.
     fn words(&self) -> [Option<String>; 4] {
         let name = self.name.as_deref().map(|name| format!("%{}%", literal(&name.to_lowercase())));
-        let platform = self.platform.as_deref().map(|platform| format!("%/{}/%", literal(&platform.to_lowercase())));
+        let platform =
+            self.platform.as_deref().map(|platform| format!("%/{}/%", literal(&platform.to_lowercase())));
         let (label, value) = self.label.clone().unzip();
         [name, platform, label, value.flatten()]
     }
