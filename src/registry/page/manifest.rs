@@ -81,6 +81,7 @@ struct Node {
     note: Option<String>,
     media_type: String,
     digest: Name,
+    /// With all below.
     size: Size,
     /// Whether it is here.
     is_there: bool,
@@ -114,6 +115,8 @@ impl Look<'_> {
         };
         let tree = document.as_ref().map(|document| self.tree(name, &root, document)).transpose()?;
         let artifact_type = document.as_ref().and_then(Document::artifact_type).map(str::to_owned);
+        let mut tags = store.tags_at(name, &root.digest, SHOWN)?;
+        tags.retain(|one| Some(one) != tag.as_ref());
         let (referrers, more_referrers) = self.referrers(name, &root.digest)?;
         let pairs = |pairs: &BTreeMap<String, String>| {
             pairs.iter().map(|(name, value)| (tamed(name), tamed(value))).collect::<Vec<_>>()
@@ -124,7 +127,7 @@ impl Look<'_> {
             kind: kind(&root.media_type, artifact_type.as_deref()),
             media_type: tamed(&root.media_type),
             commands: self.commands(name, tag.as_deref(), &root, artifact_type.as_deref()),
-            artifact_type: artifact_type.as_deref().map(tamed),
+            artifact_type: artifact_type.as_deref().filter(|one| !Config::is_one(one)).map(tamed),
             size: Size::of(root.size),
             total: Size::of(store.bytes_under(name, &root.digest)?),
             platform: config.as_ref().and_then(Config::platform).map(|platform| platform.to_string()),
@@ -132,7 +135,7 @@ impl Look<'_> {
             moved: last.as_ref().and_then(|last| last.time).map(|time| Moment::of(time, self.frame.now)),
             mover: last.map(|last| tamed(&last.who)).unwrap_or_default(),
             tag,
-            tags: store.tags_at(name, &root.digest, SHOWN)?,
+            tags,
             parents: store.listed_by(name, &root.digest, SHOWN)?.iter().map(Name::of).collect(),
             subject: document.as_ref().and_then(Document::subject).map(|subject| Name::of(&subject.digest)),
             tree,
@@ -169,7 +172,7 @@ impl Look<'_> {
             let text = format!("helm pull{flag} oci://{registry}/{name}{version}");
             return vec![Command { what: "Chart", text }];
         }
-        let is_image = matches!(artifact, None | Some(media_type::CONFIG | media_type::DOCKER_CONFIG));
+        let is_image = artifact.is_none_or(Config::is_one);
         let (pull, flag) =
             if is_image { ("podman pull", " --tls-verify=false") } else { ("oras pull", " --plain-http") };
         let flag = if secure { "" } else { flag };
@@ -256,6 +259,7 @@ impl Tree<'_> {
         };
         let Some(document) = read else { return Ok(node) };
         node.what = kind(&root.media_type, document.artifact_type());
+        node.size = Size::of(self.store.bytes_under(self.repository, &root.digest)?);
         let all = document.descriptors();
         if all.len() > LINES {
             node.more = Some(grouped((all.len() - LINES) as u64));

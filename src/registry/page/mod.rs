@@ -128,7 +128,7 @@ impl Registry {
             if caller.is_anonymous() {
                 return Err(self.login.ask_for_password());
             }
-            return Ok(see_other(&view::back(filter.to.as_deref())));
+            return Ok(see_other(&format!("{}{}", frame.origin(), view::back(filter.to.as_deref()))));
         }
         let gate = self.gate().await.map_err(ask)?;
         if let Some(repository) = view.repository() {
@@ -169,6 +169,13 @@ impl Frame {
             version: env!("CARGO_PKG_VERSION"),
             now: Timestamp::now(),
         }
+    }
+
+    /// Before a path, where this registry is known by a name. A browser that has the password in its address takes it
+    /// along to a place without one, and then sends it only where it is asked for: there and back, without end.
+    fn origin(&self) -> String {
+        let scheme = if self.secure { "https" } else { "http" };
+        self.host.as_ref().map(|host| format!("{scheme}://{host}")).unwrap_or_default()
     }
 
     /// As a command names the registry.
