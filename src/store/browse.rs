@@ -301,7 +301,7 @@ mod tests {
     const NOW: u64 = 1_800_000_000;
 
     struct Scene {
-        dir: tempfile::TempDir,
+        _dir: tempfile::TempDir,
         store: Store,
     }
 
@@ -309,7 +309,7 @@ mod tests {
         fn new() -> Self {
             let dir = tempfile::tempdir().unwrap();
             let store = Store::open(&dir.path().join("home")).unwrap();
-            Self { dir, store }
+            Self { _dir: dir, store }
         }
 
         /// An image for a platform with a label and a layer of its own.
@@ -498,28 +498,21 @@ mod tests {
     #[test]
     fn what_was_there_before_is_described_too() {
         let scene = Scene::filled();
-        if scene.store.is_shared() {
-            return;
-        }
-        let before = scene.store.browse_tags("apps/shop", &Wanted::default(), None, 9).unwrap();
-        let home = scene.store.home().to_owned();
-        drop(scene.store);
-        let file = rusqlite::Connection::open(home.join("sealift.db")).unwrap();
+        let rows = || scene.store.browse_tags("apps/shop", &Wanted::default(), None, 9).unwrap();
+        let before = rows();
+        let file = rusqlite::Connection::open(scene.store.home().join("sealift.db")).unwrap();
         file.execute_batch(
-            "DROP TABLE platforms; DROP TABLE labels; DROP TABLE undescribed; DROP INDEX tags_moved; DROP INDEX tags_digest;
-             ALTER TABLE blobs DROP COLUMN size; ALTER TABLE tags DROP COLUMN moved; ALTER TABLE tags DROP COLUMN mover;
-             PRAGMA user_version = 8",
+            "DROP TABLE platforms; DROP TABLE labels; DROP TABLE undescribed;
+             DROP INDEX tags_moved; DROP INDEX tags_digest;
+             ALTER TABLE blobs DROP COLUMN size; ALTER TABLE tags DROP COLUMN moved; ALTER TABLE tags DROP COLUMN mover;",
         )
         .unwrap();
-        drop(file);
-        let store = Store::open(&home).unwrap();
-        let rows = |store: &Store| store.browse_tags("apps/shop", &Wanted::default(), None, 9).unwrap();
-        assert_eq!((rows(&store)[0].moved, &rows(&store)[0].mover), (before[0].moved, &before[0].mover));
-        assert!(rows(&store)[0].platforms.is_empty());
-        assert_eq!(store.describe(2).unwrap(), 3);
-        assert_eq!(store.describe(100).unwrap(), 0);
-        assert_eq!(rows(&store), before);
-        drop(scene.dir);
+        file.execute_batch(crate::store::describe::SCHEMA).unwrap();
+        assert_eq!((rows()[0].moved, &rows()[0].mover), (before[0].moved, &before[0].mover));
+        assert!(rows()[0].platforms.is_empty());
+        assert_eq!(scene.store.describe(2).unwrap(), 3);
+        assert_eq!(scene.store.describe(100).unwrap(), 0);
+        assert_eq!(rows(), before);
     }
 
     #[test]

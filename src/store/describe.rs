@@ -98,7 +98,7 @@ impl Store {
             })
         })?;
         self.query(|database| {
-            let left = "SELECT count(*) FROM (SELECT 1 FROM undescribed LIMIT ?1) AS some";
+            let left = "SELECT count(*) FROM (SELECT 1 FROM undescribed LIMIT ?1) AS due";
             database.statement(left).query_row(params![as_sql(limit + 1)], |row| row.get::<i64>(0))
         })
         .map(|left| usize::try_from(left).unwrap_or_default())
