@@ -4,7 +4,7 @@
 //! Phases: 1. put the contents in order and check that they are closed; 2. write the volumes; 3. write the
 //! small files, `SHA256SUMS` last; 4. sign.
 
-use std::{collections::BTreeMap, fs::File, io::Read as _, path::Path};
+use std::{collections::BTreeMap, io::Read as _, path::Path};
 
 use super::{
     Contents,
@@ -25,7 +25,7 @@ use crate::{
     },
     oci::{Descriptor, media_type},
     report,
-    store::Store,
+    store::{BlobReader, Store},
     trust::Signer,
 };
 
@@ -449,7 +449,7 @@ impl<'scope> VolumeWriter<'scope> {
 struct StoredBlob<'a> {
     blob: &'a Blob,
     store: &'a Store,
-    file: File,
+    file: BlobReader,
     hasher: Hasher,
     /// The first bytes, read ahead to see what they are.
     start: Vec<u8>,
@@ -504,7 +504,7 @@ impl<'a> StoredBlob<'a> {
 }
 
 fn cannot_read(store: &Store, blob: &Blob, error: &std::io::Error) -> Failure {
-    fs::failure(&store.blob_path(&blob.digest), "read", error)
+    fs::failure(&store.place_of(&blob.digest), "read", error)
 }
 
 /// Everything but the volumes: the small files, their sums, the signatures.

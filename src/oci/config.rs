@@ -19,12 +19,13 @@ pub struct Config {
     pub variant: Option<String>,
     /// When it was made, in the words of who made it.
     pub created: Option<String>,
-    config: Option<Inner>,
+    #[serde(rename = "config")]
+    execution: Option<Execution>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Inner {
+struct Execution {
     #[serde(rename = "Labels")]
     labels: Option<BTreeMap<String, String>>,
 }
@@ -55,7 +56,7 @@ impl Config {
 
     /// What the image is labelled with.
     pub fn labels(self) -> BTreeMap<String, String> {
-        self.config.and_then(|inner| inner.labels).unwrap_or_default()
+        self.execution.and_then(|execution| execution.labels).unwrap_or_default()
     }
 }
 

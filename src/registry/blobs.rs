@@ -1,9 +1,6 @@
 //! `GET` and `HEAD` of blobs: whole and verified as they flow, or one range.
 
-use std::{
-    fs::File,
-    io::{self, Seek, SeekFrom},
-};
+use std::io;
 
 use axum::{
     body::{Body, Bytes},
@@ -22,7 +19,7 @@ use crate::{
     },
     oci::{error_code, media_type},
     rules::Right,
-    store::Store,
+    store::{BlobReader, Store},
 };
 
 /// Bytes read, hashed and sent at a time; with the socket's buffer, the memory of one download.
@@ -40,8 +37,8 @@ impl Registry {
         }
         let file =
             self.store.open_blob(digest).map_err(|cause| Refusal::lost(error_code::BLOB_UNKNOWN, cause))?;
-        let path = self.store.blob_path(digest);
-        let size = file.metadata().map_err(|error| fs::failure(&path, "inspect", &error))?.len();
+        let path = self.store.place_of(digest);
+        let size = file.size().map_err(|error| fs::failure(&path, "inspect", &error))?;
 
         // Nothing flows that could be hashed on its way.
         if size == 0 && *digest != Hasher::new(digest.algorithm()).finish() {
@@ -139,7 +136,7 @@ struct Download {
     store: Store,
     log: Log,
     digest: Digest,
-    file: File,
+    file: BlobReader,
     left: u64,
     /// Hashes what passes; `None` for a part of a blob, which its receiver verifies.
     hasher: Option<Hasher>,
@@ -149,12 +146,12 @@ impl Download {
     fn open(
         registry: &Registry,
         digest: &Digest,
-        mut file: File,
+        mut file: BlobReader,
         span: Span,
         size: u64,
     ) -> Result<Self, Refusal> {
-        let path = registry.store.blob_path(digest);
-        file.seek(SeekFrom::Start(span.start)).map_err(|error| fs::failure(&path, "read", &error))?;
+        let path = registry.store.place_of(digest);
+        file.go_to(span.start, span.len).map_err(|error| fs::failure(&path, "read", &error))?;
         Ok(Self {
             store: registry.store.clone(),
             log: registry.log.clone(),
@@ -183,7 +180,7 @@ impl Download {
     fn next_piece(&mut self) -> io::Result<Bytes> {
         let size = usize::try_from(self.left).map_or(PIECE, |left| left.min(PIECE));
         let mut piece = vec![0; size];
-        let path = self.store.blob_path(&self.digest);
+        let path = self.store.place_of(&self.digest);
         let count = stream::read_full(&mut self.file, &mut piece).inspect_err(|error| {
             self.log.fault(&fs::failure(&path, "read", error));
         })?;

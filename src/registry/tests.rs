@@ -153,9 +153,10 @@ impl Scene {
             .unwrap();
         self.runtime.block_on(async {
             let registry = State(self.registry.clone());
-            let answer = match page::is_page(request.uri()) {
-                true => page::show(registry, request).await,
-                false => handle(registry, request).await,
+            let answer = if page::is_page(request.uri()) {
+                page::show(registry, request).await
+            } else {
+                handle(registry, request).await
             };
             let (parts, body) = answer.into_parts();
             let body = to_bytes(body, usize::MAX).await.unwrap().to_vec();

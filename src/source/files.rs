@@ -104,7 +104,7 @@ impl Source {
         let found = if expected.algorithm() == content.digest.algorithm() {
             content.digest.clone()
         } else {
-            let path = self.store.blob_path(&content.digest);
+            let path = self.store.place_of(&content.digest);
             let mut reader =
                 stream::Hashing::new(self.store.open_blob(&content.digest)?, expected.algorithm());
             std::io::copy(&mut reader, &mut std::io::sink())

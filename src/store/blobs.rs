@@ -1,16 +1,17 @@
-//! Blobs: where they lie, and how they are read, compared and found damaged; `writer.rs` is the only way in.
+//! Blobs: how they are read, compared and found damaged; `writer.rs` is the only way in, `contents/` knows where they lie.
 
 use std::{
     fs::{File, OpenOptions},
     io::Read,
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
 
 use super::{
-    Store,
-    locks::{Held, Lock},
+    Kept, Store,
+    contents::{BlobReader, stands_at},
+    locks::Lock,
     sql::Mode,
     writer::{BlobWriter, Leaves},
 };
@@ -18,35 +19,20 @@ use crate::{
     base::{
         digest::{Algorithm, Digest},
         failure::{Failure, Reason, Result},
-        fs, stream,
+        fs,
     },
     oci::Descriptor,
 };
 
 impl Store {
-    /// Where the blob lies or will lie.
-    pub fn blob_path(&self, digest: &Digest) -> PathBuf {
-        path_in(self.home(), digest)
-    }
-
-    /// The folder of blobs in which it does.
-    pub(super) fn shard_path(&self, digest: &Digest) -> PathBuf {
-        shard_in(self.home(), digest)
-    }
-
-    /// Keeps the bytes of a blob in the store, if they are there or come there, until the value is dropped: between
-    /// their arrival and the row that says who needs them, no collection takes them away. For moments only.
-    pub fn keep(&self, digest: &Digest) -> Result<Kept> {
-        let shard = self.shard_path(digest);
-        if !shard.is_dir() {
-            fs::create_dir(&shard, true)?;
-        }
-        Ok(Kept { _held: self.lock(Lock::Names(digest), Mode::Shared)? })
+    /// Where the blob lies or will lie, as messages name it.
+    pub fn place_of(&self, digest: &Digest) -> PathBuf {
+        self.contents().place(digest)
     }
 
     /// Size of a stored blob; `None` when it is not there.
     pub fn size_of(&self, digest: &Digest) -> Result<Option<u64>> {
-        size_at(&self.blob_path(digest))
+        Ok(self.contents().look(digest)?.map(|stored| stored.size))
     }
 
     /// Whether the blob is stored with exactly this size. One of another size stays where it is: it may be
@@ -56,21 +42,14 @@ impl Store {
     }
 
     /// Opens a stored blob for streaming; whoever reads it hashes it.
-    pub fn open_blob(&self, digest: &Digest) -> Result<File> {
-        fs::open_plain(&self.blob_path(digest)).map_err(|failure| match failure.reason {
-            Reason::NotFound => missing(digest),
-            _ => failure,
-        })
+    pub fn open_blob(&self, digest: &Digest) -> Result<BlobReader> {
+        self.contents().open(digest)
     }
 
     /// Reads a small blob whole and checks it against its descriptor; see [`damaged`](Self::damaged) for
     /// one that does not match.
     pub fn read_blob(&self, blob: &Descriptor) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        self.open_blob(&blob.digest)?
-            .take(blob.size.saturating_add(1))
-            .read_to_end(&mut bytes)
-            .map_err(|error| fs::failure(&self.blob_path(&blob.digest), "read", &error))?;
+        let bytes = self.contents().read(&blob.digest, blob.size.saturating_add(1))?;
         if blob.check(&bytes).is_err() {
             return Err(self.damaged(&blob.digest));
         }
@@ -80,24 +59,24 @@ impl Store {
     /// Removes the copy of a blob that does not match its digest; hashed once more, for another may stand there by now.
     /// Whether one was removed.
     pub(super) fn discard_damaged(&self, digest: &Digest) -> Result<bool> {
-        let copy = match self.open_blob(digest) {
+        let mut copy = match self.open_blob(digest) {
             Ok(copy) => copy,
             Err(failure) if failure.reason == Reason::BlobMissing => return Ok(false),
             Err(failure) => return Err(failure),
         };
-        Ok(!is_whole(&copy, &self.blob_path(digest), digest, |_| ())? && self.discard(&copy, digest)?)
+        Ok(!self.contents().is_whole(&mut copy, digest, |_| ())? && self.discard(&copy, digest)?)
     }
 
     /// The failure for a stored blob that is not what was expected. What stands there is hashed once more: a
     /// copy that does not match its own digest is removed, so that the next run brings it again; a whole one
     /// stays, for then it was the expectation that was wrong, or another process has just brought it anew.
     pub fn damaged(&self, digest: &Digest) -> Failure {
-        let object = self.blob_path(digest);
-        let copy = match self.open_blob(digest) {
+        let object = self.place_of(digest);
+        let mut copy = match self.open_blob(digest) {
             Ok(copy) => copy,
             Err(failure) => return failure,
         };
-        match is_whole(&copy, &self.blob_path(digest), digest, |_| ()) {
+        match self.contents().is_whole(&mut copy, digest, |_| ()) {
             Ok(true) => {
                 let message = "the stored bytes match the digest, but not the size that was expected";
                 return Failure::new(Reason::SizeMismatch, object.display(), message)
@@ -121,14 +100,13 @@ impl Store {
 
     /// Removes a copy of a blob that is known to be bad. `false` where it stands there no longer: to hash it took its
     /// time, and whoever has brought a whole one meanwhile was told that it is there.
-    fn discard(&self, bad: &File, digest: &Digest) -> Result<bool> {
-        let path = self.blob_path(digest);
+    fn discard(&self, bad: &BlobReader, digest: &Digest) -> Result<bool> {
         // Between the look and the removal nobody gives the name to another copy.
         let _alone = self.lock(Lock::Names(digest), Mode::Exclusive)?;
-        if !stands_at(bad, &path)? {
+        if !self.contents().stands(bad, digest)? {
             return Ok(false);
         }
-        fs::remove_file(&path)?;
+        self.contents().remove(&[digest])?;
         Ok(true)
     }
 
@@ -158,7 +136,7 @@ impl Store {
     /// again from its first byte; [`BlobWriter::len`] tells how far that is.
     pub fn writer(&self, digest: &Digest) -> Result<BlobWriter> {
         let name = format!("{}-{}.part", digest.algorithm().name(), digest.hex());
-        let path = self.home().join("staging").join(name);
+        let path = self.staging().join(name);
         let Some(file) = open_staging(&path)? else {
             return self.scratch(digest.algorithm());
         };
@@ -174,7 +152,7 @@ impl Store {
         loop {
             let number = NEXT.fetch_add(1, Ordering::Relaxed);
             let name = format!("scratch-{}-{number}.part", std::process::id());
-            let path = self.home().join("staging").join(name);
+            let path = self.staging().join(name);
             // Another process may be sweeping just this name, left by an earlier one of our number.
             if let Some(file) = open_staging(&path)? {
                 let mut writer = BlobWriter::new(self.clone(), path, file, algorithm, Leaves::Nothing);
@@ -186,7 +164,7 @@ impl Store {
 
     /// Removes scratch files that no process holds. Named partial downloads stay: they are resumed.
     pub(super) fn sweep_staging(&self) {
-        let Ok(entries) = std::fs::read_dir(self.home().join("staging")) else { return };
+        let Ok(entries) = std::fs::read_dir(self.staging()) else { return };
         for entry in entries.flatten() {
             if !entry.file_name().to_string_lossy().starts_with("scratch-") {
                 continue;
@@ -198,56 +176,6 @@ impl Store {
             }
         }
     }
-}
-
-/// Where a blob lies in a home.
-pub(super) fn path_in(home: &Path, digest: &Digest) -> PathBuf {
-    shard_in(home, digest).join(digest.hex())
-}
-
-fn shard_in(home: &Path, digest: &Digest) -> PathBuf {
-    let shard = digest.hex().get(..2).unwrap_or("00");
-    home.join("blobs").join(digest.algorithm().name()).join(shard)
-}
-
-/// Size of the blob at `path`; `None` when there is none.
-pub(super) fn size_at(path: &Path) -> Result<Option<u64>> {
-    match std::fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_file() => Ok(Some(metadata.len())),
-        Ok(_) => Err(Failure::new(Reason::FileSpecial, path.display(), "expected a plain file in the store")),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(fs::failure(path, "inspect", &error)),
-    }
-}
-
-/// Whether these bytes of the blob at `path` match the digest. Tells how far it is.
-pub(super) fn is_whole(
-    copy: &File,
-    path: &Path,
-    digest: &Digest,
-    mut advance: impl FnMut(u64),
-) -> Result<bool> {
-    let mut content = stream::Hashing::new(copy, digest.algorithm());
-    let mut buffer = vec![0; 1 << 18];
-    loop {
-        let read = stream::read_full(&mut content, &mut buffer);
-        match read.map_err(|error| fs::failure(path, "read", &error))? {
-            0 => return Ok(content.finish().0 == *digest),
-            count => advance(count as u64),
-        }
-    }
-}
-
-/// The failure for content that is not in the store.
-fn missing(digest: &Digest) -> Failure {
-    Failure::new(Reason::BlobMissing, digest, "the store does not have it")
-        .hint("run the command that brings it (build or import) again")
-}
-
-/// As long as this is there, one blob stays; see [`Store::keep`].
-#[derive(Debug)]
-pub struct Kept {
-    _held: Held,
 }
 
 /// Opens a staging file for this process alone, making it where it is missing; `None` while another one has it. The
@@ -274,20 +202,9 @@ pub(super) fn take(path: &Path, options: &OpenOptions) -> Result<Option<File>> {
     }
 }
 
-/// Whether `path` still leads to this very file.
-fn stands_at(file: &File, path: &Path) -> Result<bool> {
-    let inspect = |error: &std::io::Error| fs::failure(path, "inspect", error);
-    let ours = file.metadata().map_err(|error| inspect(&error))?;
-    match std::fs::symlink_metadata(path) {
-        Ok(there) => Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(inspect(&error)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
+    use std::{io::Write as _, os::unix::fs::MetadataExt as _};
 
     use super::*;
 
@@ -302,7 +219,7 @@ mod tests {
         let (dir, store) = store();
         let blob = Descriptor::of("x", b"hello");
         store.put(&blob, b"hello").unwrap();
-        fs::write_atomic(&store.blob_path(&blob.digest), b"hellO", 0o600).unwrap();
+        fs::write_atomic(&store.place_of(&blob.digest), b"hellO", 0o600).unwrap();
         (dir, store, blob)
     }
 
@@ -315,7 +232,7 @@ mod tests {
         assert!(!store.has(&blob).unwrap());
         writer.commit(&blob).unwrap();
         assert_eq!(store.read_blob(&blob).unwrap(), b"hello");
-        assert_eq!(std::fs::read_dir(store.home().join("staging")).unwrap().count(), 0);
+        assert_eq!(std::fs::read_dir(store.staging()).unwrap().count(), 0);
     }
 
     #[test]
@@ -413,8 +330,8 @@ mod tests {
     #[test]
     fn a_whole_copy_that_comes_while_a_bad_one_is_judged_stays() {
         let (_dir, store, blob) = rotten();
-        let bad = store.open_blob(&blob.digest).unwrap();
-        assert!(!is_whole(&bad, &store.blob_path(&blob.digest), &blob.digest, |_| ()).unwrap());
+        let mut bad = store.open_blob(&blob.digest).unwrap();
+        assert!(!store.contents().is_whole(&mut bad, &blob.digest, |_| ()).unwrap());
         store.put(&blob, b"hello").unwrap();
         assert!(!store.discard(&bad, &blob.digest).unwrap());
         assert_eq!(store.read_blob(&blob).unwrap(), b"hello");
@@ -424,14 +341,13 @@ mod tests {
     #[test]
     fn no_copy_gets_its_name_while_one_is_removed() {
         let (_dir, store, blob) = rotten();
-        let path = store.blob_path(&blob.digest);
         let bad = store.open_blob(&blob.digest).unwrap();
         let names = Lock::Names(&blob.digest);
         let alone = store.lock(names, Mode::Exclusive).unwrap();
         std::thread::scope(|scope| {
             let bringing = scope.spawn(|| store.put(&blob, b"hello").unwrap());
             std::thread::sleep(std::time::Duration::from_millis(200));
-            assert!(!bringing.is_finished() && stands_at(&bad, &path).unwrap());
+            assert!(!bringing.is_finished() && store.contents().stands(&bad, &blob.digest).unwrap());
             drop(alone);
             bringing.join().unwrap();
         });
@@ -452,7 +368,7 @@ mod tests {
         let (_dir, store, blob) = rotten();
         store.put(&blob, b"hello").unwrap();
         assert_eq!(store.read_blob(&blob).unwrap(), b"hello");
-        let inode = || std::fs::metadata(store.blob_path(&blob.digest)).unwrap().ino();
+        let inode = || std::fs::metadata(store.place_of(&blob.digest)).unwrap().ino();
         let before = inode();
         store.put(&blob, b"hello").unwrap();
         assert_eq!(inode(), before, "a whole one stays");

@@ -468,7 +468,10 @@ mod tests {
         let scene = Scene::filled();
         let index = scene.store.browse_tags("apps/shop", &Wanted::default(), None, 9).unwrap().remove(0);
         let image = scene.image("apps/shop", "linux/amd64", ("env", "prod")).root.digest;
-        assert_eq!(scene.store.listed_by("apps/shop", &image, 9).unwrap(), [index.digest.clone()]);
+        assert_eq!(
+            scene.store.listed_by("apps/shop", &image, 9).unwrap(),
+            std::slice::from_ref(&index.digest)
+        );
         assert_eq!(scene.store.tags_at("apps/shop", &index.digest, 9).unwrap(), ["v1"]);
         assert!(scene.store.tags_at("apps/old_1", &index.digest, 9).unwrap().is_empty());
     }

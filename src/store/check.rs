@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     State, Store,
-    blobs::{is_whole, path_in, size_at},
+    contents::Contents,
     examine::{self, Folders, Lacking},
     inventory::Repository,
     leases::as_sql,
@@ -23,7 +23,7 @@ use crate::{
         clock::Timestamp,
         digest::Digest,
         failure::{Failure, Reason, Result},
-        fs, limits,
+        limits,
         progress::Progress,
     },
     oci::{Descriptor, Document},
@@ -116,17 +116,17 @@ type Found = BTreeMap<Digest, Problem>;
 /// # Errors
 /// Those of disk and database; what is wrong with contents is no error.
 pub fn check(options: &Options<'_>, progress: &dyn Progress) -> Result<Checked> {
-    let home = options.home;
+    let (home, contents) = (options.home, Contents::of(options.home));
     let published = examine::published(home)?.unwrap_or_default();
     let state = read(home, |state| state.inventory(None))?;
     let folders = examine::folders(home)?;
     let mut found: Found = examine::lacking(home, &folders, &published)?.into_iter().map(problem).collect();
-    manifests(home, &state, &mut found)?;
+    manifests(&contents, &state, &mut found)?;
     let mut hashed = 0;
     if options.read_data {
-        hashed = data(options, &folders, &mut found, progress)?;
+        hashed = data(&contents, options.workers, &folders, &mut found, progress)?;
     }
-    let wrong = confirmed(home, found)?;
+    let wrong = confirmed(home, &contents, found)?;
     let listed = read(home, |state| waiting(state, options.now))?;
     let unneeded = || {
         let all = folders.contents.iter();
@@ -160,7 +160,7 @@ fn problem(lacking: Lacking) -> (Digest, Problem) {
 }
 
 /// Reads every manifest: what it lists must be written down, and what is there of that must have the size that it says.
-fn manifests(home: &Path, state: &BTreeMap<String, Repository>, found: &mut Found) -> Result<()> {
+fn manifests(contents: &Contents, state: &BTreeMap<String, Repository>, found: &mut Found) -> Result<()> {
     let mut read: BTreeMap<&Digest, Option<Document>> = BTreeMap::new();
     for repository in state.values() {
         for (digest, manifest) in &repository.manifests {
@@ -171,7 +171,7 @@ fn manifests(home: &Path, state: &BTreeMap<String, Repository>, found: &mut Foun
                 std::collections::btree_map::Entry::Occupied(there) => there.into_mut(),
                 std::collections::btree_map::Entry::Vacant(free) => {
                     let root = Descriptor::new(manifest.media_type.clone(), digest.clone(), manifest.size);
-                    match bytes(home, &root)? {
+                    match bytes(contents, &root)? {
                         Ok(document) => free.insert(document),
                         Err(problem) => {
                             found.insert(digest.clone(), problem);
@@ -188,10 +188,13 @@ fn manifests(home: &Path, state: &BTreeMap<String, Repository>, found: &mut Foun
                     found.insert(digest.clone(), Problem::Unrecorded(listed.digest.clone()));
                 }
                 if repository.blobs.contains(&listed.digest)
-                    && let Some(size) = size_at(&path_in(home, &listed.digest))?
-                    && size != listed.size
+                    && let Some(stored) = contents.look(&listed.digest)?
+                    && stored.size != listed.size
                 {
-                    found.insert(listed.digest.clone(), Problem::Size { wanted: listed.size, found: size });
+                    found.insert(
+                        listed.digest.clone(),
+                        Problem::Size { wanted: listed.size, found: stored.size },
+                    );
                 }
             }
         }
@@ -201,32 +204,37 @@ fn manifests(home: &Path, state: &BTreeMap<String, Repository>, found: &mut Foun
 
 /// The document of a manifest; none where the bytes are gone meanwhile, or are no document, which is for whoever
 /// reads it to say.
-fn bytes(home: &Path, root: &Descriptor) -> Result<Result<Option<Document>, Problem>> {
-    let path = path_in(home, &root.digest);
-    match fs::read_limited(&path, limits::OCI_MANIFEST_BYTES, Reason::StoreDamaged) {
+fn bytes(contents: &Contents, root: &Descriptor) -> Result<Result<Option<Document>, Problem>> {
+    // What is longer is no manifest, and does not match in any case.
+    match contents.read(&root.digest, root.size.saturating_add(1).min(limits::OCI_MANIFEST_BYTES)) {
         Ok(bytes) if root.check(&bytes).is_ok() => Ok(Ok(Document::parse(&bytes, &root.media_type).ok())),
         Ok(_) => Ok(Err(Problem::Damaged)),
-        Err(failure) if failure.reason == Reason::StoreDamaged => Ok(Err(Problem::Damaged)),
-        Err(failure) if failure.reason == Reason::NotFound => Ok(Ok(None)),
+        Err(failure) if failure.reason == Reason::BlobMissing => Ok(Ok(None)),
         Err(failure) => Err(failure),
     }
 }
 
 /// Hashes everything, several at once. How many bytes that were.
-fn data(options: &Options<'_>, folders: &Folders, found: &mut Found, progress: &dyn Progress) -> Result<u64> {
-    let contents: Vec<(Digest, u64)> = folders
+fn data(
+    contents: &Contents,
+    workers: usize,
+    folders: &Folders,
+    found: &mut Found,
+    progress: &dyn Progress,
+) -> Result<u64> {
+    let all: Vec<(Digest, u64)> = folders
         .contents
         .iter()
         .map(|(digest, size)| Ok((Digest::parse(digest).map_err(Failure::internal)?, *size)))
         .collect::<Result<_>>()?;
-    let total = contents.iter().map(|(_, size)| size).sum();
+    let total = all.iter().map(|(_, size)| size).sum();
     let (next, outcome) = (AtomicUsize::new(0), Mutex::new((Vec::new(), None)));
     progress.start("hashing", total);
     std::thread::scope(|scope| {
-        for _ in 0..options.workers.clamp(1, contents.len().max(1)) {
+        for _ in 0..workers.clamp(1, all.len().max(1)) {
             scope.spawn(|| {
-                while let Some((digest, _)) = contents.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let whole = whole(options.home, digest, |bytes| progress.advance(bytes));
+                while let Some((digest, _)) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let whole = whole(contents, digest, |bytes| progress.advance(bytes));
                     let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
                     match whole {
                         Ok(Some(false)) => outcome.0.push(digest.clone()),
@@ -246,20 +254,19 @@ fn data(options: &Options<'_>, folders: &Folders, found: &mut Found, progress: &
 }
 
 /// Whether the copy of a content matches its digest; `None` where there is none.
-fn whole(home: &Path, digest: &Digest, advance: impl FnMut(u64)) -> Result<Option<bool>> {
-    let path = path_in(home, digest);
-    match fs::open_plain(&path) {
-        Ok(copy) => is_whole(&copy, &path, digest, advance).map(Some),
-        Err(failure) if failure.reason == Reason::NotFound => Ok(None),
+fn whole(contents: &Contents, digest: &Digest, advance: impl FnMut(u64)) -> Result<Option<bool>> {
+    match contents.open(digest) {
+        Ok(mut copy) => contents.is_whole(&mut copy, digest, advance).map(Some),
+        Err(failure) if failure.reason == Reason::BlobMissing => Ok(None),
         Err(failure) => Err(failure),
     }
 }
 
 /// What is still wrong, and whom it concerns.
-fn confirmed(home: &Path, found: Found) -> Result<Vec<Wrong>> {
+fn confirmed(home: &Path, contents: &Contents, found: Found) -> Result<Vec<Wrong>> {
     let mut still = Found::new();
     for (digest, problem) in found {
-        let problem = match (whole(home, &digest, |_| ())?, problem) {
+        let problem = match (whole(contents, &digest, |_| ())?, problem) {
             (None, Problem::Unrecorded(_)) => continue,
             (_, problem @ Problem::Unrecorded(_))
             // Then it is the manifest that says a wrong size; as it is published, that is for whoever reads it to say.

@@ -16,7 +16,7 @@
 //! On any doubt a round ends: where the disk or the database reports an error, where a folder is not there. What it did
 //! until then holds, for each step is whole in itself: killed at any moment, the next round finds the same rows.
 
-use std::{collections::BTreeMap, io::ErrorKind, path::PathBuf, sync::atomic::Ordering};
+use std::{collections::BTreeMap, path::PathBuf, sync::atomic::Ordering};
 
 use super::{
     Change, Store,
@@ -29,7 +29,6 @@ use crate::{
         clock::Timestamp,
         digest::Digest,
         failure::{Failure, Reason, Result},
-        fs,
     },
     oci::{Descriptor, Document},
 };
@@ -63,6 +62,7 @@ impl Store {
     /// published before what it lists was written down, and cannot be read now; those of disk and database.
     pub fn collect(&self, now: Timestamp) -> Result<Collected> {
         self.write_edges()?;
+        self.look_at_arrived()?;
         let mut done = Collected::default();
         let mut after = (0, String::new(), String::new());
         loop {
@@ -128,13 +128,13 @@ impl Store {
         })
     }
 
-    /// Phase two, folder by folder.
+    /// Phase two, group by group.
     fn remove(&self, due: Due, done: &mut Collected) -> Result<()> {
-        let mut folders: BTreeMap<PathBuf, Due> = BTreeMap::new();
+        let mut groups: BTreeMap<PathBuf, Due> = BTreeMap::new();
         for (repository, digest) in due {
-            folders.entry(self.shard_path(&digest)).or_default().push((repository, digest));
+            groups.entry(self.contents().group(&digest)).or_default().push((repository, digest));
         }
-        for (folder, due) in folders {
+        for due in groups.into_values() {
             // A disk that is not mounted has no contents, and no word in what is needed.
             let alone = self.try_lock(Lock::Contents)?;
             let Some((_repository, first)) = due.first() else { continue };
@@ -148,11 +148,21 @@ impl Store {
                 })?;
             for due in due.chunks(STEP) {
                 self.change(|change| {
+                    let mut free = Vec::new();
                     for (repository, digest) in due {
-                        change.remove(repository, digest, alone.is_some(), done)?;
+                        if change.is_unneeded(repository, digest, alone.is_some(), done)? {
+                            free.push((repository, digest));
+                        }
                     }
-                    // Before the list forgets them: what a power cut brings back would lie there for ever.
-                    fs::sync_dir(&folder)
+                    if free.is_empty() {
+                        return Ok(());
+                    }
+                    let digests: Vec<&Digest> = free.iter().map(|(_, digest)| *digest).collect();
+                    let removed = self.contents().remove(&digests)?;
+                    done.removed += removed.len() as u64;
+                    done.bytes += removed.iter().map(|one| one.size).sum::<u64>();
+                    // Not before they are gone for good: what a power cut brings back would lie there for ever.
+                    free.iter().try_for_each(|(repository, digest)| change.settle_lease(repository, digest))
                 })?;
             }
         }
@@ -226,37 +236,24 @@ impl Change<'_> {
         .map(drop)
     }
 
-    /// Removes one content, if no repository has it and nobody holds the store.
-    fn remove(&self, repository: &str, digest: &Digest, alone: bool, done: &mut Collected) -> Result<()> {
+    /// Whether one content can be removed: no repository has it, and nobody holds the store.
+    fn is_unneeded(
+        &self,
+        repository: &str,
+        digest: &Digest,
+        alone: bool,
+        done: &mut Collected,
+    ) -> Result<bool> {
         if self.has_in(repository, digest)? {
             // It came back since phase one, with a lease of its own.
-            return Ok(());
+            return Ok(false);
         }
         if self.query(|database| anywhere(database, digest))? {
-            return self.settle_lease(repository, digest);
+            self.settle_lease(repository, digest)?;
+            return Ok(false);
         }
-        if !alone {
-            done.held += 1;
-            return Ok(());
-        }
-        let path = self.store.blob_path(digest);
-        match std::fs::symlink_metadata(&path) {
-            Ok(file) if file.is_file() => {
-                std::fs::remove_file(&path).map_err(|error| fs::failure(&path, "remove", &error))?;
-                done.removed += 1;
-                done.bytes += file.len();
-            }
-            Ok(_) => {
-                return Err(Failure::new(
-                    Reason::FileSpecial,
-                    path.display(),
-                    "expected a plain file in the store",
-                ));
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(fs::failure(&path, "inspect", &error)),
-        }
-        self.settle_lease(repository, digest)
+        done.held += u64::from(!alone);
+        Ok(alone)
     }
 }
 

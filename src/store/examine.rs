@@ -8,10 +8,12 @@ use std::{
 
 use super::{
     backend::Backend,
+    contents::Contents,
     database,
     sql::{self, Connection, Sqlite, Transaction},
 };
 use crate::base::{
+    clock::Timestamp,
     digest::Digest,
     failure::{Failure, Reason, Result},
     fs,
@@ -58,55 +60,29 @@ pub struct Lacking {
 
 /// Lists the folders of `home`.
 pub fn folders(home: &Path) -> Result<Folders> {
-    let mut found = Folders::default();
-    for (below, is_staging) in [("blobs", false), ("staging", true)] {
-        let folder = home.join(below);
-        for entry in walkdir::WalkDir::new(&folder).sort_by_file_name() {
-            let entry = match entry {
-                Ok(entry) => entry,
-                // Another process may be at work.
-                Err(error) if error.io_error().is_some_and(is_gone) => continue,
-                Err(error) => return Err(fs::failure(&folder, "list", &error.into())),
-            };
-            let Ok(metadata) = entry.metadata() else { continue };
-            if metadata.is_dir() {
-                continue;
-            }
-            let touched = u64::try_from(metadata.mtime()).unwrap_or_default();
-            found.newest = found.newest.max(touched);
-            let relative: Vec<&str> = entry
-                .path()
-                .strip_prefix(&folder)
-                .into_iter()
-                .flatten()
-                .filter_map(|part| part.to_str())
-                .collect();
-            match relative.as_slice() {
-                _ if !metadata.is_file() => found.strange.push(entry.into_path()),
-                [name] if is_staging => {
-                    if name.starts_with(super::uploads::PREFIX) {
-                        found.uploads.push(touched);
-                    }
-                    found.staged.0 += 1;
-                    found.staged.1 += metadata.len();
-                }
-                [algorithm, shard, hex] if !is_staging => {
-                    let digest = format!("{algorithm}:{hex}");
-                    if Digest::parse(&digest).is_ok() && hex.starts_with(shard) {
-                        found.contents.insert(digest, metadata.len());
-                    } else {
-                        found.strange.push(entry.into_path());
-                    }
-                }
-                _ => found.strange.push(entry.into_path()),
-            }
+    let listed = Contents::of(home).list()?;
+    let mut found = Folders { strange: listed.strange, ..Folders::default() };
+    for (digest, stored) in listed.contents {
+        found.newest = found.newest.max(stored.since.map_or(0, Timestamp::seconds));
+        found.contents.insert(digest, stored.size);
+    }
+    let staging = home.join("staging");
+    for path in fs::list(&staging)? {
+        // Another process may be at work.
+        let Ok(metadata) = path.symlink_metadata() else { continue };
+        let touched = u64::try_from(metadata.mtime()).unwrap_or_default();
+        if !metadata.is_file() {
+            found.strange.push(path);
+            continue;
         }
+        found.newest = found.newest.max(touched);
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(super::uploads::PREFIX)) {
+            found.uploads.push(touched);
+        }
+        found.staged.0 += 1;
+        found.staged.1 += metadata.len();
     }
     Ok(found)
-}
-
-fn is_gone(error: &std::io::Error) -> bool {
-    error.kind() == std::io::ErrorKind::NotFound
 }
 
 /// Reads the database of `home` whole and checks it; `None` when there is none yet.
@@ -171,9 +147,9 @@ fn read(database: &Connection, path: &Path) -> Result<Published> {
 
 /// Whether something is published that is not there, or has another size: each with the size that is wanted, where that
 /// is known, and the one that is found. What another process brings or takes away meanwhile is none of these: each
-/// is looked at once more on the disk, and then once more in the database.
+/// is looked at once more where it should lie, and then once more in the database.
 pub fn lacking(home: &Path, folders: &Folders, published: &Published) -> Result<Vec<Lacking>> {
-    let mut lacking = Vec::new();
+    let (mut lacking, contents) = (Vec::new(), Contents::of(home));
     for (digest, &wanted) in &published.needed {
         let is_good =
             |found: Option<u64>| found.is_some_and(|found| wanted.is_none_or(|wanted| wanted == found));
@@ -181,7 +157,7 @@ pub fn lacking(home: &Path, folders: &Folders, published: &Published) -> Result<
             continue;
         }
         let digest = Digest::parse(digest).map_err(Failure::internal)?;
-        let found = super::blobs::size_at(&super::blobs::path_in(home, &digest))?;
+        let found = contents.look(&digest)?.map(|stored| stored.size);
         if !is_good(found) {
             lacking.push(Lacking { digest, wanted, found });
         }

@@ -9,6 +9,7 @@ use std::{
 use super::{
     Store,
     backend::{Backend, Turn},
+    contents::Folder,
     sql::Mode,
 };
 use crate::base::{digest::Digest, failure::Result, fs};
@@ -81,8 +82,8 @@ impl Store {
     fn lock_file(&self, lock: Lock<'_>) -> Result<(PathBuf, File)> {
         let path = match lock {
             Lock::Contents => self.home().join("blobs"),
-            Lock::Registry => self.home().join("staging"),
-            Lock::Names(digest) => self.shard_path(digest),
+            Lock::Registry => self.staging(),
+            Lock::Names(digest) => Folder::of(self.home()).shard(digest),
         };
         let file = File::open(&path).map_err(|error| fs::failure(&path, "open", &error))?;
         Ok((path, file))

@@ -1,10 +1,6 @@
 //! What is published: repositories, tags, manifests and their edges, in one SQLite file.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    ops::ControlFlow,
-    path::Path,
-};
+use std::{collections::HashSet, ops::ControlFlow};
 
 use super::{
     Author, Change, State, Store,
@@ -14,7 +10,7 @@ use crate::{
     base::{
         digest::Digest,
         failure::{Failure, Reason, Result},
-        fs, limits,
+        limits,
     },
     oci::{Descriptor, Document},
 };
@@ -167,16 +163,15 @@ impl Change<'_> {
     /// Makes durable that the contents are there under their names. Whoever brought them may have been killed
     /// between the rename and the sync of the folder; what is published already is durable.
     fn settle(&self, publication: &Publication) -> Result<()> {
-        let mut folders = BTreeSet::new();
+        let mut new = Vec::new();
         for manifest in &publication.manifests {
             for blob in contents(manifest) {
                 if !self.query(|database| is_published(database, &manifest.repository, &blob.digest))? {
-                    let path = self.store.blob_path(&blob.digest);
-                    folders.extend(path.ancestors().skip(1).take(3).map(Path::to_owned));
+                    new.push(&blob.digest);
                 }
             }
         }
-        folders.iter().try_for_each(|folder| fs::sync_dir(folder))
+        self.store.contents().settle(new)
     }
 
     /// Keeps what was reported of an import.
@@ -557,7 +552,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let mut blob_gone = publication(&store, "a");
-        fs::remove_file(&store.blob_path(&blob_gone.manifests[0].blobs[0].digest)).unwrap();
+        std::fs::remove_file(&store.place_of(&blob_gone.manifests[0].blobs[0].digest)).unwrap();
         assert_eq!(store.publish(&blob_gone, &Author::somebody()).unwrap_err().reason, Reason::BlobMissing);
         store.put(&blob_gone.manifests[0].blobs[0], b"{}").unwrap();
         blob_gone.manifests[0].children.push(Digest::of(b"child"));

@@ -19,9 +19,10 @@
 //!                                what each key signed last                         (signed.rs)
 //!                                who may log in to the registry                    (accounts.rs)
 //!   keys/importer.pem          the key that signs receipts; `crate::site` makes it
-//!   blobs/sha256/ab/<hex>      content, complete and synced, never changed         (blobs.rs)
+//!   blobs/sha256/ab/<hex>      content, complete and synced, never changed         (contents/, blobs.rs)
 //!                                until nothing needs it any more                   (collect.rs)
 //!   staging/<alg>-<hex>.part   content under way; kept for the next run            (writer.rs)
+//!   staging/arriving-<digest>… what may be there without a row yet                 (kept.rs)
 //!   staging/upload-<id>-….part a push under way; kept for its client               (uploads.rs)
 //! ```
 //!
@@ -37,10 +38,12 @@ mod blobs;
 mod browse;
 pub mod check;
 mod collect;
+mod contents;
 mod database;
 mod describe;
 pub mod examine;
 mod inventory;
+mod kept;
 mod leases;
 mod ledger;
 mod locks;
@@ -65,10 +68,11 @@ use std::{
 };
 
 pub use accounts::{Account, AccountKind, TokenKey};
-pub use blobs::Kept;
 pub use browse::{After, Summary, TagRow, Wanted};
 pub use collect::Collected;
+pub use contents::BlobReader;
 pub use database::{Change, State};
+pub use kept::Kept;
 pub use leases::Hold;
 pub use metadata::{Publication, PublishedManifest, PublishedTag, ReferrerRow, Target};
 pub use pushes::Deletion;
@@ -82,6 +86,7 @@ pub use writer::BlobWriter;
 
 use self::{
     backend::Backend,
+    contents::Contents,
     locks::{Held, Lock},
     sql::Mode,
 };
@@ -102,6 +107,7 @@ pub struct RegistryTurn {
 #[derive(Debug)]
 struct Inner {
     home: PathBuf,
+    contents: Contents,
     backend: Backend,
     /// Where the rows lie, as messages name it.
     place: PathBuf,
@@ -119,9 +125,11 @@ struct Inner {
 impl Store {
     /// Opens `home`, making it (mode 0700) when it is not there. Several processes may have it open.
     pub fn open(home: &Path) -> Result<Self> {
-        for folder in [home, &home.join("blobs"), &home.join("staging")] {
+        for folder in [home, &home.join("staging")] {
             fs::create_dir(folder, true)?;
         }
+        let contents = Contents::of(home);
+        contents.open_up()?;
         let backend = Backend::of(home)?;
         let place = backend.place(home);
         let database = match &backend {
@@ -131,6 +139,7 @@ impl Store {
         let store = Self {
             inner: Arc::new(Inner {
                 home: home.to_owned(),
+                contents,
                 backend,
                 place,
                 database: Mutex::new(database),
@@ -158,9 +167,19 @@ impl Store {
         matches!(self.inner.backend, Backend::Postgres(_))
     }
 
+    /// Where contents lie.
+    fn contents(&self) -> &Contents {
+        &self.inner.contents
+    }
+
     /// Whether `home` has a database.
     pub fn is_at(home: &Path) -> bool {
         home.join(database::FILE).exists() || home.join(backend::FILE).exists()
+    }
+
+    /// Where content lies while it comes.
+    fn staging(&self) -> PathBuf {
+        self.inner.home.join("staging")
     }
 
     /// The folder.

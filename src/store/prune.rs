@@ -3,13 +3,10 @@
 //! A manifest is needed that a tag leads to; and so is what a needed one lists, and what is about a needed one: its
 //! signatures and lists of parts. Nothing here moves a tag.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    os::unix::fs::MetadataExt as _,
-};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{
-    Author, Change, Deletion, State, Store, examine,
+    Author, Change, Deletion, State, Store,
     inventory::Repository,
     locks::Lock,
     sql::{self, Mode, params},
@@ -19,7 +16,6 @@ use crate::{
         clock::Timestamp,
         digest::Digest,
         failure::{Failure, Reason, Result},
-        fs,
     },
     report::{
         ImportReport,
@@ -141,17 +137,12 @@ impl Store {
 
     /// When a content was stored.
     fn arrived(&self, digest: &Digest) -> Result<Option<Timestamp>> {
-        let path = self.blob_path(digest);
-        match std::fs::symlink_metadata(&path) {
-            Ok(file) => Ok(u64::try_from(file.mtime()).ok().and_then(Timestamp::from_seconds)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(fs::failure(&path, "inspect", &error)),
-        }
+        Ok(self.contents().look(digest)?.and_then(|stored| stored.since))
     }
 
     fn unneeded(&self, wish: &Wish<'_>) -> Result<Vec<PlannedContent>> {
-        let folders = examine::folders(self.home())?;
-        // After the look at the disk: what is published since is needed.
+        let there = self.contents().list()?;
+        // After the look at them: what is published since is needed.
         let needed: BTreeSet<String> = self.query(|database| {
             database
                 .statement(&format!("{NEEDED} UNION SELECT digest FROM leases"))
@@ -159,17 +150,17 @@ impl Store {
                 .collect()
         })?;
         let mut planned = Vec::new();
-        for (digest, bytes) in folders.contents.into_iter().filter(|(digest, _)| !needed.contains(digest)) {
+        for (digest, stored) in there.contents.into_iter().filter(|(digest, _)| !needed.contains(digest)) {
             let digest = Digest::parse(&digest).map_err(Failure::internal)?;
-            let since = self.arrived(&digest)?;
-            if !wish.is_young(since) {
-                planned.push(PlannedContent { digest, since: since.map(|since| since.to_string()), bytes });
+            if !wish.is_young(stored.since) {
+                let since = stored.since.map(|since| since.to_string());
+                planned.push(PlannedContent { digest, since, bytes: stored.size });
             }
         }
         Ok(planned)
     }
 
-    /// Takes contents off the disk that a plan lists, those that nothing needs now. Each folder is a step of its own;
+    /// Takes contents off the disk that a plan lists, those that nothing needs now. Each group is a step of its own;
     /// whatever ends this, the same plan goes on where it was.
     ///
     /// # Errors
@@ -183,20 +174,33 @@ impl Store {
             return Err(Failure::new(Reason::LockHeld, self.home().display(), message)
                 .hint("nothing was taken away: run this again when it is done"));
         };
-        let mut folders: BTreeMap<_, Vec<&PlannedContent>> = BTreeMap::new();
+        let mut groups: BTreeMap<_, Vec<&PlannedContent>> = BTreeMap::new();
         for one in planned {
-            folders.entry(self.shard_path(&one.digest)).or_default().push(one);
+            groups.entry(self.contents().group(&one.digest)).or_default().push(one);
         }
-        for (folder, planned) in folders {
+        for planned in groups.values() {
             let Some(first) = planned.first() else { continue };
-            if !folder.is_dir() {
-                done.gone += planned.len() as u64;
-                continue;
-            }
-            let _turn = self.lock(Lock::Names(&first.digest), Mode::Exclusive)?;
+            let _turn = match self.lock(Lock::Names(&first.digest), Mode::Exclusive) {
+                Err(failure) if failure.reason == Reason::NotFound => {
+                    // There is no such folder, and so nothing in it.
+                    done.gone += planned.len() as u64;
+                    continue;
+                }
+                turn => turn?,
+            };
             self.change(|change| {
-                planned.iter().try_for_each(|one| change.prune_content(one, done))?;
-                fs::sync_dir(&folder)
+                let mut free = Vec::new();
+                for one in planned {
+                    if change.is_free(one, done)? {
+                        free.push(&one.digest);
+                    }
+                }
+                if !free.is_empty() {
+                    let removed = self.contents().remove(&free)?;
+                    done.contents += removed.len() as u64;
+                    done.bytes += removed.iter().map(|one| one.size).sum::<u64>();
+                }
+                Ok(())
             })?;
         }
         Ok(())
@@ -207,7 +211,8 @@ impl Store {
 const NEEDED: &str = "SELECT digest FROM blobs UNION SELECT digest FROM manifests";
 
 impl Change<'_> {
-    fn prune_content(&self, one: &PlannedContent, done: &mut Pruned) -> Result<()> {
+    /// Whether a content of a plan is there as it was, and nothing needs it.
+    fn is_free(&self, one: &PlannedContent, done: &mut Pruned) -> Result<bool> {
         let needed = self.query(|database| {
             let sql =
                 "SELECT 1 FROM blobs WHERE digest = ?1 UNION ALL SELECT 1 FROM manifests WHERE digest = ?1
@@ -217,19 +222,14 @@ impl Change<'_> {
         let why = match self.size_of(&one.digest)? {
             None => {
                 done.gone += 1;
-                return Ok(());
+                return Ok(false);
             }
             Some(_) if needed => "a repository has it now",
             Some(size) if size != one.bytes => "it has another size now",
-            Some(_) => {
-                fs::remove_file(&self.store.blob_path(&one.digest))?;
-                done.contents += 1;
-                done.bytes += one.bytes;
-                return Ok(());
-            }
+            Some(_) => return Ok(true),
         };
         done.left.push(LeftLine { repository: None, digest: one.digest.to_string(), why: why.to_owned() });
-        Ok(())
+        Ok(false)
     }
 
     /// Takes away the manifests of a plan that nothing needs in this change.

@@ -145,7 +145,7 @@ impl BlobWriter {
             self.leaves = Leaves::Nothing;
             fs::failure(&self.path, "sync", &error)
         })?;
-        fs::publish(&self.path, &self.store.blob_path(&blob.digest))?;
+        self.store.contents().publish(&self.path, &blob.digest)?;
         self.done = true;
         Ok(())
     }

@@ -293,7 +293,7 @@ fn a_store_that_rots_stops_the_writer() {
     for rot in [&b"other bytes of"[..], b"short", b"longer than the blob was"] {
         let shop = layered(&[b"some content ok"]);
         let layer = Descriptor::of(media_type::LAYER_TAR, b"some content ok");
-        fs::write(shop.store.blob_path(&layer.digest), rot).unwrap();
+        fs::write(shop.store.place_of(&layer.digest), rot).unwrap();
         let dir = shop.dir.path().join("bundle");
         fs::create_dir(&dir).unwrap();
         let failures = bundle::write(&dir, &shop.contents, &shop.store, None, 2, &[Box::new(key())], &Silent)

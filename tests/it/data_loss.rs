@@ -186,7 +186,7 @@ fn c_nothing_remembers_what_was_collected() {
     }
     assert!(scene.is_whole(A, &scene.image(A, "1", "one")));
     // A file that vanishes under the server (R07).
-    std::fs::remove_file(scene.store.blob_path(&image.layer.digest)).unwrap();
+    std::fs::remove_file(scene.store.place_of(&image.layer.digest)).unwrap();
     assert_eq!(scene.status("HEAD", A, &image.layer.digest), 404);
     scene.push(A, media_type::LAYER_GZIP, b"one");
     assert!(scene.is_whole(A, &image));
@@ -219,7 +219,7 @@ fn e_a_manifest_that_cannot_be_read_stops_the_collection() {
     let (kept, gone) = (scene.image(A, "1", "one"), scene.image(A, "2", "two"));
     assert_eq!(scene.delete(A, &format!("manifests/{}", gone.root.digest)), 202);
     // What it lists is known from when it was pushed: its bytes are not asked.
-    let path = scene.store.blob_path(&kept.root.digest);
+    let path = scene.store.place_of(&kept.root.digest);
     std::fs::write(&path, b"rot").unwrap();
     scene.collect(LATER);
     assert!(scene.is_gone(&gone));

@@ -174,7 +174,7 @@ fn refusals_follow_the_specification() {
         ("GET", "/v2/a//b/tags/list".to_owned(), 400, "NAME_INVALID"),
         ("GET", "/v2/Ä/tags/list".to_owned(), 400, "NAME_INVALID"),
         ("GET", format!("/v2/{REPOSITORY}/tags/list?n=x"), 400, "PAGINATION_NUMBER_INVALID"),
-        ("GET", "/".to_owned(), 404, "UNSUPPORTED"),
+        ("GET", "/v1/".to_owned(), 404, "UNSUPPORTED"),
         ("GET", "/v2/x".to_owned(), 404, "UNSUPPORTED"),
         ("POST", format!("/v2/{REPOSITORY}/blobs/uploads/"), 405, "UNSUPPORTED"),
         ("PUT", format!("/v2/{REPOSITORY}/manifests/1"), 405, "UNSUPPORTED"),
@@ -328,22 +328,22 @@ fn rot_on_disk_never_leaves_as_a_complete_answer() {
     let (layer, image) = (Digest::of(&site.layer), Digest::of(&site.image));
     let mut rotten = site.layer.clone();
     rotten[350_000] ^= 1;
-    std::fs::write(site.store.blob_path(&layer), &rotten).unwrap();
+    std::fs::write(site.store.place_of(&layer), &rotten).unwrap();
     let answer = site.cut(&site.layer_path());
     assert!(answer.is_none_or(|answer| !is_whole(&answer)), "wrong bytes were delivered whole");
     // The bad copy is gone, so that the next import brings it again; until then the disk is right (R07).
     assert_eq!(site.ask("HEAD", &site.layer_path(), &[]).status, 404);
     site.store.put(&Descriptor::of("x", &site.layer), &site.layer).unwrap();
     assert!(is_whole(&site.get(&site.layer_path())));
-    std::fs::write(site.store.blob_path(&layer), &site.layer[..9]).unwrap();
+    std::fs::write(site.store.place_of(&layer), &site.layer[..9]).unwrap();
     assert!(site.cut(&site.layer_path()).is_none_or(|answer| answer.body.is_empty()));
 
     // As after a crash of a file system that lost the content (C01): empty is not whole either.
-    std::fs::write(site.store.blob_path(&layer), b"").unwrap();
+    std::fs::write(site.store.place_of(&layer), b"").unwrap();
     assert_eq!(site.get(&site.layer_path()).status, 500);
     assert_eq!(site.get(&site.layer_path()).status, 404);
 
-    std::fs::write(site.store.blob_path(&image), b"{}").unwrap();
+    std::fs::write(site.store.place_of(&image), b"{}").unwrap();
     let path = format!("/v2/{REPOSITORY}/manifests/{image}");
     assert_eq!(site.ask("HEAD", &path, &[]).status, 500);
     assert_eq!(site.get(&path).code(), "MANIFEST_UNKNOWN");

@@ -91,7 +91,7 @@ impl Scene {
     }
 
     fn file(&self, digest: &Digest) -> PathBuf {
-        self.store().blob_path(digest)
+        self.store().place_of(digest)
     }
 
     /// Lists, and gives the digests of the manifests in the plan.

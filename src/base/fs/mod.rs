@@ -342,6 +342,17 @@ pub fn is_writable(path: &Path) -> bool {
     rustix::fs::access(path, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).is_ok()
 }
 
+/// Fails unless this user may make files in a folder of the home.
+pub fn require_writable(path: &Path) -> Result<()> {
+    names(path)?;
+    if is_writable(path) {
+        return Ok(());
+    }
+    let found = "this user may not make files in it, or its disk is read-only";
+    Err(Failure::new(Reason::PermissionDenied, path.display(), found)
+        .hint("check owner, mode and mount of the home folder"))
+}
+
 /// Removes everything in a folder, and keeps the folder.
 pub fn empty_dir(path: &Path) -> Result<()> {
     let entries = fs::read_dir(path).map_err(|error| failure(path, "list", &error))?;

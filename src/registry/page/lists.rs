@@ -8,6 +8,7 @@ use super::{
     words::{Moment, Name, Size, grouped, kind, tamed},
 };
 use crate::{
+    base::clock::Timestamp,
     oci::error_code,
     registry::respond::{Answer, Refusal},
     store::{Summary, TagRow},
@@ -163,7 +164,7 @@ impl Look<'_> {
         let last = tags.get(ENTRIES - 1).filter(|_last| tags.len() > ENTRIES);
         let path = format!("/r/{name}");
         let next = last.map(|last| {
-            let moved = last.moved.map_or(0, |time| time.seconds());
+            let moved = last.moved.map_or(0, Timestamp::seconds);
             format!("{path}{}", self.filter.query(Some(&format!("{moved}:{}", last.tag))))
         });
         tags.truncate(ENTRIES);

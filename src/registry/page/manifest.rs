@@ -83,16 +83,24 @@ struct Node {
     digest: Name,
     /// With all below.
     size: Size,
-    /// Whether it is here.
-    is_there: bool,
-    /// Whether it has a page of its own.
-    is_manifest: bool,
-    /// Whether it is what the page is about.
-    is_root: bool,
+    leads: Leads,
     children: Vec<Node>,
     /// How many more there are.
     more: Option<String>,
     open: bool,
+}
+
+/// Where a line of the tree leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leads {
+    /// To this very page.
+    Here,
+    /// To a page of its own.
+    Page,
+    /// To the content.
+    Content,
+    /// It is not here.
+    Nowhere,
 }
 
 impl Look<'_> {
@@ -251,11 +259,13 @@ impl Tree<'_> {
         depth: usize,
     ) -> crate::base::failure::Result<Node> {
         let mut node = self.line(root, "Manifest")?;
-        node.is_manifest = node.is_there;
-        node.is_root = depth == 0;
+        let is_there = node.leads != Leads::Nowhere;
+        if is_there {
+            node.leads = if depth == 0 { Leads::Here } else { Leads::Page };
+        }
         let read = match document {
             Some(document) => Some(document.clone()),
-            None => self.read(root, node.is_there, depth)?,
+            None => self.read(root, is_there, depth)?,
         };
         let Some(document) = read else { return Ok(node) };
         node.what = kind(&root.media_type, document.artifact_type());
@@ -270,7 +280,7 @@ impl Tree<'_> {
                     let mut child = self.manifest(listed, None, depth + 1)?;
                     child.note = listed.platform.as_ref().map(|platform| tamed(&platform.to_string()));
                     if let Some(about) = listed.annotations.get(ATTESTATION_OF) {
-                        child.what = "Attestation".to_owned();
+                        "Attestation".clone_into(&mut child.what);
                         let image = index.manifests.iter().find(|image| image.digest.to_string() == *about);
                         let platform = image.and_then(|image| image.platform.as_ref());
                         child.note = platform.map(|platform| tamed(&format!("of {platform}")));
@@ -309,6 +319,7 @@ impl Tree<'_> {
     }
 
     fn line(&self, listed: &Descriptor, what: &str) -> crate::base::failure::Result<Node> {
+        let is_there = self.store.blob_in(self.repository, &listed.digest)?;
         Ok(Node {
             repository: self.repository.to_owned(),
             what: what.to_owned(),
@@ -316,9 +327,7 @@ impl Tree<'_> {
             media_type: tamed(&listed.media_type),
             digest: Name::of(&listed.digest),
             size: Size::of(listed.size),
-            is_there: self.store.blob_in(self.repository, &listed.digest)?,
-            is_manifest: false,
-            is_root: false,
+            leads: if is_there { Leads::Content } else { Leads::Nowhere },
             children: Vec::new(),
             more: None,
             open: false,

@@ -13,7 +13,7 @@ mod manifest;
 mod view;
 mod words;
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use askama::Template;
 use axum::{
@@ -88,7 +88,7 @@ struct Trouble {
 /// Answers a request for a page.
 pub(super) async fn show(State(registry): State<Registry>, request: axum::extract::Request) -> Response {
     let (parts, body) = request.into_parts();
-    let body = Incoming::new(body, &parts.headers, PATIENCE);
+    let body = Incoming::new(body, &parts.headers, PATIENCE, Arc::clone(&registry.large));
     let log = registry.log.clone();
     let frame = Frame::of(&registry, &parts);
     let answer = registry.look(&parts, frame.clone()).await;

@@ -57,7 +57,7 @@ fn the_same_bundle_again_moves_nothing() {
     let first = takes(&site, &bundle);
     assert!(!first.report.again);
     let lost: Descriptor = world.shop.contents.blobs[0].clone();
-    fs::remove_file(site.store().blob_path(&lost.digest)).unwrap();
+    fs::remove_file(site.store().place_of(&lost.digest)).unwrap();
     let (before, heard) = (last(&site), site.store().state(|state| state.channels()).unwrap());
     let again = takes(&site.clone(), &bundle);
     assert!(again.report.again && again.report.counts.blobs_written == 1);
