@@ -40,7 +40,7 @@
 //! | `trust/NNNN.trust` | [`trust`] is their text; [`trust_folder`] reads and writes them |
 //! | Docker's and Podman's credential files | [`remote`] reads |
 //! | image layouts and archives, files of this machine | [`layout`] and [`source`] read |
-//! | `HOME/sealift.db` | [`store`]: what is published and by which [`rules`], what the site knows, what each key signed last, ledger and receipts, accounts |
+//! | `HOME/sealift.db` | [`store`]: what is published and by which [`rules`], what the site knows, what each key signed last, ledger and receipts, accounts, what people look for in images |
 //! | `HOME/store.toml` | [`store`]: names the PostgreSQL server that takes the place of `sealift.db`, and the bucket of `blobs/` |
 //! | `HOME/keys/importer.pem` | [`site`]: the key that signs receipts and the ledger |
 //! | `HOME/keys/importer.next.pem` | [`site`]: a new one until it takes its place |

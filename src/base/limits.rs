@@ -163,3 +163,13 @@ pub const RECORDS_AT_ONCE: usize = 1000;
 pub const REFUSALS_OF_ONE: usize = 60;
 /// Sources of refusals that are told from each other in a minute (X15).
 pub const REFUSED_SOURCES: usize = 1000;
+/// Labels and annotations of one manifest that people can search for (X03).
+pub const LABELS: usize = 256;
+/// Bytes of the name of one that they can search for: it stands in an index of the database (X03).
+pub const LABEL_NAME_BYTES: usize = 255;
+/// Bytes of its value (X03).
+pub const LABEL_BYTES: usize = 4 << 10;
+/// Bytes of a platform that they can search for (X03).
+pub const PLATFORM_BYTES: usize = 100;
+/// Manifests that are looked at for that before a page is shown (X03); the rest has its turn with the collection.
+pub const DESCRIBED_AT_ONCE: usize = 500;

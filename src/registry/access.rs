@@ -14,6 +14,8 @@ use crate::{
 
 /// What is wrong with a token that holds and is not good for this (RFC 6750, 3.1).
 const SCOPE: &str = "insufficient_scope";
+/// Names that are looked at in one query, at least, where not all may be shown.
+const LOOK: usize = 256;
 
 /// What a server opens beside what the rules of its home grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -111,6 +113,11 @@ impl Gate {
         self.access.sandbox || self.rules.grants().iter().any(brings)
     }
 
+    /// Whether there is somebody to log in as.
+    pub(super) fn has_login(&self) -> bool {
+        self.login
+    }
+
     fn is_given_to_anybody(&self, right: Right) -> bool {
         self.access.sandbox || !self.rules.reach(&Subject::anonymous(), right).is_empty()
     }
@@ -149,8 +156,35 @@ impl Shown<'_> {
         self.reach.is_empty() && !self.gate.access.sandbox
     }
 
+    /// The first `size` of them after `last`, in byte order, of those that `find` finds: so many, after a name, from one
+    /// name on up to another. Only where there may be such that are shown, names are looked at, and as many as it
+    /// takes: a page is never short because of what is not shown.
+    pub(super) fn page(
+        &self,
+        last: Option<&str>,
+        size: usize,
+        find: impl Fn(Option<&str>, usize, (&str, &str)) -> Done<Vec<String>>,
+    ) -> Done<Vec<String>> {
+        let mut names: Vec<String> = Vec::new();
+        for (from, to) in self.ranges() {
+            let mut last = last.map(str::to_owned);
+            while names.len() < size {
+                let count = (size - names.len()).max(LOOK);
+                let found = find(last.as_deref(), count, (&from, &to))?;
+                let is_last = found.len() < count;
+                last = found.last().cloned();
+                names.extend(found.into_iter().filter(|name| self.covers(name)));
+                if is_last {
+                    break;
+                }
+            }
+        }
+        names.truncate(size);
+        Ok(names)
+    }
+
     /// Where they stand among all names, in byte order: each from its first name on, up to a name that none can have.
-    pub(super) fn ranges(&self) -> Vec<(String, String)> {
+    fn ranges(&self) -> Vec<(String, String)> {
         // After every letter that a repository has.
         let end = |prefix: &str| format!("{prefix}~");
         let mut prefixes = self.reach.prefixes();

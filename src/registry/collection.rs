@@ -1,4 +1,5 @@
-//! When what nobody needs is taken away: soon after it was deleted, and from time to time.
+//! When what nobody needs is taken away: soon after it was deleted, and from time to time. What came new is looked at
+//! then, too.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,8 +7,8 @@ use tokio::sync::Notify;
 
 use super::{Registry, respond::Refusal};
 use crate::{
-    base::{clock::Timestamp, digest::Digest, limits},
-    store::{Collected, Store},
+    base::{clock::Timestamp, digest::Digest, failure::Failure, limits},
+    store::Store,
 };
 
 /// How often the store is looked through, and how long clients have from a blob to its manifest.
@@ -52,14 +53,24 @@ impl Registry {
     /// Rounds without end. A round that fails ends there, and the next begins after the same time.
     pub(super) async fn collect(self) {
         loop {
-            let store: Store = self.store.clone();
-            let round = tokio::task::spawn_blocking(move || store.collect(Timestamp::now()));
-            match round.await {
-                Ok(Ok(Collected { .. })) | Err(_) => {}
-                Ok(Err(failure)) => self.log.fault(&failure),
-            }
+            self.round(|store| while_some(|| store.describe(limits::DESCRIBED_AT_ONCE))).await;
+            self.round(|store| store.collect(Timestamp::now()).map(drop)).await;
             let _wanted_or_due =
                 tokio::time::timeout(self.collection.every, self.collection.wanted.notified()).await;
         }
     }
+
+    /// One piece of upkeep, on a thread that may wait for disk and database.
+    async fn round(&self, work: impl FnOnce(&Store) -> Result<(), Failure> + Send + 'static) {
+        let store = self.store.clone();
+        if let Ok(Err(failure)) = tokio::task::spawn_blocking(move || work(&store)).await {
+            self.log.fault(&failure);
+        }
+    }
+}
+
+/// Goes on until nothing is left.
+fn while_some(mut left: impl FnMut() -> Result<usize, Failure>) -> Result<(), Failure> {
+    while left()? > 0 {}
+    Ok(())
 }

@@ -13,7 +13,8 @@
 //! What was done and refused on this way goes to the ledger of the site (`records.rs`, `batch.rs`).
 //!
 //! Around all of it, `sight.rs` watches each request until its answer has left: `metrics.rs` counts it, `log.rs` tells of
-//! it. `health.rs` answers who watches the server.
+//! it. `health.rs` answers who watches the server. `page/` is what a browser shows of all this: other paths, the same callers
+//! and the same rules.
 //!
 //! What is served was published by an import or pushed into the sandbox: nothing else in the store is visible, and a
 //! blob only in the repositories that have it (threats R11). What leaves is verified: small content before the first
@@ -35,6 +36,7 @@ mod log;
 mod login;
 mod manifests;
 mod metrics;
+mod page;
 mod parked;
 mod peer;
 mod records;
@@ -118,6 +120,11 @@ fn app(registry: Registry) -> Router {
         .route("/v2/", any(handle))
         .route(TOKEN, any(token))
         .route("/v2/{*rest}", any(handle))
+        .route("/", any(page::show))
+        .route("/login", any(page::show))
+        .route("/style.css", any(page::show))
+        .route("/r/{*rest}", any(page::show))
+        .route("/history/{*rest}", any(page::show))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
@@ -287,17 +294,22 @@ impl Asking {
 }
 
 /// Sends an answer, once what is left of the request is out of its way.
-async fn respond(answer: Answer, mut body: Incoming, log: &Log) -> Response {
-    let mut response = answer.unwrap_or_else(|refusal| {
+async fn respond(answer: Answer, body: Incoming, log: &Log) -> Response {
+    let response = answer.unwrap_or_else(|refusal| {
         if let Some(failure) = refusal.cause() {
             log.fault(failure);
         }
         refusal.into_response()
     });
+    respond::finish(drained(response, body).await)
+}
+
+/// A response that may be sent, for nothing of the request is in its way.
+async fn drained(mut response: Response, mut body: Incoming) -> Response {
     if !body.drain().await {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    respond::finish(response)
+    response
 }
 
 /// What a token has to be good for, as far as the request can be read; the catalog has no name.

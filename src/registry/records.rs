@@ -360,6 +360,17 @@ impl Registry {
         if caller.is_new { self.records.keep(by(RegistryAction::Login, caller)) } else { Ok(()) }
     }
 
+    /// Tells that somebody was not shown a repository; gives back why, or why that cannot be told.
+    pub(super) fn told_of_look(&self, caller: &Caller, repository: &str, refusal: Refusal) -> Refusal {
+        if !refusal.is_decision() {
+            return refusal;
+        }
+        let refused = Some(Text::new(refusal.code().code));
+        let repository = Some(Text::new(repository));
+        let told = self.records.keep(Deed { repository, refused, ..by(RegistryAction::Look, caller) });
+        told.err().unwrap_or(refusal)
+    }
+
     /// Tells of a token that somebody with an account was given.
     pub(super) fn told_of_token(&self, caller: &Caller) -> Result<(), Refusal> {
         if caller.is_anonymous() { Ok(()) } else { self.records.keep(by(RegistryAction::Token, caller)) }

@@ -161,6 +161,11 @@ impl Refusal {
         self.0.code
     }
 
+    /// What may help a person, where it is a sentence.
+    pub(super) fn sentence(&self) -> Option<&str> {
+        self.0.detail.as_ref().and_then(Value::as_str)
+    }
+
     pub(super) fn into_response(self) -> Response {
         let ErrorCode { code, status, message } = self.0.code;
         let mut response = json(&Errors { errors: [Entry { code, message, detail: self.0.detail }] });
@@ -304,7 +309,8 @@ pub(super) fn link_next(response: &mut Response, path: &str, n: usize, last: &st
     set(response.headers_mut(), header::LINK, &format!("<{url}>; rel=\"next\""));
 }
 
-fn percent_encoded(text: &str) -> String {
+/// Text as part of a query.
+pub(super) fn percent_encoded(text: &str) -> String {
     text.bytes().fold(String::with_capacity(text.len()), |mut out, b| {
         if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'/') {
             out.push(char::from(b));

@@ -25,6 +25,7 @@ use super::{
     health,
     log::{Account, Event, Log, Visit},
     metrics::Metrics,
+    page::{View, is_page},
     peer::Peer,
 };
 use crate::{oci::error_code::ErrorCode, store::Target};
@@ -73,6 +74,13 @@ fn asked(method: &Method, uri: &Uri) -> Visit {
     if uri.path() == TOKEN {
         visit.route = "token";
         return visit;
+    }
+    if is_page(uri) {
+        let Ok(view) = View::parse(uri) else {
+            return Visit { route: "page", path: Some(uri.path().to_owned()), ..visit };
+        };
+        let (repository, reference) = (view.repository().map(str::to_owned), view.reference());
+        return Visit { route: view.route(), repository, reference, ..visit };
     }
     let Ok(endpoint) = Endpoint::parse(uri, method) else {
         visit.path = Some(uri.path().to_owned());

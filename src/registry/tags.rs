@@ -2,13 +2,9 @@
 
 use super::{
     Registry, Request,
-    access::Shown,
     respond::{self, Answer, Refusal},
 };
-use crate::{
-    base::{failure::Failure, limits},
-    oci::error_code,
-};
+use crate::{base::limits, oci::error_code};
 
 impl Registry {
     pub(super) fn tags(&self, request: &Request, name: &str) -> Answer {
@@ -22,39 +18,16 @@ impl Registry {
 
     pub(super) fn catalog(&self, request: &Request) -> Answer {
         let page = Page::of(request);
-        let repositories = self.repositories(&request.gate.shown(&request.caller), &page)?;
+        let shown = request.gate.shown(&request.caller);
+        let repositories = shown.page(page.last, page.probe(), |last, count, within| {
+            self.store.repositories(last, count, Some(within))
+        })?;
         Ok(page.answer(
             repositories,
             "/v2/_catalog",
             request,
             |repositories| serde_json::json!({ "repositories": repositories }),
         ))
-    }
-}
-
-/// Names that are looked at in one query, at least, where not all may be shown.
-const LOOK: usize = 256;
-
-impl Registry {
-    /// The names of a page, and of one more. Only where there may be such that are shown, names are looked at, and as
-    /// many as it takes: a page is never short because of what is not shown.
-    fn repositories(&self, shown: &Shown<'_>, page: &Page<'_>) -> Result<Vec<String>, Failure> {
-        let mut names: Vec<String> = Vec::new();
-        for (from, to) in shown.ranges() {
-            let mut last = page.last.map(str::to_owned);
-            while names.len() < page.probe() {
-                let count = (page.probe() - names.len()).max(LOOK);
-                let found = self.store.repositories(last.as_deref(), count, Some((&from, &to)))?;
-                let is_last = found.len() < count;
-                last = found.last().cloned();
-                names.extend(found.into_iter().filter(|name| shown.covers(name)));
-                if is_last {
-                    break;
-                }
-            }
-        }
-        names.truncate(page.probe());
-        Ok(names)
     }
 }
 

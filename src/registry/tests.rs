@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Each role is a group that may do so much below `apps/`, and somebody in it.
-const ROLES: [(&str, &[Right]); 8] = [
+pub(super) const ROLES: [(&str, &[Right]); 8] = [
     ("anonymous", &[]),
     ("stranger", &[]),
     ("reader", &[Right::Pull]),
@@ -26,23 +26,23 @@ const ROLES: [(&str, &[Right]); 8] = [
     ("admin", &Right::ALL),
 ];
 
-const THERE: &str = "apps/there";
+pub(super) const THERE: &str = "apps/there";
 /// Pulled by nobody.
-const HIDDEN: &str = "hidden/there";
+pub(super) const HIDDEN: &str = "hidden/there";
 
-struct Scene {
-    registry: Registry,
+pub(super) struct Scene {
+    pub(super) registry: Registry,
     config: Descriptor,
-    image: Vec<u8>,
+    pub(super) image: Vec<u8>,
     other: Vec<u8>,
     runtime: tokio::runtime::Runtime,
     _folder: tempfile::TempDir,
 }
 
-struct Got {
-    status: u16,
-    headers: HeaderMap,
-    body: Vec<u8>,
+pub(super) struct Got {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
 }
 
 impl Got {
@@ -59,14 +59,14 @@ impl Got {
     }
 
     /// All that a client can tell it from another answer by.
-    fn seen(&self) -> (u16, String, String) {
+    pub(super) fn seen(&self) -> (u16, String, String) {
         (self.status, format!("{:?}", self.headers), String::from_utf8_lossy(&self.body).into_owned())
     }
 }
 
 impl Scene {
     /// Two repositories, each with two images that have one config, and a tag `v1` at the first.
-    fn new(access: Access, login: bool) -> Self {
+    pub(super) fn new(access: Access, login: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("home")).unwrap();
         let config = Descriptor::of(media_type::CONFIG, b"{}");
@@ -124,7 +124,7 @@ impl Scene {
     }
 
     /// The rights of the roles, and more rules.
-    fn set(&self, more: &str) {
+    pub(super) fn set(&self, more: &str) {
         let mut text = "schema = 1\n".to_owned();
         for (role, rights) in ROLES.iter().filter(|(_, rights)| !rights.is_empty()) {
             let may: Vec<String> = rights.iter().map(|right| format!("'{}'", right.name())).collect();
@@ -136,7 +136,7 @@ impl Scene {
         self.registry.store.change(|change| change.set_rules(&rules)).unwrap();
     }
 
-    fn ask(&self, role: &str, method: &str, path: &str, body: &[u8]) -> Got {
+    pub(super) fn ask(&self, role: &str, method: &str, path: &str, body: &[u8]) -> Got {
         let mut caller = Caller::anonymous(Ipv4Addr::LOCALHOST.into());
         if role != "anonymous" {
             caller.silent = false;
@@ -152,7 +152,13 @@ impl Scene {
             .body(body.to_vec().into())
             .unwrap();
         self.runtime.block_on(async {
-            let (parts, body) = handle(State(self.registry.clone()), request).await.into_parts();
+            let registry = State(self.registry.clone());
+            let answer = if page::is_page(request.uri()) {
+                page::show(registry, request).await
+            } else {
+                handle(registry, request).await
+            };
+            let (parts, body) = answer.into_parts();
             let body = to_bytes(body, usize::MAX).await.unwrap().to_vec();
             Got { status: parts.status.as_u16(), headers: parts.headers, body }
         })
@@ -187,7 +193,7 @@ fn number(endpoint: &Endpoint) -> usize {
 }
 const ENDPOINTS: usize = 8;
 
-const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+pub(super) const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 /// A path of each endpoint in `repository`, with nothing that is there behind it.
 fn paths(repository: &str) -> Vec<String> {

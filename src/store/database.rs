@@ -25,7 +25,7 @@ use crate::base::{
 
 /// The steps from one version of the schema to the next; their number is the version, kept in SQLite's
 /// `user_version`. A released step is never changed.
-const STEPS: [&[Tables]; 9] = [
+const STEPS: [&[Tables]; 10] = [
     &[Both(super::metadata::SCHEMA)],
     &[
         Both(super::signed::SCHEMA),
@@ -42,6 +42,7 @@ const STEPS: [&[Tables]; 9] = [
     &[Both(super::rules::SCHEMA), Both(super::quotas::SCHEMA)],
     &[Both(super::accounts::SCHEMA)],
     &[Both(super::contents::SCHEMA)],
+    &[Both(super::describe::SCHEMA)],
 ];
 
 /// The version since which there are sites. Whoever only reads a home must need nothing that came later: it stays as

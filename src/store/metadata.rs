@@ -360,6 +360,7 @@ fn insert_manifest(database: &Connection, manifest: &PublishedManifest) -> sql::
             manifest.artifact_type,
             serde_json::to_string(&manifest.annotations).unwrap_or_else(|_unreachable| "{}".to_owned()),
         ])?;
+    super::describe::look_later(database, &manifest.repository, &manifest.root.digest.to_string())?;
     let listed =
         manifest.blobs.iter().map(|blob| &blob.digest).chain(&manifest.children).chain(&manifest.absent);
     for child in listed {

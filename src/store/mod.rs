@@ -5,6 +5,8 @@
 //!   sealift.db                 SQLite                                              (database.rs)
 //!                                what is published: tags, manifests, blobs         (metadata.rs)
 //!                                what clients change of it: edges, deletions       (pushes.rs)
+//!                                platforms, labels and sizes, for the page         (describe.rs)
+//!                                and what people look through there                (browse.rs)
 //!                                where tags lead and led                           (tags.rs)
 //!                                who relies on what, and what to look at           (leases.rs)
 //!                                who may change what: the rules of the registry    (rules.rs)
@@ -34,10 +36,12 @@
 mod accounts;
 mod backend;
 mod blobs;
+mod browse;
 pub mod check;
 mod collect;
 mod contents;
 mod database;
+mod describe;
 pub mod examine;
 mod inventory;
 mod kept;
@@ -66,6 +70,7 @@ use std::{
 };
 
 pub use accounts::{Account, AccountKind, TokenKey};
+pub use browse::{After, Summary, TagRow, Wanted};
 pub use collect::Collected;
 pub use contents::{BlobReader, Credentials, use_credentials};
 pub use database::{Change, State};

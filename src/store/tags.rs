@@ -69,10 +69,11 @@ impl Change<'_> {
         self.query(|database| {
             database
                 .statement(
-                    "INSERT INTO tags (repository, tag, digest) VALUES (?1, ?2, ?3)
-                     ON CONFLICT (repository, tag) DO UPDATE SET digest = excluded.digest",
+                    "INSERT INTO tags (repository, tag, digest, moved, mover) VALUES (?1, ?2, ?3, ?4, ?5)
+                     ON CONFLICT (repository, tag) DO UPDATE
+                     SET digest = excluded.digest, moved = excluded.moved, mover = excluded.mover",
                 )
-                .execute(params![repository, tag, digest.to_string()])?;
+                .execute(params![repository, tag, digest.to_string(), as_sql_time(author), author.who])?;
             remember(database, (repository, tag), Some(digest), author)
         })
     }
@@ -171,6 +172,10 @@ fn current(database: &Connection, repository: &str, tag: &str) -> sql::Result<Op
         .optional()
 }
 
+fn as_sql_time(author: &Author) -> i64 {
+    author.time.seconds().cast_signed()
+}
+
 /// Writes a move down. Of a tag that moves all the time, the oldest are forgotten.
 fn remember(
     database: &Connection,
@@ -191,7 +196,7 @@ fn remember(
             tag,
             number,
             digest.map(ToString::to_string),
-            author.time.seconds().cast_signed(),
+            as_sql_time(author),
             author.who
         ])?;
     database

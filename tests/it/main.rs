@@ -28,6 +28,7 @@ mod login;
 mod manifest;
 mod mirror_config;
 mod opened;
+mod page;
 mod pipeline;
 mod records;
 mod reference;

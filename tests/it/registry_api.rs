@@ -174,7 +174,7 @@ fn refusals_follow_the_specification() {
         ("GET", "/v2/a//b/tags/list".to_owned(), 400, "NAME_INVALID"),
         ("GET", "/v2/Ä/tags/list".to_owned(), 400, "NAME_INVALID"),
         ("GET", format!("/v2/{REPOSITORY}/tags/list?n=x"), 400, "PAGINATION_NUMBER_INVALID"),
-        ("GET", "/".to_owned(), 404, "UNSUPPORTED"),
+        ("GET", "/v1/".to_owned(), 404, "UNSUPPORTED"),
         ("GET", "/v2/x".to_owned(), 404, "UNSUPPORTED"),
         ("POST", format!("/v2/{REPOSITORY}/blobs/uploads/"), 405, "UNSUPPORTED"),
         ("PUT", format!("/v2/{REPOSITORY}/manifests/1"), 405, "UNSUPPORTED"),

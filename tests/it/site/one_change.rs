@@ -353,5 +353,8 @@ fn undo_later_steps(home: &Path) {
             database.execute_batch(&format!("DROP {kind} {name}")).unwrap();
         }
     }
+    for (table, column) in [("blobs", "size"), ("tags", "moved"), ("tags", "mover")] {
+        database.execute_batch(&format!("ALTER TABLE {table} DROP COLUMN {column}")).unwrap();
+    }
     database.execute_batch("PRAGMA user_version = 2").unwrap();
 }
