@@ -334,7 +334,7 @@ fn where_the_ledger_cannot_be_written_nothing_is_done() {
 
     refuse_records(scene.home.path(), false);
     until("it goes on", || pull().status == 200);
-    assert_eq!(scene.ask("", "GET", "/readyz", b"").status, 200);
+    until("it is ready", || scene.ask("", "GET", "/readyz", b"").status == 200);
     assert_eq!(scene.kim("DELETE", "/v2/apps/a/manifests/1", b"").status, 202);
     scene.stop();
     scene.audit();
