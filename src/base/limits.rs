@@ -121,8 +121,11 @@ pub const PUSH_MARGIN: u64 = 256 << 20;
 pub const BUCKET_PART: u64 = 8 << 20;
 /// Bytes in memory of all that is on its way up to a bucket (X03).
 pub const BUCKET_MEMORY: u64 = 64 << 20;
-/// Manifests that the registry reads at a time, each of up to [`OCI_MANIFEST_BYTES`] in memory (X03).
-pub const MANIFESTS_AT_ONCE: usize = 16;
+/// Bytes of a body that our registry reads without asking how many it reads at a time (X07): most manifests are smaller,
+/// and as many as there may be connections fit into memory.
+pub const SMALL_BODY_BYTES: u64 = 64 << 10;
+/// Larger ones that it reads at a time, each of up to [`OCI_MANIFEST_BYTES`] in memory (X03).
+pub const LARGE_BODIES: usize = 16;
 /// Bytes of a request that are read though it is answered already; after more the connection is closed.
 pub const DRAINED_BYTES: u64 = 8 << 20;
 /// Seconds after which a push of a blob that nobody went on with is forgotten (X07).

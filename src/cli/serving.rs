@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::Deserialize;
@@ -29,6 +30,7 @@ struct Written {
     url: Option<String>,
     tls: WrittenTls,
     login: WrittenLogin,
+    collection: WrittenCollection,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -54,6 +56,19 @@ struct WrittenLogin {
     service: Option<String>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenCollection {
+    every_seconds: u64,
+    lease_seconds: u64,
+}
+
+impl Default for WrittenCollection {
+    fn default() -> Self {
+        Self { every_seconds: limits::COLLECTION_SECONDS, lease_seconds: limits::LEASE_SECONDS }
+    }
+}
+
 /// What `serve` does, as meant.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Serving {
@@ -62,6 +77,10 @@ pub(super) struct Serving {
     pub(super) tls: Option<(Certificate, Option<Clients>)>,
     pub(super) url: Option<String>,
     pub(super) service: String,
+    /// Time between two rounds of the collection.
+    pub(super) collect_every: Duration,
+    /// How long a repository keeps a blob that no manifest lists.
+    pub(super) lease_seconds: u64,
 }
 
 impl Serving {
@@ -76,7 +95,7 @@ impl Serving {
                 args.config.as_ref().map_or_else(|| "serve".to_owned(), |file| file.display().to_string());
             Failure::new(Reason::ConfigFile, object, message).hint(hint)
         };
-        let Written { listen, plain_http, url, tls, login } = written;
+        let Written { listen, plain_http, url, tls, login, collection } = written;
         let listen = args.listen.or(listen).unwrap_or(LISTEN);
         let service = login.service.unwrap_or_else(|| Options::SERVICE.to_owned());
         if !path::is_media_name(&service) {
@@ -85,13 +104,25 @@ impl Serving {
         if url.as_deref().is_some_and(|url| !is_url(url)) {
             return Err(wrong("url is not https://HOST[:PORT], nor with http", "write it without a path"));
         }
-        let says_tls = tls.cert.is_some() || tls.client_ca.is_some() || !tls.names.is_empty();
+        let WrittenCollection { every_seconds, lease_seconds } = collection;
+        let day = 1..=86_400;
+        if !day.contains(&every_seconds) || !day.contains(&lease_seconds) {
+            return Err(wrong(
+                "collection.every_seconds and lease_seconds are 1 to 86400",
+                "leave them away",
+            ));
+        }
+        let collect_every = Duration::from_secs(every_seconds);
+        let says_tls = tls.cert.is_some()
+            || tls.client_ca.is_some()
+            || tls.client_certificates.is_some()
+            || !tls.names.is_empty();
         if plain_http && says_tls {
             return Err(wrong("plain_http and [tls] contradict each other", "take one of them away"));
         }
         let flags_say_tls = args.tls_cert.is_some() || !args.tls_name.is_empty();
         if args.plain_http || (plain_http && !flags_say_tls) {
-            return Ok(Self { listen, tls: None, url, service });
+            return Ok(Self { listen, tls: None, url, service, collect_every, lease_seconds });
         }
         let given = match (args.tls_cert.clone().zip(args.tls_key.clone()), tls.cert, tls.key) {
             (Some(given), _, _) => Some(given),
@@ -110,7 +141,8 @@ impl Serving {
             return Err(wrong("tls.client_certificates needs tls.client_ca", "say whose certificates count"));
         }
         let clients = tls.client_ca.map(|authorities| Clients { authorities, required });
-        Ok(Self { listen, tls: Some((certificate, clients)), url, service })
+        let tls = Some((certificate, clients));
+        Ok(Self { listen, tls, url, service, collect_every, lease_seconds })
     }
 }
 
@@ -245,7 +277,7 @@ mod tests {
             &[],
             Some(
                 "url = \"https://r.example:8443\"\n[tls]\nclient_ca = \"ca.pem\"\nclient_certificates = \"required\"\n\
-                 [login]\nservice = \"berlin\"",
+                 [login]\nservice = \"berlin\"\n[collection]\nevery_seconds = 1",
             ),
         )
         .unwrap();
@@ -266,6 +298,10 @@ mod tests {
             ("listen = 1\nlisten = 2", ":2"),
             ("[tls]\nclient_certificates = \"maybe\"", ":2"),
             ("plain_http = true\n[tls]\nnames = [\"x\"]", ""),
+            ("plain_http = true\n[tls]\nclient_certificates = \"required\"", ""),
+            ("[collection]\nevery_seconds = 0", ""),
+            ("[collection]\nlease_seconds = 86401", ""),
+            ("[collection]\nevery = 1", ":2"),
             ("[tls]\ncert = \"x\"", ""),
             ("[tls]\nclient_certificates = \"optional\"", ""),
             ("url = \"https://a/b\"", ""),

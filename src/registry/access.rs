@@ -26,6 +26,16 @@ impl Access {
         Self { sandbox: true }
     }
 
+    /// What is taken from clients by the rules of this moment, in words for who starts the server.
+    pub fn takes(self, store: &Store) -> Done<&'static str> {
+        let pushes = self.now(store)?.takes_pushes();
+        Ok(match (self.sandbox, pushes) {
+            (true, _) => "sandbox/ is open to everybody",
+            (false, true) => "pushes as the rules allow",
+            (false, false) => "read-only",
+        })
+    }
+
     /// With the rules of this moment: others hold for the next request (threats R19).
     pub(super) fn now(self, store: &Store) -> Done<Gate> {
         Ok(Gate { access: self, rules: store.rules()?.rules, login: store.has_accounts()? })

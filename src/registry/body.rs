@@ -1,13 +1,13 @@
 //! Bodies of requests: whoever sends one keeps a least pace, and none is left half read without a word.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, BodyDataStream, Bytes, HttpBody as _},
     http::{HeaderMap, header},
 };
 use futures_util::StreamExt as _;
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 
 use super::respond::Refusal;
 use crate::{base::limits, oci::error_code};
@@ -20,6 +20,8 @@ pub(super) struct Incoming {
     /// The client sends nothing until it is asked to (RFC 9110, 10.1.1).
     waits: bool,
     patience: Duration,
+    /// Seats for bodies that are held whole in memory and are large.
+    large: Arc<Semaphore>,
     until: Option<Instant>,
     /// Bytes since `until` was set.
     arrived: u64,
@@ -27,13 +29,14 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    pub(super) fn new(body: Body, headers: &HeaderMap, patience: Duration) -> Self {
+    pub(super) fn new(body: Body, headers: &HeaderMap, patience: Duration, large: Arc<Semaphore>) -> Self {
         let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
         Self {
             stream: body.into_data_stream(),
             announced: length.and_then(|length| length.parse().ok()),
             waits: headers.contains_key(header::EXPECT),
             patience,
+            large,
             until: None,
             arrived: 0,
             received: 0,
@@ -56,13 +59,24 @@ impl Incoming {
         Ok(false)
     }
 
-    /// All of it, at most `limit` bytes; it may take as long as a client may say nothing.
+    /// All of it, at most `limit` bytes; it may take as long as a client may say nothing. One that is larger than
+    /// [`limits::SMALL_BODY_BYTES`] takes a seat of large ones while it comes, and the time to find one counts: whoever
+    /// sends a large one slowly keeps nobody from sending a small one.
     pub(super) async fn whole(&mut self, limit: u64) -> Result<Vec<u8>, Refusal> {
         let mut bytes = Vec::new();
         if self.announced.is_some_and(|length| length > limit) {
             return Err(Refusal::of(error_code::TOO_LARGE));
         }
-        let ended = tokio::time::timeout(self.patience, self.fill(&mut bytes, limit + 1)).await;
+        let (patience, large) = (self.patience, Arc::clone(&self.large));
+        let all = async {
+            if self.fill(&mut bytes, limits::SMALL_BODY_BYTES.min(limit + 1)).await? {
+                return Ok(true);
+            }
+            // Never closed, so there is always a permit in the end.
+            let _seat = large.acquire().await.ok();
+            self.fill(&mut bytes, limit + 1).await
+        };
+        let ended = tokio::time::timeout(patience, all).await;
         if ended.unwrap_or_else(|_elapsed| Err(Refusal::of(error_code::TOO_SLOW)))? {
             return Ok(bytes);
         }
@@ -118,13 +132,17 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_millis(200);
 
+    fn incoming(body: Body, headers: &HeaderMap) -> Incoming {
+        Incoming::new(body, headers, PATIENCE, Arc::new(Semaphore::new(1)))
+    }
+
     /// So many pieces of one byte, one every 20 milliseconds.
     fn trickle(count: u32) -> Incoming {
         let pieces = stream::unfold(count, |left| async move {
             tokio::time::sleep(Duration::from_millis(20)).await;
             (left > 0).then(|| (Ok::<_, io::Error>(Bytes::from_static(b"x")), left - 1))
         });
-        Incoming::new(Body::from_stream(pieces), &HeaderMap::new(), PATIENCE)
+        incoming(Body::from_stream(pieces), &HeaderMap::new())
     }
 
     fn run<T>(work: impl Future<Output = T>) -> T {
@@ -144,16 +162,34 @@ mod tests {
         });
     }
 
+    /// X07: those who send large ones slowly take the seats, and nothing else.
+    #[test]
+    fn a_small_body_waits_for_no_seat() {
+        run(async {
+            let small = vec![0; usize::try_from(limits::SMALL_BODY_BYTES).unwrap() - 1];
+            let whole = |bytes: Vec<u8>| {
+                let pieces = stream::iter([Ok::<_, io::Error>(Bytes::from(bytes))]);
+                async move {
+                    let no_seats = Arc::new(Semaphore::new(0));
+                    let pieces = Body::from_stream(pieces);
+                    let mut body = Incoming::new(pieces, &HeaderMap::new(), PATIENCE, no_seats);
+                    body.whole(1 << 20).await
+                }
+            };
+            assert_eq!(whole(small.clone()).await.unwrap(), small);
+            assert_eq!(whole([small, vec![0]].concat()).await.unwrap_err().code(), error_code::TOO_SLOW);
+        });
+    }
+
     #[test]
     fn what_is_announced_too_large_is_not_read() {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_LENGTH, 101.into());
-        let mut body =
-            Incoming::new(Body::from_stream(stream::pending::<io::Result<Bytes>>()), &headers, PATIENCE);
+        let mut body = incoming(Body::from_stream(stream::pending::<io::Result<Bytes>>()), &headers);
         assert_eq!(run(body.whole(100)).unwrap_err().code(), error_code::TOO_LARGE);
-        let mut body = Incoming::new(Body::from(vec![0; 101]), &HeaderMap::new(), PATIENCE);
+        let mut body = incoming(Body::from(vec![0; 101]), &HeaderMap::new());
         assert_eq!(run(body.whole(100)).unwrap_err().code(), error_code::TOO_LARGE);
-        let mut body = Incoming::new(Body::from(vec![0; 100]), &HeaderMap::new(), PATIENCE);
+        let mut body = incoming(Body::from(vec![0; 100]), &HeaderMap::new());
         assert_eq!(run(body.whole(100)).unwrap().len(), 100);
     }
 }

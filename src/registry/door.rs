@@ -1,43 +1,33 @@
-//! The door of the server: so many guests and no more, and none who only sits there (threats X06, X07).
+//! The door of the server: so many guests and no more, and not all of them from one address (threats X06).
 
 use std::{
-    io,
-    net::SocketAddr,
-    pin::Pin,
-    sync::{Arc, OnceLock},
-    task::{Context, Poll},
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use axum::serve::Listener;
-use futures_util::ready;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, Sleep},
-};
-use tokio_rustls::{Accept, TlsAcceptor, server::TlsStream};
-
-use super::{
-    peer::{self, Peer},
-    tls::Tls,
 };
 
-use super::metrics::Metrics;
+use super::{guest::Guest, metrics::Metrics, tls::Tls};
 
 /// Accepts while there are seats; further connections wait in the system's queue.
 #[derive(Debug)]
 pub(super) struct Door {
     listener: TcpListener,
-    seats: Arc<Semaphore>,
-    patience: Duration,
+    seats: Arc<Seats>,
+    /// How long a guest may keep the server waiting.
+    pub(super) patience: Duration,
     tls: Option<Arc<Tls>>,
     metrics: Arc<Metrics>,
 }
 
 impl Door {
-    /// With `tls`, guests speak that and nothing else.
+    /// Of `seats`, three quarters may be taken from one address. With `tls`, guests speak that and nothing else.
     pub(super) fn new(
         listener: TcpListener,
         seats: usize,
@@ -45,63 +35,86 @@ impl Door {
         tls: Option<Arc<Tls>>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { listener, seats: Arc::new(Semaphore::new(seats)), patience, tls, metrics }
+        Self { listener, seats: Arc::new(Seats::new(seats)), patience, tls, metrics }
+    }
+
+    /// The next guest. Who has too many connections already finds this one closed.
+    pub(super) async fn next(&mut self) -> Guest {
+        loop {
+            // Never closed, so there is always a permit in the end.
+            let permit = Arc::clone(&self.seats.free).acquire_owned().await.ok();
+            // Waits a while where the system gives no further ones.
+            let (socket, address) = Listener::accept(&mut self.listener).await;
+            let Some(seat) = Seats::take(&self.seats, address.ip(), permit) else {
+                self.metrics.turned_away();
+                continue;
+            };
+            // Small answers (manifests) must not wait for a full packet; a failure only costs speed.
+            let _slower_at_worst = socket.set_nodelay(true);
+            let tls = self.tls.as_ref().map(|tls| tls.config());
+            let present = (seat, Presence::new(&self.metrics));
+            return Guest::new(socket, address, tls, self.patience, Box::new(present));
+        }
     }
 }
 
-impl Listener for Door {
-    type Io = Guest;
-    type Addr = SocketAddr;
+/// Who sits where.
+#[derive(Debug)]
+struct Seats {
+    free: Arc<Semaphore>,
+    /// For those of one address.
+    share: usize,
+    taken: Mutex<HashMap<IpAddr, usize>>,
+}
 
-    async fn accept(&mut self) -> (Guest, SocketAddr) {
-        // Never closed, so there is always a permit in the end.
-        let seat = Arc::clone(&self.seats).acquire_owned().await.ok();
-        let (socket, address) = Listener::accept(&mut self.listener).await;
-        // Small answers (manifests) must not wait for a full packet; a failure only costs speed.
-        let _slower_at_worst = socket.set_nodelay(true);
-        let timer = Box::pin(tokio::time::sleep(self.patience));
-        // Greeted when it is served, like every other word: nobody waits for it meanwhile.
-        let line = match &self.tls {
-            None => Line::Plain(socket),
-            Some(tls) => Line::Greeting(Box::new(TlsAcceptor::from(tls.config()).accept(socket))),
-        };
-        let counted = Presence::new(&self.metrics);
-        let guest = Guest {
-            line,
-            secure: self.tls.is_some(),
-            shown: Arc::default(),
-            timer,
-            patience: self.patience,
-            _seat: seat,
-            _counted: counted,
-        };
-        (guest, address)
+/// Free again when it is dropped.
+#[derive(Debug)]
+struct Seat {
+    seats: Arc<Seats>,
+    from: IpAddr,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Seats {
+    fn new(count: usize) -> Self {
+        let share = count.saturating_sub(count / 4).max(1);
+        Self { free: Arc::new(Semaphore::new(count)), share, taken: Mutex::default() }
     }
 
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    /// `None` where those of this address have their share.
+    fn take(seats: &Arc<Self>, from: IpAddr, permit: Option<OwnedSemaphorePermit>) -> Option<Seat> {
+        let from = network(from);
+        let mut taken = seats.taken();
+        let count = taken.get(&from).copied().unwrap_or_default();
+        if count >= seats.share {
+            return None;
+        }
+        taken.insert(from, count + 1);
+        drop(taken);
+        Some(Seat { seats: Arc::clone(seats), from, _permit: permit })
+    }
+
+    fn taken(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What a guest speaks through.
-enum Line {
-    Plain(TcpStream),
-    /// The TLS handshake.
-    Greeting(Box<Accept<TcpStream>>),
-    Secure(Box<TlsStream<TcpStream>>),
-    /// The handshake failed.
-    Gone,
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut taken = self.seats.taken();
+        match taken.get_mut(&self.from) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(taken.remove(&self.from)),
+        }
+    }
 }
 
-/// A connection on which something must move, in either direction; a handshake is one move.
-pub(super) struct Guest {
-    line: Line,
-    secure: bool,
-    shown: Arc<OnceLock<Vec<String>>>,
-    timer: Pin<Box<Sleep>>,
-    patience: Duration,
-    _seat: Option<OwnedSemaphorePermit>,
-    _counted: Presence,
+/// The addresses that one machine gives itself as it likes count as one: 64 bits of IPv6 (RFC 4291, 2.5.4).
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+        address @ IpAddr::V4(_) => address,
+    }
 }
 
 /// Counts as a connection while it lives.
@@ -121,125 +134,11 @@ impl Drop for Presence {
     }
 }
 
-/// What one reads and writes through.
-trait Stream: AsyncRead + AsyncWrite + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
-
-impl Guest {
-    /// Who it is.
-    pub(super) fn peer(&self, address: SocketAddr) -> Peer {
-        Peer { address, secure: self.secure, shown: Arc::clone(&self.shown) }
-    }
-
-    /// The stream, once the handshake is done.
-    fn stream(&mut self, context: &mut Context<'_>) -> Poll<io::Result<&mut dyn Stream>> {
-        if let Line::Greeting(accept) = &mut self.line {
-            match ready!(Pin::new(accept).poll(context)) {
-                Ok(stream) => {
-                    let certificates = stream.get_ref().1.peer_certificates();
-                    let shown = certificates.and_then(<[_]>::first).map(peer::identities);
-                    let _once = self.shown.set(shown.unwrap_or_default());
-                    self.line = Line::Secure(Box::new(stream));
-                }
-                Err(error) => {
-                    self.line = Line::Gone;
-                    return Poll::Ready(Err(error));
-                }
-            }
-        }
-        Poll::Ready(match &mut self.line {
-            Line::Plain(socket) => Ok(socket),
-            Line::Secure(stream) => Ok(stream.as_mut()),
-            Line::Greeting(_) | Line::Gone => Err(io::ErrorKind::NotConnected.into()),
-        })
-    }
-
-    /// Does something with the stream; while nothing comes of it, the timer runs.
-    fn with<T>(
-        &mut self,
-        context: &mut Context<'_>,
-        act: impl FnOnce(Pin<&mut dyn Stream>, &mut Context<'_>) -> Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        let polled = match self.stream(context) {
-            Poll::Ready(Ok(stream)) => act(Pin::new(stream), context),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => Poll::Pending,
-        };
-        self.watch(polled, context)
-    }
-
-    /// Passes on what the socket says; while it says nothing, the timer runs.
-    fn watch<T>(&mut self, polled: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
-        if polled.is_ready() {
-            let deadline = Instant::now() + self.patience;
-            self.timer.as_mut().reset(deadline);
-            return polled;
-        }
-        self.timer.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
-    }
-}
-
-impl AsyncRead for Guest {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.with(context, |stream, context| stream.poll_read(context, buffer))
-    }
-}
-
-impl AsyncWrite for Guest {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.with(context, |stream, context| stream.poll_write(context, bytes))
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.with(context, |stream, context| stream.poll_write_vectored(context, slices))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match &self.line {
-            Line::Plain(socket) => socket.is_write_vectored(),
-            // They become one record.
-            _ => true,
-        }
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let polled = match self.stream(context) {
-            Poll::Ready(Ok(stream)) => Pin::new(stream).poll_flush(context),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => Poll::Pending,
-        };
-        // That there is nothing to send is no sign of life.
-        if polled.is_ready() { polled } else { self.watch(polled, context) }
-    }
-
-    #[expect(clippy::redundant_closure_for_method_calls, reason = "the method alone is not general enough")]
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.line {
-            Line::Plain(socket) => Pin::new(socket).poll_shutdown(context),
-            Line::Secure(_) => self.with(context, |stream, context| stream.poll_shutdown(context)),
-            // Nothing was said that needs an end.
-            Line::Greeting(_) | Line::Gone => Poll::Ready(Ok(())),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::{
         io::{Read as _, Write as _},
-        net,
+        net::{self, SocketAddr},
     };
 
     use super::*;
@@ -250,7 +149,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let door = Door::new(listener, 1, Duration::from_millis(300), tls, Arc::default());
         let app = axum::Router::new().route("/", axum::routing::get(async || "hello"));
-        runtime.spawn(async move { axum::serve(door, app).await });
+        runtime.spawn(super::super::serve::attend(door, app, std::future::pending()));
         address
     }
 
@@ -259,6 +158,24 @@ mod tests {
     }
 
     const ASKED: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+
+    /// X06: whoever takes as many seats as there are for one address leaves some to the others.
+    #[test]
+    fn no_address_takes_all_seats() {
+        let seats = Arc::new(Seats::new(8));
+        let take = |from: &str| Seats::take(&seats, from.parse().unwrap(), None);
+        let greedy: Vec<_> = (0..6).map(|_| take("192.0.2.1").unwrap()).collect();
+        assert!(take("192.0.2.1").is_none() && take("::ffff:192.0.2.1").is_none());
+        let _other = take("192.0.2.2").unwrap();
+        drop(greedy);
+        let mut of_one_network: Vec<_> =
+            (0..6).map(|at| take(&format!("2001:db8::{at}:1")).unwrap()).collect();
+        assert!(take("2001:db8::9:9").is_none());
+        of_one_network.pop();
+        assert!(take("2001:db8::9:9").is_some());
+        drop(of_one_network);
+        assert_eq!(seats.taken().len(), 1, "nothing is kept of who has left");
+    }
 
     #[test]
     fn who_says_nothing_makes_room() {
@@ -271,6 +188,30 @@ mod tests {
         second.read_to_string(&mut answer).unwrap();
         assert!(answer.ends_with("hello"), "{answer}");
         assert!(silent.read(&mut [0]).map_or(true, |count| count == 0), "the silent one was put out");
+    }
+
+    /// X07: a byte now and then is no request.
+    #[test]
+    fn who_only_begins_to_ask_makes_room() {
+        let runtime = runtime();
+        let address = open(&runtime, None);
+        let mut slow = net::TcpStream::connect(address).unwrap();
+        let dripping = std::thread::spawn(move || {
+            // Three seconds at most: ten times what is waited.
+            for byte in ASKED.iter().cycle().take(30) {
+                if slow.write_all(&[*byte]).is_err() {
+                    return true;
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            false
+        });
+        let mut second = net::TcpStream::connect(address).unwrap();
+        second.write_all(ASKED).unwrap();
+        let mut answer = String::new();
+        second.read_to_string(&mut answer).unwrap();
+        assert!(answer.ends_with("hello"), "{answer}");
+        assert!(dripping.join().unwrap(), "the slow one was put out");
     }
 
     /// X06, X07: a handshake takes a seat and is waited for as long as anything else, whatever comes of it. Each of these
@@ -301,7 +242,7 @@ mod tests {
             .with_no_client_auth();
         let answer = runtime.block_on(async {
             use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-            let socket = TcpStream::connect(address).await.unwrap();
+            let socket = tokio::net::TcpStream::connect(address).await.unwrap();
             let name = "localhost".try_into().unwrap();
             let mut stream = TlsConnector::from(Arc::new(config)).connect(name, socket).await.unwrap();
             stream.write_all(ASKED).await.unwrap();

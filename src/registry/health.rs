@@ -9,6 +9,7 @@ use axum::{
     response::Response,
 };
 use serde_json::json;
+use tokio::{sync::Mutex, time::Instant};
 
 use super::{Access, Registry, access::Gate, metrics::Measured, peer::Peer, respond, respond::Refusal};
 use crate::{
@@ -38,17 +39,38 @@ pub(super) async fn alive() -> Response {
 /// `/readyz`: what requests need is there. The reasons are words of docs/exit-codes.md and no more: everybody may ask.
 /// The log has the rest.
 pub(super) async fn ready(State(registry): State<Registry>) -> Response {
-    let troubles = troubles(&registry, PATIENCE).await;
-    let mut reasons = BTreeMap::new();
-    for (what, failure) in &troubles {
-        registry.log.fault(failure);
-        reasons.insert(*what, failure.reason.text());
-    }
+    let reasons = registry.readiness.reasons(&registry).await;
     let mut response = respond::json(&json!({ "ready": reasons.is_empty(), "reasons": reasons }));
     if !reasons.is_empty() {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
     respond::finish(response)
+}
+
+/// What was found when somebody asked last. Who asks meanwhile, or soon after, hears the same: a look asks the database,
+/// and everybody may ask as often as they like.
+#[derive(Debug, Default)]
+pub(super) struct Readiness(Mutex<Option<(Instant, Reasons)>>);
+
+type Reasons = BTreeMap<&'static str, &'static str>;
+
+impl Readiness {
+    /// For so long.
+    const HOLDS: Duration = Duration::from_secs(1);
+
+    async fn reasons(&self, registry: &Registry) -> Reasons {
+        let mut last = self.0.lock().await;
+        if let Some((_, reasons)) = last.as_ref().filter(|(looked, _)| looked.elapsed() < Self::HOLDS) {
+            return reasons.clone();
+        }
+        let mut reasons = Reasons::new();
+        for (what, failure) in troubles(registry, PATIENCE).await {
+            registry.log.fault(&failure);
+            reasons.insert(what, failure.reason.text());
+        }
+        *last = Some((Instant::now(), reasons.clone()));
+        reasons
+    }
 }
 
 /// `/metrics`, for who asks from this machine and for nobody else.

@@ -30,6 +30,7 @@ pub(super) struct Metrics {
     sent: AtomicU64,
     connections: AtomicU64,
     connected: AtomicU64,
+    turned_away: AtomicU64,
 }
 
 /// What is counted of requests when they are over.
@@ -72,6 +73,7 @@ impl Default for Metrics {
             sent: AtomicU64::default(),
             connections: AtomicU64::default(),
             connected: AtomicU64::default(),
+            turned_away: AtomicU64::default(),
         }
     }
 }
@@ -118,6 +120,11 @@ impl Metrics {
         self.connections.fetch_add(1, Relaxed);
     }
 
+    /// A connection was closed at once: its address has too many.
+    pub(super) fn turned_away(&self) {
+        self.turned_away.fetch_add(1, Relaxed);
+    }
+
     /// A connection was closed.
     pub(super) fn disconnected(&self) {
         self.connections.fetch_sub(1, Relaxed);
@@ -137,6 +144,12 @@ impl Metrics {
             ("sealift_received_bytes_total", "counter", "Bytes of bodies that clients sent.", &self.received),
             ("sealift_sent_bytes_total", "counter", "Bytes of bodies that were sent to clients.", &self.sent),
             ("sealift_connections_total", "counter", "Connections that were accepted.", &self.connected),
+            (
+                "sealift_connections_refused_total",
+                "counter",
+                "Connections that were closed at once: too many from one address.",
+                &self.turned_away,
+            ),
             ("sealift_open_connections", "gauge", "Connections that are open.", &self.connections),
         ] {
             page.one(name, kind, help, value.load(Relaxed));

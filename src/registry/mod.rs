@@ -3,7 +3,7 @@
 //!
 //! A request runs through six stations:
 //!
-//! 1. `serve.rs` accepts it through `door.rs`; only there are sockets, and TLS (`tls.rs`, `authority.rs`);
+//! 1. `serve.rs` accepts it through `door.rs` from a `guest.rs`; only there are sockets, and TLS (`tls.rs`, `authority.rs`);
 //! 2. `endpoint.rs` reads method, path and query once, into `Endpoint` and `Query`;
 //! 3. `caller.rs` finds out who sends it, by what `login/` knows and by its connection (`peer.rs`), and `access.rs`
 //!    decides by the rules of the home whether it may be done;
@@ -26,6 +26,7 @@ mod caller;
 mod collection;
 mod door;
 mod endpoint;
+mod guest;
 mod health;
 mod log;
 mod login;
@@ -86,8 +87,9 @@ struct Registry {
     login: Arc<Login>,
     collection: Collection,
     parked: Arc<parked::Parked>,
-    /// A seat for each manifest that is read.
-    manifests: Arc<Semaphore>,
+    /// A seat for each large body that is held in memory.
+    large: Arc<Semaphore>,
+    readiness: Arc<health::Readiness>,
     log: Log,
     metrics: Arc<metrics::Metrics>,
     /// How many blobs the store had when they were counted last, and their bytes.
@@ -197,7 +199,7 @@ impl Request {
 async fn handle(State(registry): State<Registry>, request: axum::extract::Request) -> Response {
     let log = registry.log.clone();
     let (parts, body) = request.into_parts();
-    let mut body = Incoming::new(body, &parts.headers, PATIENCE);
+    let mut body = Incoming::new(body, &parts.headers, PATIENCE, Arc::clone(&registry.large));
     let asking = Asking::of(&registry, &parts);
     let answer = registry.answer(parts, &mut body).await;
     respond(answer.map_err(|refusal| asking.tell(refusal)), body, &log).await
@@ -210,7 +212,7 @@ async fn token(
     request: axum::extract::Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let mut body = Incoming::new(body, &parts.headers, PATIENCE);
+    let mut body = Incoming::new(body, &parts.headers, PATIENCE, Arc::clone(&registry.large));
     let mut issue = async || {
         let gate = registry.gate().await?;
         let holds = |known: Option<&Known>, action: Action, repository: &str| {
@@ -290,9 +292,10 @@ async fn blocking<T: Send + 'static>(
 
 impl Registry {
     fn new(store: Store, access: Access, collection: Collection, login: Login, log: Log) -> Self {
-        let manifests = Arc::new(Semaphore::new(limits::MANIFESTS_AT_ONCE));
+        let large = Arc::new(Semaphore::new(limits::LARGE_BODIES));
         let (metrics, blobs, login) = (Arc::default(), Arc::default(), Arc::new(login));
-        Self { store, access, login, collection, parked: Arc::default(), manifests, log, metrics, blobs }
+        let (parked, readiness) = (Arc::default(), Arc::default());
+        Self { store, access, login, collection, parked, large, readiness, log, metrics, blobs }
     }
 
     async fn answer(self, parts: Parts, body: &mut Incoming) -> Answer {

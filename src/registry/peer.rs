@@ -5,7 +5,6 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use axum::{extract::connect_info::Connected, serve::IncomingStream};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use x509_cert::{
     Certificate,
@@ -16,8 +15,6 @@ use x509_cert::{
     },
     ext::pkix::{SubjectAltName, name::GeneralName},
 };
-
-use super::door::Door;
 
 /// The other end of a connection.
 #[derive(Debug, Clone)]
@@ -41,12 +38,6 @@ impl Peer {
     pub(super) fn nobody() -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         Self { address, secure: false, shown: Arc::default() }
-    }
-}
-
-impl Connected<IncomingStream<'_, Door>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Door>) -> Self {
-        stream.io().peer(*stream.remote_addr())
     }
 }
 

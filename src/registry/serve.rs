@@ -8,9 +8,15 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    Access, Collection, Log, PATIENCE, Registry, app, door::Door, login::Login, peer::Peer, tls::Tls,
+use axum::{Extension, Router, extract::ConnectInfo};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+    service::TowerToHyperService,
 };
+
+use super::{Access, Collection, Log, PATIENCE, Registry, app, door::Door, login::Login, tls::Tls};
 use crate::{
     base::{
         clock::Timestamp,
@@ -74,27 +80,37 @@ pub async fn serve(
     let keeper = tokio::spawn(keep(registry.clone(), tls.clone()));
     let collector = tokio::spawn(registry.clone().collect());
     let measurer = tokio::spawn(measure(registry.clone()));
-    let (stopping, stopped) = tokio::sync::oneshot::channel();
     let door = Door::new(listener, limits::CONNECTIONS, PATIENCE, tls, Arc::clone(&registry.metrics));
-    let app = app(registry).into_make_service_with_connect_info::<Peer>();
-    let server = axum::serve(door, app).with_graceful_shutdown(async move {
-        shutdown.await;
-        let _receiver_may_be_gone = stopping.send(());
-    });
-    let deadline = async {
-        match stopped.await {
-            Ok(()) => tokio::time::sleep(GRACE).await,
-            Err(_server_ended) => std::future::pending().await,
-        }
-    };
-    let ended = tokio::select! {
-        ended = server => ended.map_err(|error| at(&error)),
-        () = deadline => Ok(()),
-    };
+    attend(door, app(registry), shutdown).await;
     keeper.abort();
     collector.abort();
     measurer.abort();
-    ended
+    Ok(())
+}
+
+/// Answers whoever comes in, until `shutdown` is ready and those who are there have been served, or [`GRACE`] is over.
+pub(super) async fn attend(mut door: Door, app: Router, shutdown: impl Future<Output = ()>) {
+    let mut http = http1::Builder::new();
+    // From the moment that a request could begin: who says nothing leaves too, and so does who does not get through
+    // the handshake.
+    http.timer(TokioTimer::new()).header_read_timeout(door.patience);
+    let guests = GracefulShutdown::new();
+    tokio::pin!(shutdown);
+    loop {
+        let guest = tokio::select! {
+            guest = door.next() => guest,
+            () = &mut shutdown => break,
+        };
+        let app = TowerToHyperService::new(app.clone().layer(Extension(ConnectInfo(guest.peer()))));
+        let served = guests.watch(http.serve_connection(TokioIo::new(guest), app));
+        tokio::spawn(async move {
+            // Whatever ends it is the client's affair: what its requests came to was told by then.
+            let _ended = served.await;
+        });
+    }
+    // Who comes now finds nobody.
+    drop(door);
+    let _grace_is_over = tokio::time::timeout(GRACE, guests.shutdown()).await;
 }
 
 /// What is done beside serving.

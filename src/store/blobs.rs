@@ -9,9 +9,9 @@ use std::{
 };
 
 use super::{
-    Store,
+    Kept, Store,
     contents::{BlobReader, stands_at},
-    locks::{Held, Lock},
+    locks::Lock,
     sql::Mode,
     writer::{BlobWriter, Leaves},
 };
@@ -28,13 +28,6 @@ impl Store {
     /// Where the blob lies or will lie, as messages name it.
     pub fn place_of(&self, digest: &Digest) -> PathBuf {
         self.contents().place(digest)
-    }
-
-    /// Keeps the bytes of a blob in the store, if they are there or come there, until the value is dropped: between
-    /// their arrival and the row that says who needs them, no collection takes them away. For moments only.
-    pub fn keep(&self, digest: &Digest) -> Result<Kept> {
-        self.contents().open_group(digest)?;
-        Ok(Kept { _held: self.lock(Lock::Names(digest), Mode::Shared)? })
     }
 
     /// Size of a stored blob; `None` when it is not there.
@@ -149,7 +142,7 @@ impl Store {
     /// again from its first byte; [`BlobWriter::len`] tells how far that is.
     pub fn writer(&self, digest: &Digest) -> Result<BlobWriter> {
         let name = format!("{}-{}.part", digest.algorithm().name(), digest.hex());
-        let path = self.home().join("staging").join(name);
+        let path = self.staging().join(name);
         let Some(file) = open_staging(&path)? else {
             return self.scratch(digest.algorithm());
         };
@@ -165,7 +158,7 @@ impl Store {
         loop {
             let number = NEXT.fetch_add(1, Ordering::Relaxed);
             let name = format!("scratch-{}-{number}.part", std::process::id());
-            let path = self.home().join("staging").join(name);
+            let path = self.staging().join(name);
             // Another process may be sweeping just this name, left by an earlier one of our number.
             if let Some(file) = open_staging(&path)? {
                 let mut writer = BlobWriter::new(self.clone(), path, file, algorithm, Leaves::Nothing);
@@ -177,7 +170,7 @@ impl Store {
 
     /// Removes scratch files that no process holds. Named partial downloads stay: they are resumed.
     pub(super) fn sweep_staging(&self) {
-        let Ok(entries) = std::fs::read_dir(self.home().join("staging")) else { return };
+        let Ok(entries) = std::fs::read_dir(self.staging()) else { return };
         for entry in entries.flatten() {
             if !entry.file_name().to_string_lossy().starts_with("scratch-") {
                 continue;
@@ -189,12 +182,6 @@ impl Store {
             }
         }
     }
-}
-
-/// As long as this is there, one blob stays; see [`Store::keep`].
-#[derive(Debug)]
-pub struct Kept {
-    _held: Held,
 }
 
 /// Opens a staging file for this process alone, making it where it is missing; `None` while another one has it. The
@@ -251,7 +238,7 @@ mod tests {
         assert!(!store.has(&blob).unwrap());
         writer.commit(&blob).unwrap();
         assert_eq!(store.read_blob(&blob).unwrap(), b"hello");
-        assert_eq!(std::fs::read_dir(store.home().join("staging")).unwrap().count(), 0);
+        assert_eq!(std::fs::read_dir(store.staging()).unwrap().count(), 0);
     }
 
     #[test]

@@ -62,6 +62,7 @@ impl Store {
     /// published before what it lists was written down, and cannot be read now; those of disk and database.
     pub fn collect(&self, now: Timestamp) -> Result<Collected> {
         self.write_edges()?;
+        self.look_at_arrived()?;
         let mut done = Collected::default();
         let mut after = (0, String::new(), String::new());
         loop {

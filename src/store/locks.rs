@@ -82,7 +82,7 @@ impl Store {
     fn lock_file(&self, lock: Lock<'_>) -> Result<(PathBuf, File)> {
         let path = match lock {
             Lock::Contents => self.home().join("blobs"),
-            Lock::Registry => self.home().join("staging"),
+            Lock::Registry => self.staging(),
             Lock::Names(digest) => Folder::of(self.home()).shard(digest),
         };
         let file = File::open(&path).map_err(|error| fs::failure(&path, "open", &error))?;

@@ -30,7 +30,7 @@ impl Store {
 
     /// Fails unless content can be brought.
     pub fn require_writable(&self) -> Result<()> {
-        fs::require_writable(&self.home().join("staging"))?;
+        fs::require_writable(&self.staging())?;
         self.contents().require_writable()
     }
 

@@ -21,6 +21,7 @@
 //!   blobs/sha256/ab/<hex>      content, complete and synced, never changed         (contents/, blobs.rs)
 //!                                until nothing needs it any more                   (collect.rs)
 //!   staging/<alg>-<hex>.part   content under way; kept for the next run            (writer.rs)
+//!   staging/arriving-<digest>… what may be there without a row yet                 (kept.rs)
 //!   staging/upload-<id>-….part a push under way; kept for its client               (uploads.rs)
 //! ```
 //!
@@ -39,6 +40,7 @@ mod contents;
 mod database;
 pub mod examine;
 mod inventory;
+mod kept;
 mod leases;
 mod ledger;
 mod locks;
@@ -64,10 +66,10 @@ use std::{
 };
 
 pub use accounts::{Account, AccountKind, TokenKey};
-pub use blobs::Kept;
 pub use collect::Collected;
 pub use contents::{BlobReader, Credentials, use_credentials};
 pub use database::{Change, State};
+pub use kept::Kept;
 pub use leases::Hold;
 pub use metadata::{Publication, PublishedManifest, PublishedTag, ReferrerRow, Target};
 pub use pushes::Deletion;
@@ -171,6 +173,11 @@ impl Store {
     /// Whether `home` has a database.
     pub fn is_at(home: &Path) -> bool {
         home.join(database::FILE).exists() || home.join(settings::FILE).exists()
+    }
+
+    /// Where content lies while it comes.
+    fn staging(&self) -> PathBuf {
+        self.inner.home.join("staging")
     }
 
     /// The folder.

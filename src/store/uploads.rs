@@ -70,7 +70,7 @@ impl Store {
 
     /// How many pushes are under way.
     pub fn uploads(&self) -> Result<usize> {
-        let names = fs::names(&self.home().join("staging"))?;
+        let names = fs::names(&self.staging())?;
         Ok(names.iter().filter(|name| name.starts_with(PREFIX)).count())
     }
 
@@ -79,7 +79,7 @@ impl Store {
     /// # Errors
     /// The first of those that one or the other push met; the rest are swept all the same.
     pub fn sweep_uploads(&self, before: Timestamp) -> Result<usize> {
-        let staging = self.home().join("staging");
+        let staging = self.staging();
         let (mut swept, mut failed) = (0, None);
         for name in fs::names(&staging)?.iter().filter(|name| name.starts_with(PREFIX)) {
             match sweep(&staging.join(name), before) {
@@ -96,7 +96,7 @@ impl Store {
     fn upload_path(&self, repository: &str, id: &str) -> PathBuf {
         let repository = Digest::of(repository.as_bytes());
         let short = repository.hex().get(..16).unwrap_or_default();
-        self.home().join("staging").join(format!("{PREFIX}{id}-{short}.part"))
+        self.staging().join(format!("{PREFIX}{id}-{short}.part"))
     }
 }
 

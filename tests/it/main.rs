@@ -37,6 +37,7 @@ mod replicas;
 mod sight;
 mod sign;
 mod site;
+mod soak;
 mod store_upkeep;
 mod support;
 mod tags;

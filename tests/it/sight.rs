@@ -322,7 +322,8 @@ fn health_and_readiness_say_what_is_wrong_to_everybody_and_why_to_the_log() {
     let home = site.folder.path().join("home");
     fs::rename(home.join("blobs"), home.join("gone")).unwrap();
     fs::rename(home.join("staging"), home.join("gone too")).unwrap();
-    let ready = site.get("/readyz");
+    assert_eq!(site.get("/readyz").status, 200, "so soon everybody hears what the last one heard");
+    let ready = until(|| Some(site.get("/readyz")).filter(|ready| ready.status != 200));
     let reasons = serde_json::json!({ "contents": "not-found", "staging": "not-found" });
     assert_eq!(
         (ready.status, ready.json()),
@@ -332,7 +333,7 @@ fn health_and_readiness_say_what_is_wrong_to_everybody_and_why_to_the_log() {
     assert_eq!(site.get("/healthz").status, 200, "a restart would not mend it");
     fs::rename(home.join("gone"), home.join("blobs")).unwrap();
     fs::rename(home.join("gone too"), home.join("staging")).unwrap();
-    assert_eq!(site.get("/readyz").status, 200);
+    until(|| Some(site.get("/readyz")).filter(|ready| ready.status == 200));
 
     assert_eq!(site.ask("GET", "/metrics", &[("X-Forwarded-For", "127.0.0.1")], b"").code(), "DENIED");
 }

@@ -53,12 +53,11 @@ pub(super) fn run(args: &Serve, settings: &Settings, out: &Out) -> Result<(), Fa
     let store = Store::open(&settings.home)?;
     let journal = out.journal(args.log);
     let log = registry::Log::new(journal.hear());
-    let (access, takes) = if args.sandbox {
+    let access = if args.sandbox { registry::Access::sandbox() } else { registry::Access::default() };
+    if args.sandbox {
         out.note(SANDBOX);
-        (registry::Access::sandbox(), "sandbox/ is open to everybody")
-    } else {
-        (registry::Access::default(), "read-only")
-    };
+    }
+    let takes = access.takes(&store)?;
     let open = |(certificate, clients)| Tls::open(&settings.home, certificate, clients);
     let tls = serving.tls.map(open).transpose()?;
     if tls.is_none() && !serving.listen.ip().is_loopback() && store.has_accounts()? {
@@ -85,7 +84,7 @@ pub(super) fn run(args: &Serve, settings: &Settings, out: &Out) -> Result<(), Fa
     let options = registry::Options {
         listen: serving.listen,
         access,
-        collection: registry::Collection::default(),
+        collection: registry::Collection::new(serving.collect_every, serving.lease_seconds),
         tls,
         service: serving.service,
         url: serving.url,

@@ -252,6 +252,7 @@ mod tests {
             axum::body::Body::empty(),
             &headers,
             std::time::Duration::from_secs(1),
+            std::sync::Arc::new(tokio::sync::Semaphore::new(1)),
         );
         let asked = (&axum::http::Method::GET, &uri, &headers);
         let answer = login.issue(asked, &mut body, &Peer::nobody(), &|_, _, _| true).await.unwrap();

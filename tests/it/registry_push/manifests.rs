@@ -184,18 +184,23 @@ fn parameters_of_pulls_do_not_count_for_pushes() {
     assert_eq!(server.manifest(".x", &bytes).code(), "MANIFEST_INVALID");
 }
 
-/// Manifests are read into memory, so many at a time; who comes later waits for a seat.
+/// Large manifests are read into memory, so many at a time; who comes later with a large one waits for a seat, and who
+/// comes with a small one does not.
 #[test]
-fn so_many_manifests_are_read_at_a_time() {
+fn so_many_large_manifests_are_read_at_a_time() {
     let home = home();
     let server = sandbox(&home);
     let config = server.push(media_type::CONFIG, b"{}");
-    let bytes = image(&config, &[]);
+    let small = image(&config, &[]);
+    let mut large: serde_json::Value = serde_json::from_slice(&small).unwrap();
+    let seatless = usize::try_from(limits::SMALL_BODY_BYTES).unwrap();
+    large["annotations"] = serde_json::json!({ "a": "x".repeat(seatless) });
+    let bytes = large.to_string().into_bytes();
     let path = format!("/v2/{REPOSITORY}/manifests/1");
     let typed = [("Content-Type", media_type::MANIFEST)];
-    let (first, rest) = bytes.split_at(10);
+    let (first, rest) = bytes.split_at(seatless + 10);
     let moment = Duration::from_millis(300);
-    let mut slow: Vec<TcpStream> = (0..limits::MANIFESTS_AT_ONCE)
+    let mut slow: Vec<TcpStream> = (0..limits::LARGE_BODIES)
         .map(|_| {
             let mut socket = TcpStream::connect(server.0.address).unwrap();
             socket.write_all(&request("PUT", &path, &typed, bytes.len(), first)).unwrap();
@@ -207,6 +212,7 @@ fn so_many_manifests_are_read_at_a_time() {
     late.write_all(&request("PUT", &path, &typed, bytes.len(), &bytes)).unwrap();
     late.set_read_timeout(Some(moment)).unwrap();
     assert!(late.read(&mut [0; 1]).is_err(), "it waits");
+    assert_eq!(server.manifest("small", &small).status, 201);
     late.set_read_timeout(None).unwrap();
     for socket in &mut slow {
         socket.write_all(rest).unwrap();

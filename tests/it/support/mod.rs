@@ -7,3 +7,4 @@ pub(crate) mod served;
 pub(crate) mod sink;
 pub(crate) mod stand_ins;
 pub(crate) mod upstream;
+pub(crate) mod wire;

@@ -146,12 +146,15 @@ pub(super) const SITE: &[Row] = &[
     ("X01", "a megabyte that expands to gigabytes", &[]),
     ("X02", "a window larger than memory", &[]),
     ("X03", "members without end", &[]),
-    ("X06", "connections without end", &[]),
+    ("X06", "connections without end", &["registry::door::tests::no_address_takes_all_seats"]),
     (
         "X07",
         "connections that only sit there, and uploads that nobody ends",
         &[
             "registry::door::tests::who_says_nothing_makes_room",
+            "registry::door::tests::who_only_begins_to_ask_makes_room",
+            "registry::guest::tests::who_takes_less_than_the_least_is_waited_for_only_so_long",
+            "registry::body::tests::a_small_body_waits_for_no_seat",
             "registry::door::tests::who_does_not_get_through_the_handshake_makes_room",
             "registry::body::tests::a_trickle_is_put_out_and_a_short_one_is_taken",
             "registry::parked::tests::abandoned_pushes_go_though_they_are_open",
