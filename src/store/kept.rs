@@ -31,13 +31,24 @@ pub struct Kept {
 
 /// A file of the staging folder that says which content may be on the disk without a row; locked by who brings it.
 #[derive(Debug)]
-struct Mark {
+pub(super) struct Mark {
     path: PathBuf,
+    is_left: bool,
     _locked: File,
+}
+
+impl Mark {
+    /// It stays: the next round looks at what it names.
+    pub(super) fn leave(&mut self) {
+        self.is_left = true;
+    }
 }
 
 impl Drop for Mark {
     fn drop(&mut self) {
+        if self.is_left {
+            return;
+        }
         // Where it stays, the next round looks at what it names, and finds it needed.
         let _best_effort = std::fs::remove_file(&self.path);
     }
@@ -52,7 +63,8 @@ impl Store {
         Ok(Kept { _held: self.lock(Lock::Names(digest), Mode::Shared)?, _mark: mark })
     }
 
-    fn mark(&self, digest: &Digest) -> Result<Mark> {
+    /// Marks what is about to be brought to where contents lie.
+    pub(super) fn mark(&self, digest: &Digest) -> Result<Mark> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         loop {
             let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -62,7 +74,7 @@ impl Store {
             options.read(true).write(true).create(true).truncate(false).mode(0o600);
             // Another process may be looking at just this one, left by an earlier one of our number.
             if let Some(locked) = blobs::take(&path, &options)? {
-                return Ok(Mark { path, _locked: locked });
+                return Ok(Mark { path, is_left: false, _locked: locked });
             }
         }
     }
@@ -78,7 +90,7 @@ impl Store {
             let Some(digest) = name.strip_prefix(PREFIX).and_then(read) else { continue };
             let path = self.staging().join(&name);
             let mark = match blobs::take(&path, OpenOptions::new().read(true)) {
-                Ok(Some(locked)) => Mark { path, _locked: locked },
+                Ok(Some(locked)) => Mark { path, is_left: false, _locked: locked },
                 Ok(None) => continue,
                 Err(failure) if failure.reason == Reason::NotFound => continue,
                 Err(failure) => return Err(failure),

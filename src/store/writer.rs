@@ -6,7 +6,11 @@ use std::{
     path::PathBuf,
 };
 
-use super::{Kept, Store, contents::Brought};
+use super::{
+    Kept, Store,
+    contents::{Brought, Contents},
+    kept::Mark,
+};
 use crate::{
     base::{
         digest::{Algorithm, Digest, Hasher},
@@ -39,7 +43,7 @@ pub struct BlobWriter {
     len: u64,
     acknowledged: u64,
     leaves: Leaves,
-    brought: Option<Brought>,
+    brought: Option<(Brought, Option<Mark>)>,
     done: bool,
 }
 
@@ -144,7 +148,7 @@ impl BlobWriter {
     /// The same for who keeps it there already. To take that lock twice would wait for whoever waits for it in between.
     pub fn commit_kept(mut self, blob: &Descriptor, _kept: &Kept) -> Result<()> {
         self.bring(blob)?;
-        if let Some(brought) = &self.brought {
+        if let Some((brought, _mark)) = &self.brought {
             self.store.contents().publish(brought, &self.path, &self.file, &blob.digest)?;
         }
         self.done = true;
@@ -167,13 +171,18 @@ impl BlobWriter {
             let reason = if self.len == blob.size { Reason::DigestMismatch } else { Reason::SizeMismatch };
             return Err(Failure::new(reason, &blob.digest, message));
         }
+        // An object of a bucket has its name as soon as it was sent.
+        let is_named = matches!(self.store.contents(), Contents::Bucket(_));
+        let mut mark = is_named.then(|| self.store.mark(&blob.digest)).transpose()?;
         let brought = self.store.contents().bring(&self.path, &self.file, &blob.digest);
-        self.brought = Some(brought.inspect_err(|failure| {
+        let brought = brought.inspect_err(|failure| {
+            mark.iter_mut().for_each(Mark::leave);
             // After a failed sync the kernel may have dropped the pages: never resume from them (C04).
             if failure.reason != Reason::Bucket {
                 self.leaves = Leaves::Nothing;
             }
-        })?);
+        })?;
+        self.brought = Some((brought, mark));
         Ok(())
     }
 }
@@ -182,6 +191,9 @@ impl Drop for BlobWriter {
     fn drop(&mut self) {
         if self.done {
             return;
+        }
+        if let Some((_brought, Some(mark))) = &mut self.brought {
+            mark.leave();
         }
         match self.leaves {
             Leaves::Bytes if self.len > 0 => {}
