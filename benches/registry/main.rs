@@ -7,7 +7,15 @@
 //!
 //! Each workload runs on one registry after the other, so that all of them meet the same machine. Every byte that is pulled
 //! is hashed here, on the same cores. Prints a Markdown table.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark may fail loudly")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    reason = "a benchmark prints figures, rounded, and may fail loudly"
+)]
 
 mod scale;
 #[path = "../../tests/it/support/wire.rs"]
@@ -127,7 +135,7 @@ impl Took {
             self.bytes as f64 / 1e6 / self.all.as_secs_f64(),
             milliseconds(self.at(50)),
             milliseconds(self.at(99)),
-            self.memory as f64 / (1 << 20) as f64,
+            self.memory as f64 / f64::from(1 << 20),
         )
     }
 }

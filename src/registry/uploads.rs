@@ -156,7 +156,7 @@ impl Registry {
             let (store, into, by, id) =
                 (self.store.clone(), repository.clone(), owner.clone(), id.to_owned());
             match blocking(move || Ok(store.upload(&into, &by, &id)?)).await? {
-                Upload::Open(writer) => writer,
+                Upload::Open(writer) => *writer,
                 Upload::Busy => return Err(Refusal::later(error_code::UPLOAD_BUSY, 1)),
                 Upload::Unknown => return Err(Refusal::of(error_code::BLOB_UPLOAD_UNKNOWN)),
             }

@@ -33,11 +33,22 @@ pub struct Kept {
 #[derive(Debug)]
 pub(super) struct Mark {
     path: PathBuf,
+    is_left: bool,
     _locked: File,
+}
+
+impl Mark {
+    /// It stays: the next round looks at what it names.
+    pub(super) fn leave(&mut self) {
+        self.is_left = true;
+    }
 }
 
 impl Drop for Mark {
     fn drop(&mut self) {
+        if self.is_left {
+            return;
+        }
         // Where it stays, the next round looks at what it names, and finds it needed.
         let _best_effort = std::fs::remove_file(&self.path);
     }
@@ -52,6 +63,7 @@ impl Store {
         Ok(Kept { _held: self.lock(Lock::Names(digest), Mode::Shared)?, _mark: mark })
     }
 
+    /// Marks what is about to be brought to where contents lie.
     pub(super) fn mark(&self, digest: &Digest) -> Result<Mark> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         loop {
@@ -62,7 +74,7 @@ impl Store {
             options.read(true).write(true).create(true).truncate(false).mode(0o600);
             // Another process may be looking at just this one, left by an earlier one of our number.
             if let Some(locked) = blobs::take(&path, &options)? {
-                return Ok(Mark { path, _locked: locked });
+                return Ok(Mark { path, is_left: false, _locked: locked });
             }
         }
     }
@@ -78,7 +90,7 @@ impl Store {
             let Some(digest) = name.strip_prefix(PREFIX).and_then(read) else { continue };
             let path = self.staging().join(&name);
             let mark = match blobs::take(&path, OpenOptions::new().read(true)) {
-                Ok(Some(locked)) => Mark { path, _locked: locked },
+                Ok(Some(locked)) => Mark { path, is_left: false, _locked: locked },
                 Ok(None) => continue,
                 Err(failure) if failure.reason == Reason::NotFound => continue,
                 Err(failure) => return Err(failure),
@@ -112,8 +124,9 @@ mod tests {
         let kept = store.keep(&blob.digest).unwrap();
         store.put_kept(&blob, bytes, &kept).unwrap();
         // Killed: the lock goes, the file stays.
+        let mark = std::fs::read_dir(store.staging()).unwrap().next().unwrap().unwrap().path();
         let name = format!("{PREFIX}sha256-{}-1-1", blob.digest.hex());
-        std::fs::rename(&kept._mark.path, store.staging().join(&name)).unwrap();
+        fs::publish(&mark, &store.staging().join(name)).unwrap();
         assert_eq!((collected(&store), store.has(&blob).unwrap()), (0, true), "who brings it is still there");
         drop(kept);
         assert_eq!((collected(&store), store.has(&blob).unwrap()), (1, false));

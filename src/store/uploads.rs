@@ -33,7 +33,7 @@ pub enum Upload {
     /// Another request is at it.
     Busy,
     /// What came so far, hashed again from its first byte.
-    Open(BlobWriter),
+    Open(Box<BlobWriter>),
 }
 
 impl Store {
@@ -66,7 +66,7 @@ impl Store {
         let mut writer = BlobWriter::new(self.clone(), path, file, Algorithm::Sha256, Leaves::Acknowledged);
         writer.rehash()?;
         writer.acknowledge();
-        Ok(Upload::Open(writer))
+        Ok(Upload::Open(Box::new(writer)))
     }
 
     /// How many pushes are under way.
@@ -128,7 +128,7 @@ mod tests {
 
     fn open(store: &Store, repository: &str, id: &str) -> BlobWriter {
         match store.upload(repository, "anyone", id).unwrap() {
-            Upload::Open(writer) => writer,
+            Upload::Open(writer) => *writer,
             other => panic!("{other:?}"),
         }
     }

@@ -6,7 +6,11 @@ use std::{
     path::PathBuf,
 };
 
-use super::{Kept, Store, contents::Brought, kept::Mark};
+use super::{
+    Kept, Store,
+    contents::{Brought, Contents},
+    kept::Mark,
+};
 use crate::{
     base::{
         digest::{Algorithm, Digest, Hasher},
@@ -39,8 +43,7 @@ pub struct BlobWriter {
     len: u64,
     acknowledged: u64,
     leaves: Leaves,
-    /// With the mark that it may be there, in a bucket, before anybody keeps it.
-    brought: Option<(Brought, Mark)>,
+    brought: Option<(Brought, Option<Mark>)>,
     done: bool,
 }
 
@@ -168,9 +171,12 @@ impl BlobWriter {
             let reason = if self.len == blob.size { Reason::DigestMismatch } else { Reason::SizeMismatch };
             return Err(Failure::new(reason, &blob.digest, message));
         }
-        let mark = self.store.mark(&blob.digest)?;
+        // An object of a bucket has its name as soon as it was sent.
+        let is_named = matches!(self.store.contents(), Contents::Bucket(_));
+        let mut mark = is_named.then(|| self.store.mark(&blob.digest)).transpose()?;
         let brought = self.store.contents().bring(&self.path, &self.file, &blob.digest);
         let brought = brought.inspect_err(|failure| {
+            mark.iter_mut().for_each(Mark::leave);
             // After a failed sync the kernel may have dropped the pages: never resume from them (C04).
             if failure.reason != Reason::Bucket {
                 self.leaves = Leaves::Nothing;
@@ -185,6 +191,9 @@ impl Drop for BlobWriter {
     fn drop(&mut self) {
         if self.done {
             return;
+        }
+        if let Some((_brought, Some(mark))) = &mut self.brought {
+            mark.leave();
         }
         match self.leaves {
             Leaves::Bytes if self.len > 0 => {}

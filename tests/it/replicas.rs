@@ -297,6 +297,25 @@ fn a_token_of_one_is_taken_by_the_others() {
     }
 }
 
+/// One key signs the ledger of a home: a machine that does not have it makes none in its place.
+#[test]
+fn a_machine_without_the_key_signs_nothing() {
+    let machines = open_machines(2);
+    let keys = [0, 1].map(|at: usize| machines[at].1.join("keys/importer.pem"));
+    let again = || {
+        let site = Site::new(Store::open(&machines[1].1).unwrap(), Timestamp::now());
+        site.set_rules(&Rules::parse("schema = 1\n", Path::new("rules")).unwrap(), "test").map(drop)
+    };
+    if keys[0] != keys[1] {
+        assert_eq!(again().unwrap_err().reason, Reason::NotFound);
+        std::fs::create_dir(machines[1].1.join("keys")).unwrap();
+        std::fs::copy(&keys[0], &keys[1]).unwrap();
+    }
+    again().unwrap();
+    let site = Site::new(Store::open(&machines[0].1).unwrap(), Timestamp::now());
+    site.set_rules(&Rules::parse(RULES, Path::new("rules")).unwrap(), "test").unwrap();
+}
+
 /// A way to the object store that can be cut.
 struct Way {
     address: SocketAddr,

@@ -263,15 +263,17 @@ fn below(digest: &Digest) -> String {
     format!("blobs/{}/{shard}/{}", digest.algorithm().name(), digest.hex())
 }
 
+/// How it says that there is no bucket.
+pub(super) const NO_BUCKET: &str = "NoSuchBucket";
+
 pub(super) const REACH: &str = "check that the object store runs and is reached, and `endpoint` in store.toml; what is published is not lost";
 
 /// What an object store said, or what happened on the way to it. None of it says what an object is.
 pub(super) fn failure(object: &str, error: &object_store::Error) -> Failure {
     let text = describe(error);
-    let code =
-        text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>")).map(|(code, _)| code);
+    let code = code(&text);
     let (found, hint) = match (error, code) {
-        (_, Some("NoSuchBucket")) => {
+        (_, Some(NO_BUCKET)) => {
             ("there is no such bucket".to_owned(), "make it, or check `bucket` and `endpoint` in store.toml")
         }
         (_, Some(code @ ("InvalidAccessKeyId" | "SignatureDoesNotMatch"))) => (
@@ -292,8 +294,13 @@ pub(super) fn failure(object: &str, error: &object_store::Error) -> Failure {
     Failure::new(Reason::Bucket, object, found).hint(hint)
 }
 
-/// The causes that tell what happened: the last ones.
-fn describe(error: &object_store::Error) -> String {
+/// The word by which an object store names an error.
+pub(super) fn code(said: &str) -> Option<&str> {
+    said.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>")).map(|(code, _)| code)
+}
+
+/// The cause that tells what happened: what the server said, or the last one.
+pub(super) fn describe(error: &object_store::Error) -> String {
     let mut words = vec![error.to_string()];
     let mut cause = std::error::Error::source(error);
     while let Some(next) = cause {

@@ -8,7 +8,7 @@ use object_store::{ObjectStore, ObjectStoreExt as _, path::Path as Key};
 
 use super::{
     Contents,
-    bucket::{Bucket, failure},
+    bucket::{Bucket, NO_BUCKET, code, describe, failure},
 };
 use crate::{
     base::{
@@ -177,7 +177,10 @@ impl Bucket {
 /// The name that a mark holds; `None` where there is no mark.
 pub(super) async fn read(store: &dyn ObjectStore, key: &Key) -> object_store::Result<Option<String>> {
     let found = match store.get(key).await {
-        Err(object_store::Error::NotFound { .. }) => return Ok(None),
+        // Of a bucket that is not there, that is to be told.
+        Err(error @ object_store::Error::NotFound { .. }) => {
+            return if code(&describe(&error)) == Some(NO_BUCKET) { Err(error) } else { Ok(None) };
+        }
         found => found?,
     };
     // What is longer is none of ours.

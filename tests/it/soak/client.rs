@@ -120,15 +120,15 @@ impl<'a> Client<'a> {
         match done {
             Ok(()) => {}
             Err(Stop::Cut) => {
-                self.count(&self.tally.cut);
+                count(&self.tally.cut);
                 // The next server takes a moment.
                 std::thread::sleep(Duration::from_millis(50));
             }
             Err(Stop::Later) => {
-                self.count(&self.tally.later);
+                count(&self.tally.later);
                 std::thread::sleep(Duration::from_millis(200));
             }
-            Err(Stop::Late) => self.count(&self.tally.late),
+            Err(Stop::Late) => count(&self.tally.late),
         }
         let rest = std::env::var("SEALIFT_SOAK_REST").map_or(40, |rest| rest.parse().unwrap());
         std::thread::sleep(Duration::from_millis(self.chance.below(rest * 2 + 1)));
@@ -180,7 +180,7 @@ impl<'a> Client<'a> {
             for blob in &image.blobs {
                 self.pull_blob(&repository, blob)?;
             }
-            self.count(&self.tally.pulls);
+            count(&self.tally.pulls);
         }
         // What it may have been besides it is not; its manifest may lie there still.
         let others = self.tags[at].iter().flatten().filter(|one| is.as_ref() != Some(*one));
@@ -240,7 +240,7 @@ impl<'a> Client<'a> {
             return Err(Stop::Late);
         }
         self.expect(&reply, &[201], &path)?;
-        self.count(&self.tally.pushes);
+        count(&self.tally.pushes);
         // By that it was moved.
         self.idle.extend(before.into_iter().flatten().map(|old| old.manifest));
         self.tags[at] = vec![Some(image)];
@@ -264,11 +264,11 @@ impl<'a> Client<'a> {
                 return Ok(blob);
             }
             1 => {
-                let from = self.repository_of(self.number + 1 + self.chance.clone().below(7));
+                let from = Self::repository_of(self.number + 1 + self.chance.clone().below(7));
                 let mount = format!("{uploads}?mount={}&from={from}", blob.digest);
                 let reply = self.ask(("POST", &mount), &[], b"", &[201, 202])?;
                 if reply.status == 201 {
-                    self.count(&self.tally.mounts);
+                    count(&self.tally.mounts);
                     self.look(&path)?;
                     return Ok(blob);
                 }
@@ -308,7 +308,7 @@ impl<'a> Client<'a> {
         self.tags[at].push(None);
         self.delete_manifest(&manifest)?;
         self.tags[at] = vec![None];
-        self.count(&self.tally.deletes);
+        count(&self.tally.deletes);
         Ok(())
     }
 
@@ -352,7 +352,7 @@ impl<'a> Client<'a> {
         let digest = Digest::of(&left.bytes);
         self.finish(&left.location, &left.bytes[there..], &digest)?;
         self.look(&format!("/v2/{repository}/blobs/{digest}"))?;
-        self.count(&self.tally.resumed);
+        count(&self.tally.resumed);
         Ok(())
     }
 
@@ -403,18 +403,18 @@ impl<'a> Client<'a> {
     }
 
     fn repository(&self) -> String {
-        self.repository_of(self.number)
+        Self::repository_of(self.number)
     }
 
-    fn repository_of(&self, number: u64) -> String {
+    fn repository_of(number: u64) -> String {
         format!("sandbox/soak/{}", number % REPOSITORIES)
     }
 
     fn tag(&self, at: usize) -> String {
         format!("c{}-{at}", self.number)
     }
+}
 
-    fn count(&self, counter: &AtomicU64) {
-        counter.fetch_add(1, Relaxed);
-    }
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Relaxed);
 }

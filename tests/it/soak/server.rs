@@ -75,9 +75,9 @@ impl Server {
         let status = std::fs::read_to_string(format!("/proc/{}/status", now.process.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
         let found: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-        let life = usize::try_from(now.figures.kills).unwrap();
-        now.figures.memory.resize(life + 1, 0);
-        now.figures.memory[life] = now.figures.memory[life].max(found);
+        let lives = usize::try_from(now.figures.kills).unwrap();
+        now.figures.memory.resize(lives + 1, 0);
+        now.figures.memory[lives] = now.figures.memory[lives].max(found);
     }
 
     /// Waits until nothing lies in the home any more that is content; how long that took.

@@ -80,8 +80,8 @@ impl Wire {
         let socket = TcpStream::connect_timeout(&self.address, Duration::from_secs(5))?;
         socket.set_nodelay(true)?;
         // Longer than any server thinks about one request.
-        socket.set_read_timeout(Some(Duration::from_secs(60)))?;
-        socket.set_write_timeout(Some(Duration::from_secs(60)))?;
+        socket.set_read_timeout(Some(Duration::from_mins(1)))?;
+        socket.set_write_timeout(Some(Duration::from_mins(1)))?;
         Ok(BufReader::with_capacity(64 << 10, socket))
     }
 
@@ -92,13 +92,14 @@ impl Wire {
         body: &[&[u8]],
     ) -> io::Result<Reply> {
         let length: usize = body.iter().map(|part| part.len()).sum();
-        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: registry.test\r\n");
+        let mut request =
+            format!("{method} {path} HTTP/1.1\r\nHost: registry.test\r\nContent-Length: {length}\r\n");
         for (name, value) in headers {
-            head.push_str(&[name, ": ", value, "\r\n"].concat());
+            request.push_str(&[name, ": ", value, "\r\n"].concat());
         }
-        head.push_str(&format!("Content-Length: {length}\r\n\r\n"));
+        request.push_str("\r\n");
         let socket = stream.get_mut();
-        let sent = std::iter::once(head.as_bytes())
+        let sent = std::iter::once(request.as_bytes())
             .chain(body.iter().copied())
             .try_for_each(|part| socket.write_all(part));
         let mut line = String::new();
