@@ -35,10 +35,17 @@ impl Registry {
         if respond::is_known(&request.headers, digest) {
             return Ok(respond::not_modified(digest));
         }
-        let file =
-            self.store.open_blob(digest).map_err(|cause| Refusal::lost(error_code::BLOB_UNKNOWN, cause))?;
-        let path = self.store.place_of(digest);
-        let size = file.size().map_err(|error| fs::failure(&path, "inspect", &error))?;
+        // What is only looked at need not be opened: of a bucket, that would be a download.
+        let looked_at = if request.head_only { self.store.size_of(digest)? } else { None };
+        let (file, size) = if let Some(size) = looked_at {
+            (None, size)
+        } else {
+            let lost = |cause| Refusal::lost(error_code::BLOB_UNKNOWN, cause);
+            let file = self.store.open_blob(digest).map_err(lost)?;
+            let path = self.store.place_of(digest);
+            let size = file.size().map_err(|error| fs::failure(&path, "inspect", &error))?;
+            (Some(file), size)
+        };
 
         // Nothing flows that could be hashed on its way.
         if size == 0 && *digest != Hasher::new(digest.algorithm()).finish() {
@@ -57,15 +64,15 @@ impl Registry {
                 return Ok(response);
             }
         };
-        let body = if request.head_only {
+        let body = if let Some(file) = file.filter(|_file| !request.head_only) {
+            Download::open(self, digest, file, span, size)?.into_body()
+        } else {
             // Who asks and may push will not send it again: it has to be there when the manifest comes.
             let pushes = request.gate.may(&request.caller, Right::Push, &repository);
             if pushes && !self.lease(&repository, digest)? {
                 return Err(unknown());
             }
             Body::empty()
-        } else {
-            Download::open(self, digest, file, span, size)?.into_body()
         };
         let mut response: Response = Response::new(body);
         *response.status_mut() = status;

@@ -7,7 +7,10 @@ use axum::{
     http::{HeaderMap, header},
 };
 use futures_util::StreamExt as _;
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 
 use super::respond::Refusal;
 use crate::{base::limits, oci::error_code};
@@ -22,6 +25,8 @@ pub(super) struct Incoming {
     patience: Duration,
     /// Seats for bodies that are held whole in memory and are large.
     large: Arc<Semaphore>,
+    /// The one that it has: until the request is answered, for so long its bytes are in memory.
+    seat: Option<OwnedSemaphorePermit>,
     until: Option<Instant>,
     /// Bytes since `until` was set.
     arrived: u64,
@@ -37,6 +42,7 @@ impl Incoming {
             waits: headers.contains_key(header::EXPECT),
             patience,
             large,
+            seat: None,
             until: None,
             arrived: 0,
             received: 0,
@@ -60,7 +66,7 @@ impl Incoming {
     }
 
     /// All of it, at most `limit` bytes; it may take as long as a client may say nothing. One that is larger than
-    /// [`limits::SMALL_BODY_BYTES`] takes a seat of large ones while it comes, and the time to find one counts: whoever
+    /// [`limits::SMALL_BODY_BYTES`] takes a seat of large ones until it is answered, and the time to find one counts: whoever
     /// sends a large one slowly keeps nobody from sending a small one.
     pub(super) async fn whole(&mut self, limit: u64) -> Result<Vec<u8>, Refusal> {
         let mut bytes = Vec::new();
@@ -73,7 +79,7 @@ impl Incoming {
                 return Ok(true);
             }
             // Never closed, so there is always a permit in the end.
-            let _seat = large.acquire().await.ok();
+            self.seat = large.acquire_owned().await.ok();
             self.fill(&mut bytes, limit + 1).await
         };
         let ended = tokio::time::timeout(patience, all).await;

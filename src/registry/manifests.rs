@@ -91,8 +91,7 @@ impl Registry {
                 Ok((Ok(()), deeds))
             });
             if !matches!(published, Ok(Ok(()))) {
-                // No row tells of it: a collection takes it away, unless somebody else has it.
-                store.change(|change| change.look_at(&repository, &pushed.root.digest))?;
+                store.give_up(&repository, &pushed.root.digest, kept)?;
             }
             published.map_err(|failure| match failure.reason {
                 Reason::SizeMismatch => Refusal::of(error_code::MANIFEST_INVALID).detail(failure.message),
@@ -212,7 +211,7 @@ impl Pushed {
             match &self.document {
                 Document::Image(_) if is_here => blobs.push(listed.clone()),
                 // A layer that its licence keeps where it is (image-spec, "Non-Distributable Layers").
-                Document::Image(_) if !listed.urls.is_empty() => {}
+                Document::Image(image) if !listed.urls.is_empty() && image.config != *listed => {}
                 Document::Index(_) if is_here && change.has_manifest(repository, &listed.digest)? => {
                     children.push(listed.digest.clone());
                 }

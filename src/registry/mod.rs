@@ -30,6 +30,7 @@ mod caller;
 mod collection;
 mod door;
 mod endpoint;
+mod foreign;
 mod guest;
 mod health;
 mod log;
@@ -129,6 +130,7 @@ fn app(registry: Registry) -> Router {
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
         .fallback(async || respond::finish(Refusal::of(error_code::ENDPOINT_UNKNOWN).into_response()))
+        .layer(middleware::from_fn_with_state(registry.clone(), foreign::refuse))
         .layer(middleware::from_fn_with_state(registry.clone(), sight::watch))
         .with_state(registry)
 }
@@ -256,8 +258,10 @@ async fn token(
             let caller = Caller::new(known.cloned(), peer.address.ip());
             action.rights().iter().any(|&right| gate.may(&caller, right, repository))
         };
+        let told =
+            |known: &Known| registry.told_of_login(&Caller::new(Some(known.clone()), peer.address.ip()));
         let asked = (&parts.method, &parts.uri, &parts.headers);
-        let (known, mut response) = registry.login.issue(asked, &mut body, &peer, &holds).await?;
+        let (known, mut response) = registry.login.issue(asked, &mut body, &peer, (&holds, &told)).await?;
         let caller = Caller::new(known, peer.address.ip());
         registry.told_of_token(&caller)?;
         response.extensions_mut().insert(log::Account(caller.author().who));

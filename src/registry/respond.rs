@@ -335,6 +335,7 @@ pub(super) fn finish(mut response: Response) -> Response {
         ("docker-distribution-api-version", "registry/2.0"),
         ("x-content-type-options", "nosniff"),
         ("content-security-policy", "default-src 'none'"),
+        ("cross-origin-resource-policy", "same-origin"),
     ] {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }

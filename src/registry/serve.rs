@@ -23,6 +23,7 @@ use crate::{
         failure::{Failure, Reason, Result},
         limits,
     },
+    site::Site,
     store::Store,
 };
 
@@ -74,6 +75,8 @@ pub async fn serve(
 ) -> Result<()> {
     let Options { listen, access, collection, tls, service, url, pulls, log } = options;
     let at = |error: &io::Error| failure(listen, error);
+    let site = Site::new(store.clone(), Timestamp::now());
+    tokio::task::spawn_blocking(move || site.require_signer()).await.map_err(Failure::internal)??;
     let listener = tokio::net::TcpListener::bind(listen).await.map_err(|error| at(&error))?;
     ready(listener.local_addr().map_err(|error| at(&error))?);
     let login = Login::new(store.clone(), service, url)?;

@@ -230,8 +230,7 @@ impl Registry {
                 Ok((added, if added { vec![deed] } else { vec![] }))
             });
             if added.is_err() {
-                // No row tells of it: a collection takes it away, unless somebody else has it.
-                store.change(|change| change.look_at(&repository, &blob.digest))?;
+                store.give_up(&repository, &blob.digest, kept)?;
             }
             if !added? {
                 // It was found damaged and removed in between: it never counted, so it is sent again.

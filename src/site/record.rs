@@ -35,6 +35,23 @@ impl Site {
         Ok(done)
     }
 
+    /// Fails where nothing of what a server is about to do could be told. Where machines share the home, the first one makes
+    /// the key for it now, and the others have to have it: one that began without would stop at the first pull.
+    ///
+    /// # Errors
+    /// [`Reason::NotFound`] where another machine has the key, and those of the ledger and the disk.
+    pub fn require_signer(&self) -> Result<()> {
+        let is_new = self.store.is_shared() && self.known_importer()?.is_none();
+        self.store.change(|change| {
+            self.require_own_ledger(change)?;
+            if is_new { self.tell(change, vec![]) } else { Ok(()) }
+        })?;
+        if is_new {
+            self.place_importer();
+        }
+        Ok(())
+    }
+
     fn tell(&self, change: &Change<'_>, deeds: Vec<(Timestamp, Deed)>) -> Result<()> {
         self.require_own_ledger(change)?;
         let importer = self.importer(change)?;

@@ -84,10 +84,11 @@ impl Store {
         }
         let mut found = Vec::with_capacity(due.len());
         for (repository, manifest) in due {
-            let description = match self.read_description(&manifest) {
+            let description = match self.read_description(&repository, &manifest) {
                 Ok(description) => description,
-                // The disk has the last word: who is gone says nothing, and is not asked again.
-                Err(failure) if failure.reason == Reason::BlobMissing => Description::default(),
+                // The disk has the last word: who is gone, or damaged, says nothing, and is not asked again. No manifest
+                // keeps the others from being looked at.
+                Err(failure) if is_of_one(failure.reason) => Description::default(),
                 Err(failure) => return Err(failure),
             };
             found.push((repository, manifest, description));
@@ -104,7 +105,7 @@ impl Store {
         .map(|left| usize::try_from(left).unwrap_or_default())
     }
 
-    fn read_description(&self, manifest: &Descriptor) -> Result<Description> {
+    fn read_description(&self, repository: &str, manifest: &Descriptor) -> Result<Description> {
         let bytes = self.read_blob(manifest)?;
         // What a sandbox has need not be readable.
         let Ok(document) = Document::parse(&bytes, &manifest.media_type) else {
@@ -112,8 +113,13 @@ impl Store {
         };
         let mut description = Description::default();
         if let Document::Image(image) = &document {
-            description.blobs = document.descriptors().into_iter().cloned().collect();
-            if let Some(config) = self.read_config(&image.config)? {
+            for listed in document.descriptors() {
+                // What a manifest says of a size that nobody compared counts for nothing.
+                if self.size_of(&listed.digest)? == Some(listed.size) {
+                    description.blobs.push(listed.clone());
+                }
+            }
+            if let Some(config) = self.read_config(repository, &image.config)? {
                 description.platform = config.platform().map(|platform| platform.to_string());
                 description.labels = config.labels();
             }
@@ -128,17 +134,24 @@ impl Store {
         Ok(description)
     }
 
-    /// The config of an image; `None` where there is none, or it is none.
-    pub fn read_config(&self, config: &Descriptor) -> Result<Option<Config>> {
-        if !Config::is_one(&config.media_type) || config.size > limits::OCI_MANIFEST_BYTES {
+    /// The config of an image; `None` where there is none, it is none, or the repository has it not: whoever may push a
+    /// manifest there need not be allowed to see what another one has (threats R11).
+    pub fn read_config(&self, repository: &str, config: &Descriptor) -> Result<Option<Config>> {
+        let is_small = config.size <= limits::OCI_MANIFEST_BYTES;
+        if !Config::is_one(&config.media_type) || !is_small || !self.blob_in(repository, &config.digest)? {
             return Ok(None);
         }
         match self.read_blob(config) {
             Ok(bytes) => Ok(Config::parse(&bytes)),
-            Err(failure) if failure.reason == Reason::BlobMissing => Ok(None),
+            Err(failure) if is_of_one(failure.reason) => Ok(None),
             Err(failure) => Err(failure),
         }
     }
+}
+
+/// Whether this is about one content, and not about the disk or the bucket.
+fn is_of_one(reason: Reason) -> bool {
+    matches!(reason, Reason::BlobMissing | Reason::SizeMismatch | Reason::StoreDamaged)
 }
 
 /// Whether a label can be searched for: the databases hold no NUL, and no name of any length in an index.

@@ -26,7 +26,7 @@ const PREFIX: &str = "arriving-";
 #[derive(Debug)]
 pub struct Kept {
     _held: Held,
-    _mark: Mark,
+    mark: Mark,
 }
 
 /// A file of the staging folder that says which content may be on the disk without a row; locked by who brings it.
@@ -60,7 +60,14 @@ impl Store {
     pub fn keep(&self, digest: &Digest) -> Result<Kept> {
         self.contents().open_group(digest)?;
         let mark = self.mark(digest)?;
-        Ok(Kept { _held: self.lock(Lock::Names(digest), Mode::Shared)?, _mark: mark })
+        Ok(Kept { _held: self.lock(Lock::Names(digest), Mode::Shared)?, mark })
+    }
+
+    /// What is kept got no row in this repository: a collection takes it away, unless somebody else has it. Where that
+    /// cannot be written now, the mark of it stays, and says so later.
+    pub fn give_up(&self, repository: &str, digest: &Digest, mut kept: Kept) -> Result<()> {
+        let looked = self.change(|change| change.look_at(repository, digest));
+        looked.inspect_err(|_failure| kept.mark.leave()).map(drop)
     }
 
     /// Marks what is about to be brought to where contents lie.

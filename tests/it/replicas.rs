@@ -39,13 +39,22 @@ const REPOSITORY: &str = "apps/app";
 const RULES: &str = "schema = 1\n[[grant]]\nto = [\"anyone\"]\nrepositories = [\"**\"]\n\
     may = [\"pull\", \"push\", \"delete\", \"tag\"]\n";
 
-/// What so many machines have of a home that everybody may do anything with.
+/// What so many machines have of a home that everybody may do anything with, each with the key that signs for it.
 fn open_machines(count: usize) -> Vec<(Arc<tempfile::TempDir>, PathBuf)> {
     let machines = machines(count);
     let rules = Rules::parse(RULES, Path::new("rules")).unwrap();
     let store = Store::open(&machines[0].1).unwrap();
     Site::new(store, Timestamp::now()).set_rules(&rules, "test").unwrap();
+    let (first, others) = machines.split_first().unwrap();
+    for (_, home) in others.iter().filter(|(_, home)| *home != first.1) {
+        std::fs::create_dir_all(home.join("keys")).unwrap();
+        std::fs::copy(key(&first.1), key(home)).unwrap();
+    }
     machines
+}
+
+fn key(home: &Path) -> PathBuf {
+    home.join("keys/importer.pem")
 }
 
 /// A server of its own process.
@@ -301,16 +310,18 @@ fn a_token_of_one_is_taken_by_the_others() {
 #[test]
 fn a_machine_without_the_key_signs_nothing() {
     let machines = open_machines(2);
-    let keys = [0, 1].map(|at: usize| machines[at].1.join("keys/importer.pem"));
-    let again = || {
-        let site = Site::new(Store::open(&machines[1].1).unwrap(), Timestamp::now());
-        site.set_rules(&Rules::parse("schema = 1\n", Path::new("rules")).unwrap(), "test").map(drop)
-    };
+    let keys = [0, 1].map(|at: usize| key(&machines[at].1));
+    let second = || Site::new(Store::open(&machines[1].1).unwrap(), Timestamp::now());
+    let again =
+        || second().set_rules(&Rules::parse("schema = 1\n", Path::new("rules")).unwrap(), "test").map(drop);
     if keys[0] != keys[1] {
+        std::fs::remove_file(&keys[1]).unwrap();
         assert_eq!(again().unwrap_err().reason, Reason::NotFound);
-        std::fs::create_dir(machines[1].1.join("keys")).unwrap();
+        // Nor does it serve: what clients do is told in the ledger.
+        assert_eq!(second().require_signer().unwrap_err().reason, Reason::NotFound);
         std::fs::copy(&keys[0], &keys[1]).unwrap();
     }
+    second().require_signer().unwrap();
     again().unwrap();
     let site = Site::new(Store::open(&machines[0].1).unwrap(), Timestamp::now());
     site.set_rules(&Rules::parse(RULES, Path::new("rules")).unwrap(), "test").unwrap();

@@ -24,6 +24,9 @@ use crate::{
 /// Tells whether somebody holds the right to an action in a repository.
 pub(in crate::registry) type Holds<'a> = &'a (dyn Fn(Option<&Known>, Action, &str) -> bool + Sync);
 
+/// Tells the ledger that somebody logged in, or why it cannot.
+pub(in crate::registry) type Told<'a> = &'a (dyn Fn(&Known) -> Result<(), Refusal> + Sync);
+
 /// What is asked for; what else clients say (`account`, `client_id`, `offline_token`) makes no difference.
 #[derive(Default)]
 struct Asked {
@@ -60,24 +63,27 @@ struct Given<'a> {
 }
 
 impl Login {
-    /// Answers a request for a token: who it is for, and the answer.
+    /// Answers a request for a token: who it is for, and the answer. `told` hears who it is before anything else is looked
+    /// at, for whatever comes of the request, a password was found right.
     pub(in crate::registry) async fn issue(
         &self,
         (method, uri, headers): (&Method, &Uri, &HeaderMap),
         body: &mut Incoming,
         peer: &Peer,
-        holds: Holds<'_>,
+        (holds, told): (Holds<'_>, Told<'_>),
     ) -> Result<(Option<Known>, Response), Refusal> {
         match *method {
             Method::GET => {
                 let asked = read_query(uri)?;
                 let known = self.by_header(headers, peer).await?;
+                known.as_ref().map_or(Ok(()), told)?;
                 self.give(asked, known, holds).await
             }
             Method::POST => {
                 let form = body.whole(limits::TOKEN_FORM_BYTES).await?;
                 let asked = read_form(&form)?;
                 let known = self.by_form(&asked, peer).await?;
+                told(&known)?;
                 self.give(asked, Some(known), holds).await
             }
             _ => Err(Refusal::of(error_code::UNSUPPORTED).header(header::ALLOW, "GET, POST")),

@@ -188,6 +188,11 @@ impl Login {
         refusal.header(header::WWW_AUTHENTICATE, challenge)
     }
 
+    /// Where clients find the registry, as whoever started it said.
+    pub(super) fn own_url(&self) -> Option<&str> {
+        self.url.as_deref()
+    }
+
     /// Where this client finds the registry: by what it says itself, if that is a host and nothing else, so that
     /// nobody is sent elsewhere.
     pub(super) fn url(&self, headers: &HeaderMap, peer: &Peer) -> Option<String> {
@@ -294,7 +299,8 @@ mod tests {
             std::sync::Arc::new(tokio::sync::Semaphore::new(1)),
         );
         let asked = (&axum::http::Method::GET, &uri, &headers);
-        let (_known, answer) = login.issue(asked, &mut body, &Peer::nobody(), &|_, _, _| true).await.unwrap();
+        let (_known, answer) =
+            login.issue(asked, &mut body, &Peer::nobody(), (&|_, _, _| true, &|_| Ok(()))).await.unwrap();
         let bytes = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
         let given: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
         assert_eq!((&given["token"], &given["expires_in"]), (&given["access_token"], &300.into()));

@@ -4,7 +4,7 @@ use askama::Template;
 
 use super::{
     Frame, Look, page,
-    words::{Moment, Name, tamed},
+    words::{Moment, Name},
 };
 use crate::{
     oci::error_code,
@@ -52,7 +52,7 @@ impl Look<'_> {
         moves.truncate(MOVES);
         let told = |(one, from): (TagMove, Option<Name>)| Move {
             time: one.time.map(|time| Moment::of(time, self.frame.now)),
-            who: tamed(&one.who),
+            who: self.frame.name_of(&one.who),
             from,
             to: one.digest.as_ref().map(Name::of),
             is_there: one.present,

@@ -5,7 +5,7 @@ use askama::Template;
 use super::{
     Frame, Look, page,
     view::{Filter, Moved},
-    words::{Moment, Name, Size, grouped, kind, tamed},
+    words::{Moment, Name, Size, grouped, kind},
 };
 use crate::{
     base::clock::Timestamp,
@@ -118,7 +118,7 @@ impl Tag {
             platforms: row.platforms,
             size: Size::of(row.bytes),
             moved: row.moved.map(|time| Moment::of(time, frame.now)),
-            mover: tamed(&row.mover),
+            mover: frame.name_of(&row.mover),
             name: row.tag,
         }
     }

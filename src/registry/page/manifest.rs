@@ -112,7 +112,7 @@ impl Look<'_> {
             store.read_blob(&root).map_err(|cause| Refusal::lost(error_code::MANIFEST_UNKNOWN, cause))?;
         // What a sandbox took need not be readable: then there is no tree, and all else there is.
         let document = Document::parse(&bytes, &root.media_type).ok();
-        let config = self.config(document.as_ref())?;
+        let config = self.config(name, document.as_ref())?;
         let tag = match target {
             Target::Tag(tag) => Some(tag.clone()),
             Target::Digest(_) => None,
@@ -141,7 +141,7 @@ impl Look<'_> {
             platform: config.as_ref().and_then(Config::platform).map(|platform| platform.to_string()),
             created: config.as_ref().and_then(|config| config.created.as_deref()).map(tamed),
             moved: last.as_ref().and_then(|last| last.time).map(|time| Moment::of(time, self.frame.now)),
-            mover: last.map(|last| tamed(&last.who)).unwrap_or_default(),
+            mover: last.map(|last| self.frame.name_of(&last.who)).unwrap_or_default(),
             tag,
             tags,
             parents: store.listed_by(name, &root.digest, SHOWN)?.iter().map(Name::of).collect(),
@@ -155,9 +155,9 @@ impl Look<'_> {
         })
     }
 
-    fn config(&self, document: Option<&Document>) -> Result<Option<Config>, Refusal> {
+    fn config(&self, repository: &str, document: Option<&Document>) -> Result<Option<Config>, Refusal> {
         match document {
-            Some(Document::Image(image)) => Ok(self.registry.store.read_config(&image.config)?),
+            Some(Document::Image(image)) => Ok(self.registry.store.read_config(repository, &image.config)?),
             _ => Ok(None),
         }
     }

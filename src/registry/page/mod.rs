@@ -179,6 +179,11 @@ fn with_account(mut response: Response, account: Account) -> Response {
 }
 
 impl Frame {
+    /// Who did something, for a visitor who has an account too: others do not learn which there are (threats R17).
+    fn name_of(&self, who: &str) -> String {
+        if self.visitor.is_some() { tamed(who) } else { String::new() }
+    }
+
     fn of(registry: &Registry, parts: &Parts) -> Self {
         let peer = parts.extensions.get::<ConnectInfo<Peer>>();
         let url = peer.and_then(|ConnectInfo(peer)| registry.login.url(&parts.headers, peer));

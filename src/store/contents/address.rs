@@ -22,10 +22,11 @@ use crate::{
 
 /// How long a connection may take to be there.
 const CONNECT: Duration = Duration::from_secs(5);
-/// How long a server may say nothing while it is asked something, or sends something.
-const SILENCE: Duration = Duration::from_secs(20);
-/// After so long, nothing is asked once more.
-const RETRIES_END: Duration = Duration::from_secs(15);
+/// How long a server may say nothing while it is asked something, or sends something; and how long a part may take on its
+/// way up, for the clock of a request runs from its beginning until it is answered: 9 Mbit/s with all memory for parts in use.
+const SILENCE: Duration = Duration::from_mins(1);
+/// After so long, nothing is asked once more: longer than one request may take, or none that ran out of time would be.
+const RETRIES_END: Duration = Duration::from_secs(90);
 const RETRIES: usize = 4;
 
 /// Who one is to an object store.

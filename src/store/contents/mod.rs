@@ -36,8 +36,9 @@ use crate::base::{
 /// What a home calls itself in the mark of the bucket that holds its contents; nothing where they lie in a folder.
 pub(super) const SCHEMA: &str = "
     CREATE TABLE bucket (
-        one INTEGER PRIMARY KEY CHECK (one = 1),
-        id  TEXT NOT NULL
+        one   INTEGER PRIMARY KEY CHECK (one = 1),
+        id    TEXT NOT NULL,
+        place TEXT NOT NULL
     ) STRICT;
 ";
 

@@ -18,7 +18,7 @@ use crate::{
     store::{
         Change, State, Store,
         settings::wrong,
-        sql::{self, OptionalExtension as _},
+        sql::{self, OptionalExtension as _, params},
     },
 };
 
@@ -47,18 +47,21 @@ impl Store {
             Contents::Folder(_) => Ok(()),
             Contents::Bucket(bucket) => {
                 let bucket = Arc::clone(bucket);
-                let id = known.map_or_else(|| self.change(|change| change.take_bucket(&bucket)), Ok)?;
-                bucket.belong_to(&id, self.state(|state| state.has_nothing())?)
+                let taken = known.map_or_else(|| self.change(|change| change.take_bucket(&bucket)), Ok)?;
+                let (id, place) = taken;
+                // Only where it was taken, and only until something is published, it may be without its mark.
+                bucket.belong_to(&id, place == bucket.place && self.state(|state| state.has_nothing())?)
             }
         }
     }
 }
 
 impl State<'_> {
-    /// What the home calls itself in its bucket.
-    pub(in crate::store) fn bucket(&self) -> Result<Option<String>> {
+    /// What the home calls itself in its bucket, and where that was taken.
+    pub(in crate::store) fn bucket(&self) -> Result<Option<(String, String)>> {
         self.query(|database| {
-            database.query_row("SELECT id FROM bucket", sql::NONE, |row| row.get(0)).optional()
+            let sql = "SELECT id, place FROM bucket";
+            database.query_row(sql, sql::NONE, |row| Ok((row.get(0)?, row.get(1)?))).optional()
         })
     }
 
@@ -72,11 +75,11 @@ impl State<'_> {
 }
 
 impl Change<'_> {
-    /// Makes a bucket the one of this home, which must have nothing yet. What the home calls itself there.
-    fn take_bucket(&self, bucket: &Bucket) -> Result<String> {
+    /// Makes a bucket the one of this home, which must have nothing yet. What the home calls itself there, and where.
+    fn take_bucket(&self, bucket: &Bucket) -> Result<(String, String)> {
         // Another machine may have been first.
-        if let Some(id) = self.bucket()? {
-            return Ok(id);
+        if let Some(taken) = self.bucket()? {
+            return Ok(taken);
         }
         let refuse = |found: &str, hint: &str| {
             Err(Failure::new(Reason::Bucket, self.store.home().display(), found).hint(hint))
@@ -98,8 +101,9 @@ impl Change<'_> {
         getrandom::fill(&mut random)
             .map_err(|error| Failure::new(Reason::InputOutput, "the system's randomness", error))?;
         let id = digest::hex(&random);
-        self.query(|database| database.execute("INSERT INTO bucket (one, id) VALUES (1, ?1)", [&id]))?;
-        Ok(id)
+        let insert = "INSERT INTO bucket (one, id, place) VALUES (1, ?1, ?2)";
+        self.query(|database| database.statement(insert).execute(params![id, bucket.place]))?;
+        Ok((id, bucket.place.clone()))
     }
 }
 

@@ -3,9 +3,8 @@
 use std::{fs::File, os::unix::fs::FileExt as _, path::Path, sync::Arc};
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::{ObjectStore, ObjectStoreExt as _, path::Path as Key};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::bucket::{Bucket, Seen, failure};
 use crate::base::{digest::Digest, failure::Result, fs, limits};
@@ -68,25 +67,29 @@ async fn send_parts(
     let part = limits::BUCKET_PART.max(size.div_ceil(PARTS));
     let mut upload = store.put_multipart(key).await?;
     let sent = async {
-        let mut under_way = stream::FuturesUnordered::new();
+        // Each goes on by itself: one that waits for memory must not keep those back that have it. Dropped, all end.
+        let mut under_way = JoinSet::new();
         let mut start = 0;
         while start < size {
             let len = part.min(size - start);
             let (room, bytes) = piece(memory, Arc::clone(&file), start, len).await?;
             let going = upload.put_part(bytes.into());
-            under_way.push(async move {
+            under_way.spawn(async move {
                 let sent = going.await;
                 drop(room);
                 sent
             });
             start += len;
             if under_way.len() >= PARTS_AT_ONCE
-                && let Some(sent) = under_way.next().await
+                && let Some(sent) = under_way.join_next().await
             {
-                sent?;
+                sent??;
             }
         }
-        under_way.try_collect::<()>().await
+        while let Some(sent) = under_way.join_next().await {
+            sent??;
+        }
+        Ok(())
     };
     let sent = sent.await;
     if let Err(error) = sent {

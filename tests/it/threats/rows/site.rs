@@ -110,6 +110,11 @@ pub(super) const SITE: &[Row] = &[
         ],
     ),
     ("R31", "contents that cannot be asked for, or are another home's, are taken for lost", &[]),
+    (
+        "R32",
+        "a page of another site has a browser push or pull in the name of who is logged in",
+        &["registry::foreign::tests::what_another_site_asks_for_is_told_from_all_else"],
+    ),
     ("C01", "a file without content after a crash", &[]),
     ("C02", "the disk is full", &[]),
     ("C03", "what is acknowledged is not on the disk yet", &[]),
