@@ -238,18 +238,19 @@ def filters(browser):
     check("what cannot be asked for is said", "hundred years" in browser.text(".note"))
 
 
-def history(browser):
+def history(browser, mover):
+    """Of a tag that was moved; `mover` is what this visitor hears of who did it."""
     browser.go("/r/apps/python-app")
     row = [one for one in browser.driver.find_elements(By.CSS_SELECTOR, "tbody tr") if one.text.startswith("stable")][0]
     now = row.find_element(By.CSS_SELECTOR, "a.digest").get_attribute("title")
-    check("a list says who moved a tag", "user:alice" in row.text)
+    check(f"a list says who moved a tag: {mover}", mover in row.text)
     row.find_element(By.PARTIAL_LINK_TEXT, "History").click()
     browser.listen()
     check("a tag has a history", browser.path(), "/history/apps/python-app:stable")
     rows = browser.driver.find_elements(By.CSS_SELECTOR, "tbody tr")
     cells = [[cell.text for cell in row.find_elements(By.CSS_SELECTOR, "th, td")] for row in rows]
     check("of two moves", len(cells), 2)
-    check("each by whom", [cell[1] for cell in cells], ["user:alice", "user:alice"])
+    check(f"each by whom: {mover}", [cell[1] for cell in cells], [mover, mover])
     times = [row.find_element(By.TAG_NAME, "time").get_attribute("datetime") for row in rows]
     check("the last one first", times == sorted(times, reverse=True) and times[0].endswith("Z"))
     check("from where the one before led to", (cells[0][2], cells[1][2]), (cells[1][3], "nowhere"))
@@ -288,6 +289,8 @@ def login(browser, other):
     check("it says who is logged in", "user:alice" in browser.text("header"))
     browser.go("/")
     check("on all pages", "user:alice" in browser.text("header") and "Log in" not in browser.text("header"))
+    history(browser, "user:alice")
+    browser.go("/")
     browser.filter(name="payroll")
     check("which show what the account may pull", browser.names(), ["private/payroll"])
     other.go("/")
@@ -374,7 +377,7 @@ def main():
         people = [Browser(f"{folder}/{name}") for name in ("nobody", "alice", "bob")]
         nobody, alice, bob = people
         try:
-            for step in [lambda: browse(nobody), lambda: filters(nobody), lambda: history(nobody), lambda: referrers(nobody),
+            for step in [lambda: browse(nobody), lambda: filters(nobody), lambda: history(nobody, "unknown"), lambda: referrers(nobody),
                          lambda: keyboard(nobody), lambda: looks(nobody), lambda: login(alice, bob)]:
                 try:
                     step()

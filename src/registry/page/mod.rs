@@ -181,7 +181,8 @@ fn with_account(mut response: Response, account: Account) -> Response {
 impl Frame {
     /// Who did something, for a visitor who has an account too: others do not learn which there are (threats R17).
     fn name_of(&self, who: &str) -> String {
-        if self.visitor.is_some() { tamed(who) } else { String::new() }
+        let is_account = who.starts_with("user:") || who.starts_with("robot:");
+        if self.visitor.is_some() || !is_account { tamed(who) } else { String::new() }
     }
 
     fn of(registry: &Registry, parts: &Parts) -> Self {
