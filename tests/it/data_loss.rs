@@ -19,10 +19,11 @@ const B: &str = "sandbox/b";
 
 /// A registry, and a second hand on its store.
 struct Scene {
-    home: tempfile::TempDir,
     served: Served,
     store: Store,
     now: Timestamp,
+    /// The last to go: what was done is told in the ledger until the server has ended.
+    home: tempfile::TempDir,
 }
 
 impl Scene {
@@ -30,7 +31,7 @@ impl Scene {
         let home = home();
         let store = Store::open(home.path()).unwrap();
         let served = Served::start(store.clone(), Access::sandbox(), Log::silent());
-        Self { home, served, store, now: Timestamp::now() }
+        Self { served, store, now: Timestamp::now(), home }
     }
 
     fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
