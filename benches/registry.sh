@@ -3,6 +3,7 @@
 # Markdown table to standard output; what happens goes to standard error.
 #
 #   benches/registry.sh            about ten minutes on two cores, 30 GB of disk
+#   benches/registry.sh manifests  only pushes and pulls of manifests
 #   benches/registry.sh scale      lists and a start with 10,000 repositories and 100,000 contents, of ours alone
 #
 # zot is built from the module proxy by `.ci/install --bench`.
@@ -68,4 +69,4 @@ cat >"$RUN/zot.json" <<EOF
  "http": {"address": "127.0.0.1", "port": "$theirs"}, "log": {"level": "error"}}
 EOF
 serve zot "$theirs" zot serve "$RUN/zot.json"
-(cd "$ROOT" && cargo bench --locked --quiet --bench registry -- "${registries[@]}")
+(cd "$ROOT" && cargo bench --locked --quiet --bench registry -- "${registries[@]}" "$@")

@@ -1,7 +1,7 @@
 //! Load on registries, side by side: see `registry.sh`, which starts them and calls this.
 //!
 //! ```text
-//! cargo bench --bench registry -- NAME=HOST:PORT=PID …     load, side by side
+//! cargo bench --bench registry -- NAME=HOST:PORT=PID …     load, side by side; with `manifests`, of these alone
 //! cargo bench --bench registry -- scale HOST:PORT          many repositories in one of ours
 //! ```
 //!
@@ -149,7 +149,10 @@ struct Blob<'a> {
 
 impl<'a> Blob<'a> {
     fn new(number: usize, rest: &'a [u8]) -> Self {
-        let first = (number as u128 + ((rest.len() as u128) << 64)).to_be_bytes();
+        Self::of((number as u128 + ((rest.len() as u128) << 64)).to_be_bytes(), rest)
+    }
+
+    fn of(first: [u8; 16], rest: &'a [u8]) -> Self {
         let mut hasher = Hasher::new(Algorithm::Sha256);
         hasher.update(&first);
         hasher.update(rest);
@@ -209,7 +212,8 @@ fn blobs(registries: &[Registry]) {
 }
 
 fn manifests(registries: &[Registry]) {
-    let config = Blob::new(0, b"a config");
+    // Some read it.
+    let config = Blob::of(*b"{}              ", b"");
     let layer = Blob::new(1, b"a layer");
     for registry in registries {
         let mut wire = Wire::new(registry.address);
@@ -259,13 +263,16 @@ fn main() {
     {
         return scale::run(address.parse().unwrap());
     }
-    let registries: Vec<Registry> = words.iter().map(|word| Registry::parse(word)).collect();
+    let registries: Vec<Registry> =
+        words.iter().filter(|word| word.contains('=')).map(|word| Registry::parse(word)).collect();
     if registries.is_empty() {
         // As one of all targets, there is nobody to measure.
         return;
     }
     println!("| work | clients | registry | per second | rate | p50 | p99 | peak memory |");
     println!("|---|---|---|---|---|---|---|---|");
-    blobs(&registries);
+    if !words.iter().any(|word| word == "manifests") {
+        blobs(&registries);
+    }
     manifests(&registries);
 }
