@@ -44,6 +44,20 @@ pub struct Digest {
 #[error("`{0}` is not a digest: expected `sha256:` and 64 lower-case hex digits (or `sha512:` and 128)")]
 pub struct DigestError(pub String);
 
+impl schemars::JsonSchema for Digest {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Digest".into()
+    }
+
+    fn json_schema(_generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "pattern": "^sha(256:[0-9a-f]{64}|512:[0-9a-f]{128})$" })
+    }
+}
+
 impl Digest {
     /// Parses `algorithm:hex` (OCI image-spec, "Digests"), refusing every other form.
     pub fn parse(text: &str) -> Result<Self, DigestError> {

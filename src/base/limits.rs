@@ -136,6 +136,12 @@ pub const THROTTLED: usize = 10_000;
 pub const REMEMBERED_PASSWORDS: usize = 10_000;
 /// Passwords that are compared at a time, each with 19 MiB of memory (X14).
 pub const PASSWORDS_AT_ONCE: usize = 2;
+/// Bytes of a request to the admin API: a plan of what to prune, or rules (X03).
+pub const API_BODY_BYTES: u64 = 4 << 20;
+/// Entries on one page of a list of the admin API, each of which may be looked up.
+pub const API_ENTRIES: usize = 1000;
+/// Records of the ledger that one request looks at (X03); the next page goes on from there.
+pub const API_RECORDS: u64 = 100_000;
 /// Scopes of one token: it must fit into a header (X03).
 pub const TOKEN_SCOPES: usize = 32;
 /// Bytes of a form that asks for a token (X03).

@@ -34,6 +34,9 @@ pub struct Deed {
     /// Where the tag led before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Digest>,
+    /// Which operation of the admin API; only where that was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<Text>,
     /// Why it was refused; absent for what was done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<Text>,
@@ -55,6 +58,7 @@ impl Deed {
             tag: None,
             digest: None,
             before: None,
+            operation: None,
             refused: None,
             count: None,
         }
@@ -100,6 +104,8 @@ words! {
         Token "token"
         /// Somebody wanted to know whether something is there, or what there is: only where that was refused.
         Look "look"
+        /// Somebody wanted to administer the registry: only where that was refused. What was done has a record of its own.
+        Admin "admin"
     }
 }
 

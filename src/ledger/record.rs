@@ -247,6 +247,9 @@ pub enum Event {
         /// Name and new value of what changed.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         changed: BTreeMap<Text, Text>,
+        /// The account that had it done; absent for a command of this machine.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Text>,
     },
     /// A key of the site was made or found, used for something else than this ledger and its receipts, or replaced.
     Key {
@@ -269,7 +272,7 @@ pub enum Event {
     Upkeep {
         /// What was done.
         action: UpkeepAction,
-        /// `local`: a command of this machine.
+        /// An account, or `local` for a command of this machine.
         who: Text,
         /// Digest of the plan that was carried out.
         #[serde(default, skip_serializing_if = "Option::is_none")]

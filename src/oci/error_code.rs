@@ -1,4 +1,4 @@
-//! Error codes of the OCI distribution-spec ("Error Codes"): one table for client and server.
+//! Error codes of the OCI distribution-spec ("Error Codes"), and those of our own: one table for client and server.
 
 /// Code, HTTP status, text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +45,8 @@ codes! {
     UPLOAD_BUSY "TOOMANYREQUESTS" 429 "another request is at this upload"
     UPLOADS_FULL "TOOMANYREQUESTS" 429 "too many uploads are under way"
     UNSUPPORTED "UNSUPPORTED" 405 "the operation is unsupported here"
+    REQUEST_INVALID "REQUEST_INVALID" 400 "the request cannot be understood"
+    MEDIA_TYPE "MEDIA_TYPE" 415 "the body has another type than this takes"
     UNRECORDED "UNAVAILABLE" 503 "what happens here cannot be recorded, so nothing is done"
     UNAVAILABLE "UNKNOWN" 503 "what holds the contents of the registry does not answer: its log says why"
     INTERNAL "UNKNOWN" 500 "the registry failed: its log says why"

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{caller::Caller, respond::Refusal};
+use super::{api::Needs, caller::Caller, respond::Refusal};
 use crate::{
     base::failure::Result as Done,
     oci::{error_code, reference::SANDBOX},
@@ -107,6 +107,32 @@ impl Gate {
         }
     }
 
+    /// Fails unless `caller` may have this done over the admin API; in `repository`, where it is about one. As with all
+    /// else, the answer is made without a look at what is there (threats R17).
+    pub(super) fn check_api(
+        &self,
+        caller: &Caller,
+        needs: Needs,
+        repository: Option<&str>,
+    ) -> Result<(), Refusal> {
+        let granted = match (needs, repository) {
+            (Needs::Nothing, _) => true,
+            (Needs::Some, _) => !self.rules.reach(&caller.subject, Right::Admin).is_empty(),
+            (Needs::All, _) => self.rules.everywhere(&caller.subject, Right::Admin),
+            (Needs::Repository(rights), Some(name)) => {
+                rights.iter().any(|&right| self.may(caller, right, name))
+            }
+            (Needs::Repository(_), None) => false,
+        };
+        if granted { Ok(()) } else { Err(Self::lacks(&needs.in_words())) }
+    }
+
+    /// The refusal for who lacks a right, for people.
+    pub(super) fn lacks(right: &str) -> Refusal {
+        Refusal::of(error_code::DENIED)
+            .detail(format!("it takes {right}; no [[grant]] of the rules gives that"))
+    }
+
     /// Whether anybody may bring anything.
     pub(super) fn takes_pushes(&self) -> bool {
         let brings = |grant: &Grant| grant.may.iter().any(|right| matches!(right, Right::Push | Right::Tag));
@@ -129,31 +155,36 @@ impl Gate {
 
     /// What `caller` finds in the catalog.
     pub(super) fn shown<'a>(&'a self, caller: &'a Caller) -> Shown<'a> {
-        Shown { gate: self, caller, reach: self.rules.reach(&caller.subject, Right::Pull) }
+        self.reached(caller, Right::Pull)
+    }
+
+    /// Where `caller` may do this.
+    pub(super) fn reached<'a>(&'a self, caller: &'a Caller, right: Right) -> Shown<'a> {
+        let sandbox = self.access.sandbox && right != Right::Admin;
+        Shown { caller, right, sandbox, reach: self.rules.reach(&caller.subject, right) }
     }
 }
 
-/// The repositories that somebody may pull.
+/// The repositories in which somebody may do something: pull, mostly.
 pub(super) struct Shown<'a> {
-    gate: &'a Gate,
     caller: &'a Caller,
+    right: Right,
+    /// Whether those below `sandbox/` are among them.
+    sandbox: bool,
     reach: Reach<'a>,
 }
 
 impl Shown<'_> {
     /// Whether this is one of them.
     pub(super) fn covers(&self, repository: &str) -> bool {
-        let granted = if repository.starts_with(SANDBOX) {
-            self.gate.access.sandbox
-        } else {
-            self.reach.covers(repository)
-        };
-        granted && (self.caller.brings(Right::Pull, "") || self.caller.brings(Right::Pull, repository))
+        let granted =
+            if repository.starts_with(SANDBOX) { self.sandbox } else { self.reach.covers(repository) };
+        granted && (self.caller.brings(self.right, "") || self.caller.brings(self.right, repository))
     }
 
     /// Whether there are none, whatever their names.
     pub(super) fn is_empty(&self) -> bool {
-        self.reach.is_empty() && !self.gate.access.sandbox
+        self.reach.is_empty() && !self.sandbox
     }
 
     /// The first `size` of them after `last`, in byte order, of those that `find` finds: so many, after a name, from one
@@ -188,14 +219,14 @@ impl Shown<'_> {
         // After every letter that a repository has.
         let end = |prefix: &str| format!("{prefix}~");
         let mut prefixes = self.reach.prefixes();
-        if self.gate.access.sandbox && !prefixes.iter().any(|prefix| SANDBOX.starts_with(prefix)) {
+        if self.sandbox && !prefixes.iter().any(|prefix| SANDBOX.starts_with(prefix)) {
             prefixes.retain(|prefix| !prefix.starts_with(SANDBOX));
             prefixes.push(SANDBOX.to_owned());
             prefixes.sort_unstable();
         }
         let mut ranges = Vec::new();
         for prefix in prefixes {
-            if !self.gate.access.sandbox && SANDBOX.starts_with(&prefix) {
+            if !self.sandbox && SANDBOX.starts_with(&prefix) {
                 ranges.push((prefix.clone(), SANDBOX.to_owned()));
                 ranges.push((end(SANDBOX), end(&prefix)));
             } else {

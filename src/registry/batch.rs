@@ -103,7 +103,7 @@ impl Refused {
 }
 
 fn without_object(deed: Deed) -> Deed {
-    Deed { what: None, repository: None, tag: None, digest: None, ..deed }
+    Deed { what: None, repository: None, tag: None, digest: None, operation: None, ..deed }
 }
 
 /// One network of IPv6 is one source: whoever has one has 2^64 addresses.

@@ -10,7 +10,7 @@ use axum::{
 };
 use serde_json::json;
 
-use super::{Registry, page::is_page, respond, respond::Refusal};
+use super::{Registry, api, page::is_page, respond, respond::Refusal};
 use crate::oci::error_code;
 
 /// The layer that refuses them. Clients of registries send none of the headers that tell.
@@ -19,6 +19,10 @@ pub(super) async fn refuse(State(registry): State<Registry>, request: Request, n
         return next.run(request).await;
     }
     let rule = "a browser sent this for a page of another site";
+    if api::is_api(request.uri()) {
+        let problem = api::Problem::from(Refusal::of(error_code::DENIED).detail(rule));
+        return api::finish(problem.into_response(|refusal| refusal));
+    }
     respond::finish(Refusal::of(error_code::DENIED).detail(json!({ "rule": rule })).into_response())
 }
 

@@ -13,8 +13,8 @@
 //! What was done and refused on this way goes to the ledger of the site (`records.rs`, `batch.rs`).
 //!
 //! Around all of it, `sight.rs` watches each request until its answer has left: `metrics.rs` counts it, `log.rs` tells of
-//! it. `health.rs` answers who watches the server. `page/` is what a browser shows of all this: other paths, the same callers
-//! and the same rules.
+//! it. `health.rs` answers who watches the server. `page/` is what a browser shows of all this, and `api/` what those do who
+//! administer it: other paths, the same callers and the same rules.
 //!
 //! What is served was published by an import or pushed into the sandbox: nothing else in the store is visible, and a
 //! blob only in the repositories that have it (threats R11). What leaves is verified: small content before the first
@@ -22,6 +22,7 @@
 //! always as octets (J22).
 
 mod access;
+mod api;
 mod authority;
 mod batch;
 mod blobs;
@@ -126,6 +127,9 @@ fn app(registry: Registry) -> Router {
         .route("/style.css", any(page::show))
         .route("/r/{*rest}", any(page::show))
         .route("/history/{*rest}", any(page::show))
+        .route(api::ROOT, any(page::show))
+        .route("/api/v1/{*rest}", any(api::serve))
+        .route("/api/v1/", any(api::serve))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))

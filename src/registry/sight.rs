@@ -20,7 +20,7 @@ use axum::{
 use http_body::{Frame, SizeHint};
 
 use super::{
-    Registry, TOKEN,
+    Registry, TOKEN, api,
     endpoint::{Endpoint, Query},
     health,
     log::{Account, Event, Log, Visit},
@@ -74,6 +74,9 @@ fn asked(method: &Method, uri: &Uri) -> Visit {
     if uri.path() == TOKEN {
         visit.route = "token";
         return visit;
+    }
+    if api::is_api(uri) {
+        return Visit { route: api::route(uri), path: Some(uri.path().to_owned()), ..visit };
     }
     if is_page(uri) {
         let Ok(view) = View::parse(uri) else {

@@ -35,7 +35,7 @@ pub(super) struct Scene {
     config: Descriptor,
     pub(super) image: Vec<u8>,
     other: Vec<u8>,
-    runtime: tokio::runtime::Runtime,
+    pub(super) runtime: tokio::runtime::Runtime,
     _folder: tempfile::TempDir,
 }
 
@@ -46,7 +46,7 @@ pub(super) struct Got {
 }
 
 impl Got {
-    fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 

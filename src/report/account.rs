@@ -1,11 +1,12 @@
 //! What `account` says.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::base::clock::Timestamp;
 
 /// One account.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct AccountLine {
     /// Its name.
     pub name: String,
@@ -28,7 +29,7 @@ pub struct AccountLine {
 }
 
 /// Result of `account list`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct AccountsReport {
     /// 1.
     pub schema: u32,
@@ -37,7 +38,7 @@ pub struct AccountsReport {
 }
 
 /// Result of what changes one account.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct AccountReport {
     /// 1.
     pub schema: u32,
@@ -49,4 +50,13 @@ pub struct AccountReport {
     pub account: Option<AccountLine>,
     /// Its password where a new one was made: shown here and never again.
     pub secret: Option<String>,
+}
+
+/// One account, as it is.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct AccountShown {
+    /// 1.
+    pub schema: u32,
+    /// The account.
+    pub account: AccountLine,
 }

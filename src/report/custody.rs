@@ -1,5 +1,6 @@
 //! What `audit` and `receipt` say.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
@@ -44,6 +45,33 @@ pub struct FoundReport {
     pub schema: u32,
     /// A record that fits what was asked, as it stands in the ledger.
     pub record: Record,
+}
+
+/// A page of the ledger: records that fit what was asked, oldest first.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct RecordsReport {
+    /// 1.
+    pub schema: u32,
+    /// The records, as they stand in the ledger.
+    #[schemars(with = "Vec<AnyRecord>")]
+    pub records: Vec<Record>,
+    /// The number of the last record that was looked at, where there are more after it: the next page begins there. It
+    /// may be without records, for a page ends also where many were looked at.
+    pub next: Option<u64>,
+}
+
+/// The members that every record has; the others are those of its event.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "a schema and nothing else")]
+struct AnyRecord {
+    /// Counts from 1.
+    number: u64,
+    /// SHA-256 of the line before, in hex.
+    previous: String,
+    /// When, by the system clock.
+    time: Timestamp,
+    /// What kind of record it is.
+    event: String,
 }
 
 /// Result of `trust importer`.

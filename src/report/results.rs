@@ -1,5 +1,6 @@
 //! The results of commands, one type each. Fields are only ever added; `schema` rises when one changes.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
@@ -82,7 +83,7 @@ pub struct PlanLine {
 }
 
 /// Something that somebody should look at.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Alarm {
     /// Stable reason.
     pub reason: &'static str,

@@ -1,9 +1,10 @@
 //! What is said of the rules of a registry.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Result of `rules show`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct RulesShown {
     /// 1.
     pub schema: u32,
@@ -16,7 +17,7 @@ pub struct RulesShown {
 }
 
 /// Result of `rules check` and `rules set`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct RulesReport {
     /// 1.
     pub schema: u32,

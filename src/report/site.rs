@@ -1,12 +1,13 @@
 //! Results of `trust status` and of what else is done at a site.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::results::Alarm;
 use crate::trust::sequence::Position;
 
 /// Result of `trust status`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct SiteReport {
     /// 1.
     pub schema: u32,
@@ -35,7 +36,7 @@ pub struct SiteReport {
 }
 
 /// The trust document that holds.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct TrustLine {
     /// Its version.
     pub version: u64,
@@ -46,7 +47,7 @@ pub struct TrustLine {
 }
 
 /// Settings of a site.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct SettingsLine {
     /// `strict` or `advisory`.
     pub expiry: &'static str,
@@ -57,7 +58,7 @@ pub struct SettingsLine {
 }
 
 /// One channel.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ChannelLine {
     /// Name.
     pub channel: String,
@@ -74,7 +75,7 @@ pub struct ChannelLine {
 }
 
 /// A place in a channel.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Place {
     /// Epoch.
     pub epoch: u64,
@@ -167,7 +168,7 @@ pub enum Accepted {
 }
 
 /// An import of before that is in doubt: a revoked key signed it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InDoubt {
     /// Channel.
     pub channel: String,

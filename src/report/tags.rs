@@ -1,9 +1,12 @@
 //! Results of `tag`.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::base::clock::Timestamp;
+
 /// Result of `tag list`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct TagsReport {
     /// 1.
     pub schema: u32,
@@ -14,7 +17,7 @@ pub struct TagsReport {
 }
 
 /// One tag.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct TagLine {
     /// The tag.
     pub tag: String,
@@ -27,7 +30,7 @@ pub struct TagLine {
 }
 
 /// Result of `tag history`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct TagHistoryReport {
     /// 1.
     pub schema: u32,
@@ -40,7 +43,7 @@ pub struct TagHistoryReport {
 }
 
 /// One move of a tag.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct MoveLine {
     /// When, as far as that was written down.
     pub time: Option<String>,
@@ -53,7 +56,7 @@ pub struct MoveLine {
 }
 
 /// Result of `tag restore`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct RestoreReport {
     /// 1.
     pub schema: u32,
@@ -65,4 +68,28 @@ pub struct RestoreReport {
     pub before: Option<String>,
     /// Where it leads now.
     pub digest: String,
+}
+
+/// A page of the repositories of a home.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct RepositoriesReport {
+    /// 1.
+    pub schema: u32,
+    /// Repositories, in byte order of their names.
+    pub repositories: Vec<RepositoryLine>,
+}
+
+/// One repository.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct RepositoryLine {
+    /// Its name.
+    pub repository: String,
+    /// How many tags it has.
+    pub tags: u64,
+    /// How many manifests.
+    pub manifests: u64,
+    /// Bytes of all that it has, each content once.
+    pub bytes: u64,
+    /// When a tag was moved last, as far as that was written down.
+    pub moved: Option<Timestamp>,
 }

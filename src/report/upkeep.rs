@@ -1,11 +1,12 @@
 //! Results of `store` and `prune`, and the plan of the latter.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::digest::Digest;
 
 /// Result of `store check`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct StoreReport {
     /// 1.
     pub schema: u32,
@@ -40,7 +41,7 @@ pub struct StoreReport {
 }
 
 /// Content that is not as it should be.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct WrongLine {
     /// Which.
     pub digest: String,
@@ -72,7 +73,7 @@ pub struct RepairReport {
 }
 
 /// What `prune` would take away, for people to review and to apply: a JSON document.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     /// 1.
@@ -94,7 +95,7 @@ impl Plan {
 }
 
 /// A manifest of a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlannedManifest {
     /// Where.
@@ -112,7 +113,7 @@ pub struct PlannedManifest {
 }
 
 /// A content of a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlannedContent {
     /// Which.
@@ -140,7 +141,7 @@ pub struct PlanWritten {
 }
 
 /// Result of `prune --apply`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct PruneReport {
     /// 1.
     pub schema: u32,
@@ -165,7 +166,7 @@ pub struct PruneReport {
 }
 
 /// What a plan lists and was left out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LeftLine {
     /// Where; none for contents.
     pub repository: Option<String>,
@@ -173,4 +174,32 @@ pub struct LeftLine {
     pub digest: String,
     /// Why.
     pub why: String,
+}
+
+/// A plan that nobody wrote to a file yet.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct PlanMade {
+    /// 1.
+    pub schema: u32,
+    /// Its digest, which the ledger names when it was applied as it is.
+    pub digest: String,
+    /// Bytes that it frees.
+    pub bytes: u64,
+    /// The plan.
+    pub plan: Plan,
+}
+
+/// What one round of the collection did.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct CollectionReport {
+    /// 1.
+    pub schema: u32,
+    /// Blobs that left a repository.
+    pub released: u64,
+    /// Contents that left the disk.
+    pub removed: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Contents that leave the disk later: a command of this machine holds the store.
+    pub held: u64,
 }

@@ -131,6 +131,14 @@ impl Rules {
         allowing.next().map_or(Decision::Denied, |(at, _)| Decision::Granted(at + 1))
     }
 
+    /// Whether `subject` may do this in all repositories, by a grant that says so: what is about no single one takes that.
+    pub fn everywhere(&self, subject: &Subject, right: Right) -> bool {
+        let everything = Pattern::everything();
+        self.grants
+            .iter()
+            .any(|grant| grant.gives(subject, right) && grant.repositories.contains(&everything))
+    }
+
     /// Where `subject` may do this.
     pub fn reach(&self, subject: &Subject, right: Right) -> Reach<'_> {
         let grants = self.grants.iter().filter(|grant| grant.gives(subject, right));

@@ -12,6 +12,7 @@ use crate::{
         redact::Secret,
     },
     ledger::{AccountAction, Event, Text},
+    report::account::AccountLine,
     store::{Account, AccountKind},
 };
 
@@ -69,7 +70,7 @@ impl Site {
             let mut facts = facts(&account);
             facts.insert("kind".into(), account.kind.text().into());
             facts.retain(|_name, value| !value.get().is_empty());
-            change.append(self.now, &event(&account.name, AccountAction::Created, facts))?;
+            change.append(self.now, &self.account_event(&account.name, AccountAction::Created, facts))?;
             Ok(account.clone())
         })
     }
@@ -99,7 +100,7 @@ impl Site {
             let before = facts(&old);
             let mut facts = facts(&new);
             facts.retain(|name, value| before.get(name) != Some(value));
-            change.append(self.now, &event(name, AccountAction::Changed, facts))?;
+            change.append(self.now, &self.account_event(name, AccountAction::Changed, facts))?;
             Ok(new)
         })
     }
@@ -115,7 +116,7 @@ impl Site {
             let old = change.account(name)?.ok_or_else(|| unknown(name))?;
             let new = Account { hash: Some(hash), generation, ..old };
             change.put_account(&new)?;
-            change.append(self.now, &event(name, AccountAction::Secret, BTreeMap::new()))?;
+            change.append(self.now, &self.account_event(name, AccountAction::Secret, BTreeMap::new()))?;
             Ok(new)
         })
     }
@@ -131,8 +132,19 @@ impl Site {
             if !change.remove_account(name)? {
                 return Err(unknown(name));
             }
-            change.append(self.now, &event(name, AccountAction::Removed, BTreeMap::new())).map(drop)
+            change
+                .append(self.now, &self.account_event(name, AccountAction::Removed, BTreeMap::new()))
+                .map(drop)
         })
+    }
+
+    /// The failure for a name that no account has.
+    pub fn no_account(name: &str) -> Failure {
+        unknown(name)
+    }
+
+    fn account_event(&self, name: &str, action: AccountAction, changed: BTreeMap<Text, Text>) -> Event {
+        Event::Account { account: name.into(), action, changed, by: self.actor.of_registry() }
     }
 }
 
@@ -150,8 +162,19 @@ fn facts(account: &Account) -> BTreeMap<Text, Text> {
     rows.into_iter().map(|(name, value)| (name.into(), value)).collect()
 }
 
-fn event(name: &str, action: AccountAction, changed: BTreeMap<Text, Text>) -> Event {
-    Event::Account { account: name.into(), action, changed }
+/// As it is shown; at `now` it may be over.
+pub fn account_line(account: &Account, now: Timestamp) -> AccountLine {
+    AccountLine {
+        name: account.name.clone(),
+        kind: account.kind.text(),
+        groups: account.groups.iter().cloned().collect(),
+        certificates: account.certificates.iter().cloned().collect(),
+        password: account.hash.is_some(),
+        enabled: account.enabled,
+        expires: account.expires,
+        expired: account.expires.is_some_and(|expires| expires <= now),
+        created: account.created,
+    }
 }
 
 fn require_name(what: &str, name: &str) -> Result<()> {

@@ -10,6 +10,7 @@
 //! - [`Site::restore_tag`] leads a tag back (tags.rs), [`Site::prune`] takes away what a plan lists,
 //!   [`Site::repair`] mends the store (upkeep.rs);
 //! - [`Site::record`] tells of what is done in its registry (record.rs);
+//! - whoever it is for whom any of this is done, is an [`Actor`] (actor.rs);
 //! - [`status`](mod@status) shows all of it, [`evidence`] reads what was written down (custody.rs);
 //! - [`Site::replace_importer`] puts a new key in the place of the one that signs that (handover.rs).
 //!
@@ -18,6 +19,7 @@
 
 mod accept;
 mod accounts;
+mod actor;
 mod admit;
 pub mod custody;
 pub mod handover;
@@ -35,7 +37,8 @@ mod told;
 mod upkeep;
 
 pub use accept::NotTaken;
-pub use accounts::NewAccount;
+pub use accounts::{NewAccount, account_line};
+pub use actor::Actor;
 pub use admit::{Admission, Admitted};
 pub use custody::evidence;
 pub use handover::Importer;
@@ -43,7 +46,9 @@ pub use importer::{importer_keys, importer_path};
 pub use judge::{Arrival, Verdict, judge};
 pub use pin::{Pin, Pinned};
 pub use refuse::Refused;
+pub use rules::rules_report;
 pub use status::status;
+pub use upkeep::{days_before, plan_made, store_report};
 
 use crate::{
     base::{
@@ -60,18 +65,25 @@ pub struct Site {
     store: Store,
     now: Timestamp,
     system: Timestamp,
+    actor: Actor,
 }
 
 impl Site {
     /// The site of a home. `now` is the time that records get, and what the system's clock says.
     pub fn new(store: Store, now: Timestamp) -> Self {
-        Self { store, now, system: now }
+        Self { store, now, system: now, actor: Actor::default() }
     }
 
     /// With another clock than that of the records: they may get a fixed time, expiry may not.
     #[must_use]
     pub fn with_clock(self, system: Timestamp) -> Self {
         Self { system, ..self }
+    }
+
+    /// For somebody else than who runs commands on this machine.
+    #[must_use]
+    pub fn by(self, actor: Actor) -> Self {
+        Self { actor, ..self }
     }
 
     /// The home.

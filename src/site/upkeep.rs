@@ -1,14 +1,21 @@
 //! What operators do with the store of a site, and that it is written down.
 
-use super::{Site, tags::LOCAL};
+use std::path::Path;
+
+use super::Site;
 use crate::{
     base::{
+        clock::Timestamp,
         digest::Digest,
-        failure::{Reason, Result},
+        failure::{Failure, Reason, Result},
     },
-    ledger::{Event, Text, UpkeepAction},
-    report::upkeep::{Plan, PruneReport},
-    store::{Author, prune::Pruned, repair::Repaired},
+    ledger::{Event, UpkeepAction},
+    report::upkeep::{Plan, PruneReport, StoreReport, WrongLine},
+    store::{
+        check::{Checked, Problem, Wrong},
+        prune::Pruned,
+        repair::Repaired,
+    },
 };
 
 impl Site {
@@ -24,7 +31,7 @@ impl Site {
             done.removed = removed;
             let event = Event::Upkeep {
                 action: UpkeepAction::Repair,
-                who: Text::new(LOCAL),
+                who: self.actor.who(),
                 plan: None,
                 manifests: 0,
                 contents: done.removed.len() as u64 + done.dropped,
@@ -44,11 +51,11 @@ impl Site {
         let mut done = Pruned::default();
         self.store.prune_contents(&plan.contents, &mut done)?;
         self.change(|change, _importer| {
-            let author = Author { who: LOCAL.to_owned(), time: self.now };
+            let author = self.actor.author(self.now);
             change.prune_manifests(plan, &author, &mut done)?;
             let event = Event::Upkeep {
                 action: UpkeepAction::Prune,
-                who: Text::new(LOCAL),
+                who: self.actor.who(),
                 plan: Some(digest.clone()),
                 manifests: done.manifests,
                 contents: done.contents,
@@ -71,4 +78,62 @@ impl Site {
             left: done.left,
         })
     }
+}
+
+/// What was found in a home.
+pub fn store_report(home: &Path, checked: Checked) -> StoreReport {
+    let is_damaged = checked.is_damaged();
+    StoreReport {
+        schema: 1,
+        state: if is_damaged { "damaged" } else { "whole" },
+        reason: is_damaged.then_some(Reason::StoreDamaged.text()),
+        home: home.display().to_string(),
+        manifests: checked.manifests,
+        tags: checked.tags,
+        contents: checked.contents.0,
+        bytes: checked.contents.1,
+        hashed_bytes: checked.hashed,
+        wrong: checked.wrong.into_iter().map(line).collect(),
+        strange: checked.strange.iter().map(|path| path.display().to_string()).collect(),
+        unneeded: checked.unneeded.0,
+        unneeded_bytes: checked.unneeded.1,
+        expired_uploads: checked.expired_uploads,
+        waiting: checked.waiting,
+    }
+}
+
+fn line(wrong: Wrong) -> WrongLine {
+    let (problem, found) = match wrong.problem {
+        Problem::Missing => ("missing", "not there".to_owned()),
+        Problem::Size { wanted, found } => ("size", format!("{found} bytes where {wanted} are expected")),
+        Problem::Damaged => ("damaged", "does not match its digest".to_owned()),
+        Problem::Unrecorded(child) => {
+            ("unrecorded", format!("lists {child}, which is neither there nor recorded as absent"))
+        }
+    };
+    WrongLine {
+        digest: wrong.digest.to_string(),
+        problem,
+        found,
+        repositories: wrong.repositories,
+        tags: wrong.tags,
+        bundles: wrong.bundles,
+    }
+}
+
+/// The text of a plan, as it is written and as its digest names it.
+///
+/// # Errors
+/// None that should be.
+pub fn plan_made(plan: &Plan) -> Result<(String, Digest)> {
+    let text = serde_json::to_string_pretty(plan).map_err(Failure::internal)? + "\n";
+    let digest = Digest::of(text.as_bytes());
+    Ok((text, digest))
+}
+
+/// So many days before `now`; `None` for none.
+pub fn days_before(now: Timestamp, days: u32) -> Option<Timestamp> {
+    const DAY: u64 = 86_400;
+    let then = now.seconds().saturating_sub(u64::from(days) * DAY);
+    (days > 0).then(|| Timestamp::from_seconds(then).unwrap_or(now))
 }

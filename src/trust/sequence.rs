@@ -7,6 +7,7 @@
 //! The rules, in this order: site; a frozen channel; epoch; sequence; equivocation; jump limit; previous bundle;
 //! expiry. A signed [`super::order::Override`] can lift one of them for one bundle; nothing else can.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::order::Effect;
@@ -23,7 +24,7 @@ pub const JUMP_LIMIT: u64 = 1000;
 pub const TWO_BUNDLES: &str = "somebody signed two bundles of one sequence: tell the sender by another way, with both digests; whether the channel waits here for an override that says which is right, `sealift trust status` tells";
 
 /// A place in a channel and what stands there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Position {
     /// Counts restarts of the sequence.
     pub epoch: u64,

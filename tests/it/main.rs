@@ -8,6 +8,7 @@
 )]
 
 mod access;
+mod admin_api;
 mod architecture;
 mod attacks;
 mod before_it_travels;

@@ -39,7 +39,7 @@ pub(in crate::cli) struct AuditLedger {
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct AuditSearch {
-    /// Done in the registry, or refused: push, pull, delete, restore, login, token, look; several allowed
+    /// Done in the registry, or refused: push, pull, delete, restore, login, token, look, admin; several allowed
     #[arg(long, value_name = "ACTION", value_parser = action)]
     pub(in crate::cli) action: Vec<RegistryAction>,
     /// A kind of record: registry, import, refusal, rules, account, …; several allowed

@@ -12,8 +12,8 @@ use crate::{
         settings::Settings,
         ui::Out,
     },
-    report::account::{AccountLine, AccountReport, AccountsReport},
-    site::{NewAccount, Site},
+    report::account::{AccountReport, AccountsReport},
+    site::{NewAccount, Site, account_line},
     store::{Account, AccountKind},
 };
 
@@ -26,7 +26,7 @@ pub(super) fn run(command: &AccountCommand, settings: &Settings, out: &Out) -> R
         AccountCommand::Add(args) => add(&site, args)?,
         AccountCommand::List => {
             let accounts = site.store().accounts()?;
-            let accounts = accounts.iter().map(|account| line(&site, account)).collect();
+            let accounts = accounts.iter().map(|account| account_line(account, site.now())).collect();
             out.report(&AccountsReport { schema: 1, accounts });
             return Ok(());
         }
@@ -88,19 +88,11 @@ impl Password {
 
 fn changed(site: &Site, account: &Account, secret: Option<String>) -> AccountReport {
     let name = account.name.clone();
-    AccountReport { schema: 1, action: "changed", name, account: Some(line(site, account)), secret }
-}
-
-fn line(site: &Site, account: &Account) -> AccountLine {
-    AccountLine {
-        name: account.name.clone(),
-        kind: account.kind.text(),
-        groups: account.groups.iter().cloned().collect(),
-        certificates: account.certificates.iter().cloned().collect(),
-        password: account.hash.is_some(),
-        enabled: account.enabled,
-        expires: account.expires,
-        expired: account.expires.is_some_and(|expires| expires <= site.now()),
-        created: account.created,
+    AccountReport {
+        schema: 1,
+        action: "changed",
+        name,
+        account: Some(account_line(account, site.now())),
+        secret,
     }
 }

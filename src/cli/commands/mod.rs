@@ -75,8 +75,7 @@ pub(super) fn run(command: Command, settings: &Settings, out: &Out) -> Result<u8
 
 /// A day, or a time.
 fn date(flag: &str, text: &str) -> Result<Timestamp, Failure> {
-    let time = Timestamp::parse(text).or_else(|| Timestamp::parse(&format!("{text}T00:00:00Z")));
-    time.ok_or_else(|| {
+    Timestamp::of_day(text).ok_or_else(|| {
         Failure::new(Reason::BadArgument, flag, format!("`{text}` is neither a day nor a time"))
             .hint("write 2027-01-31, which is its first moment in UTC, or 2027-01-31T12:00:00Z")
     })

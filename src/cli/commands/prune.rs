@@ -12,10 +12,9 @@ use crate::{
     },
     cli::{args, settings::Settings, ui::Out},
     report::upkeep::{Plan, PlanWritten},
+    site::{days_before, plan_made},
     store::prune::Wish,
 };
-
-const DAY: u64 = 86_400;
 
 pub(super) fn run(args: &args::Prune, settings: &Settings, out: &Out) -> Result<u8, Failures> {
     if let Some(path) = &args.apply {
@@ -30,18 +29,15 @@ pub(super) fn run(args: &args::Prune, settings: &Settings, out: &Out) -> Result<
 
 fn list(args: &args::Prune, path: &Path, settings: &Settings) -> Result<PlanWritten> {
     let now = Timestamp::now();
-    let before = (args.older_than > 0).then(|| {
-        Timestamp::from_seconds(now.seconds().saturating_sub(u64::from(args.older_than) * DAY)).unwrap_or(now)
-    });
     let wish = Wish {
         untagged: args.untagged || args.imported || !args.unreferenced,
         brought: args.imported,
         unreferenced: args.unreferenced,
         repositories: args.repository.as_ref(),
-        before,
+        before: days_before(now, args.older_than),
     };
     let plan = existing(settings)?.plan(&wish, now)?;
-    let text = serde_json::to_string_pretty(&plan).map_err(Failure::internal)? + "\n";
+    let (text, digest) = plan_made(&plan)?;
     if text.len() as u64 > limits::USER_FILE_BYTES {
         let message = "the plan would be larger than 16 MiB";
         return Err(Failure::new(Reason::BadArgument, path.display(), message)
@@ -51,7 +47,7 @@ fn list(args: &args::Prune, path: &Path, settings: &Settings) -> Result<PlanWrit
     Ok(PlanWritten {
         schema: 1,
         path: path.display().to_string(),
-        digest: Digest::of(text.as_bytes()).to_string(),
+        digest: digest.to_string(),
         bytes: plan.bytes(),
         plan,
     })

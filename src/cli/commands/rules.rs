@@ -9,8 +9,9 @@ use crate::{
         fs,
     },
     cli::{args::RulesCommand, settings::Settings, ui::Out},
-    report::rules::{RulesReport, RulesShown},
-    rules::{Difference, Rules},
+    report::rules::RulesShown,
+    rules::Rules,
+    site::rules_report,
     store::{InForce, Store},
 };
 
@@ -23,13 +24,13 @@ pub(super) fn run(command: RulesCommand, settings: &Settings, out: &Out) -> Resu
         }
         RulesCommand::Check(args) => {
             let rules = read(&args.file)?;
-            out.report(&report(None, &in_force(settings)?.rules, &rules));
+            out.report(&rules_report(None, &in_force(settings)?.rules, &rules));
         }
         RulesCommand::Set(args) => {
             let rules = read(&args.file)?;
             let user = format!("uid:{}", rustix::process::getuid().as_raw());
             let (version, before) = open_site(settings)?.set_rules(&rules, &user)?;
-            out.report(&report(Some(version), &before.rules, &rules));
+            out.report(&rules_report(Some(version), &before.rules, &rules));
         }
     }
     Ok(())
@@ -44,19 +45,4 @@ fn read(file: &Path) -> Result<Rules, Failures> {
 fn in_force(settings: &Settings) -> Result<InForce> {
     let known = Store::read_only(&settings.home, |state| state.rules())?;
     Ok(known.unwrap_or_default())
-}
-
-fn report(version: Option<u64>, before: &Rules, rules: &Rules) -> RulesReport {
-    let difference = Difference::between(before, rules);
-    let lines = |list: &[_]| list.iter().map(ToString::to_string).collect();
-    RulesReport {
-        schema: 1,
-        version,
-        digest: rules.digest().to_string(),
-        grants: rules.grants().len(),
-        immutable: rules.immutables().len(),
-        quotas: rules.quotas().len(),
-        added: lines(&difference.added),
-        removed: lines(&difference.removed),
-    }
 }

@@ -8,8 +8,9 @@ use crate::{
         failure::{Failures, Reason, Result},
     },
     cli::{args::StoreCommand, settings::Settings, ui::Out},
-    report::upkeep::{RepairReport, StoreReport, WrongLine},
-    store::check::{self, Checked, Options, Problem, Wrong},
+    report::upkeep::RepairReport,
+    site::store_report,
+    store::check::{self, Checked, Options},
 };
 
 /// Shows what was found; as with `doctor`, that is the result, and the exit code tells of it.
@@ -19,7 +20,7 @@ pub(super) fn run(command: StoreCommand, settings: &Settings, out: &Out) -> Resu
         StoreCommand::Check(args) => {
             let checked = look(args.read_data, settings, out)?;
             let code = code(&checked);
-            out.report(&report(settings, checked));
+            out.report(&store_report(&settings.home, checked));
             out.delivered()?;
             Ok(code)
         }
@@ -34,7 +35,7 @@ pub(super) fn run(command: StoreCommand, settings: &Settings, out: &Out) -> Resu
                 removed: done.removed.iter().map(ToString::to_string).collect(),
                 dropped: done.dropped,
                 listed: done.listed,
-                store: report(settings, checked),
+                store: store_report(&settings.home, checked),
             });
             out.delivered()?;
             Ok(code)
@@ -50,44 +51,4 @@ fn look(read_data: bool, settings: &Settings, out: &Out) -> Result<Checked> {
 
 fn code(checked: &Checked) -> u8 {
     if checked.is_damaged() { Reason::StoreDamaged.class().code() } else { 0 }
-}
-
-fn report(settings: &Settings, checked: Checked) -> StoreReport {
-    let is_damaged = checked.is_damaged();
-    StoreReport {
-        schema: 1,
-        state: if is_damaged { "damaged" } else { "whole" },
-        reason: is_damaged.then_some(Reason::StoreDamaged.text()),
-        home: settings.home.display().to_string(),
-        manifests: checked.manifests,
-        tags: checked.tags,
-        contents: checked.contents.0,
-        bytes: checked.contents.1,
-        hashed_bytes: checked.hashed,
-        wrong: checked.wrong.into_iter().map(line).collect(),
-        strange: checked.strange.iter().map(|path| path.display().to_string()).collect(),
-        unneeded: checked.unneeded.0,
-        unneeded_bytes: checked.unneeded.1,
-        expired_uploads: checked.expired_uploads,
-        waiting: checked.waiting,
-    }
-}
-
-fn line(wrong: Wrong) -> WrongLine {
-    let (problem, found) = match wrong.problem {
-        Problem::Missing => ("missing", "not there".to_owned()),
-        Problem::Size { wanted, found } => ("size", format!("{found} bytes where {wanted} are expected")),
-        Problem::Damaged => ("damaged", "does not match its digest".to_owned()),
-        Problem::Unrecorded(child) => {
-            ("unrecorded", format!("lists {child}, which is neither there nor recorded as absent"))
-        }
-    };
-    WrongLine {
-        digest: wrong.digest.to_string(),
-        problem,
-        found,
-        repositories: wrong.repositories,
-        tags: wrong.tags,
-        bundles: wrong.bundles,
-    }
 }

@@ -3,6 +3,7 @@
 use super::trust::open_site;
 use crate::{
     base::{
+        clock::Timestamp,
         failure::{Failure, Failures, Reason, Result},
         limits,
     },
@@ -11,8 +12,9 @@ use crate::{
         settings::Settings,
         ui::Out,
     },
-    report::tags::{MoveLine, TagHistoryReport, TagLine, TagsReport},
-    store::{Store, TagMove, Target},
+    report::tags::{TagHistoryReport, TagLine, TagsReport},
+    site::Site,
+    store::Store,
 };
 
 pub(super) fn run(command: TagCommand, settings: &Settings, out: &Out) -> Result<(), Failures> {
@@ -25,38 +27,21 @@ pub(super) fn run(command: TagCommand, settings: &Settings, out: &Out) -> Result
 }
 
 fn list(args: &TagList, settings: &Settings) -> Result<TagsReport> {
-    let store = existing(settings)?;
-    let repository = &args.repository;
+    let site = Site::new(existing(settings)?, Timestamp::now());
     let mut tags: Vec<TagLine> = Vec::new();
     loop {
         let last = tags.last().map(|line| line.tag.clone());
-        let Some(page) = store.tags(repository, last.as_deref(), limits::LIST_ENTRIES)? else {
-            let message = "the home publishes nothing under this name";
-            return Err(Failure::new(Reason::TagUnknown, repository, message)
-                .hint("`sealift serve` lists the names at /v2/_catalog; the `:` of an upstream's port is a `_` there"));
-        };
-        if page.is_empty() {
-            return Ok(TagsReport { schema: 1, repository: repository.clone(), tags });
+        let mut page = site.tags(&args.repository, last.as_deref(), limits::LIST_ENTRIES)?;
+        if page.tags.is_empty() {
+            return Ok(TagsReport { tags, ..page });
         }
-        for tag in page {
-            // One that was taken away in between is left out.
-            let Some(found) = store.manifest(repository, &Target::Tag(tag.clone()))? else { continue };
-            let last = store.tag_history(repository, &tag, 1)?.into_iter().next().map(line);
-            let (since, who) = last.map_or((None, None), |last| (last.time, last.who));
-            tags.push(TagLine { tag, digest: found.digest.to_string(), since, who });
-        }
+        tags.append(&mut page.tags);
     }
 }
 
 fn history(args: &TagHistory, settings: &Settings) -> Result<TagHistoryReport> {
-    let TagName { repository, tag } = args.tag.clone();
-    let moves = existing(settings)?.tag_history(&repository, &tag, limits::TAG_MOVES)?;
-    if moves.is_empty() {
-        let name = format!("{repository}:{tag}");
-        return Err(Failure::new(Reason::TagUnknown, name, "nobody ever set this tag here")
-            .hint(format!("see what there is: `sealift tag list {repository}`")));
-    }
-    Ok(TagHistoryReport { schema: 1, repository, tag, moves: moves.into_iter().map(line).collect() })
+    let TagName { repository, tag } = &args.tag;
+    Site::new(existing(settings)?, Timestamp::now()).tag_history(repository, tag)
 }
 
 fn restore(args: &TagRestore, settings: &Settings) -> Result<crate::report::tags::RestoreReport> {
@@ -78,13 +63,4 @@ pub(super) fn existing_home(settings: &Settings) -> Result<()> {
     }
     Err(Failure::new(Reason::NotFound, settings.home.display(), "there is no home here")
         .hint("check --home, or import a bundle first"))
-}
-
-fn line(one: TagMove) -> MoveLine {
-    MoveLine {
-        time: one.time.map(|time| time.to_string()),
-        who: (!one.who.is_empty()).then_some(one.who),
-        digest: one.digest.map(|digest| digest.to_string()),
-        present: one.present,
-    }
 }

@@ -50,8 +50,9 @@ impl Human for FoundReport {
             Event::Import { bundle, channel, epoch, sequence, .. } => {
                 format!("import of {bundle}, {} {epoch}.{sequence}", name(channel.get()))
             }
-            Event::Account { account, action, .. } => {
-                format!("account {} {}", name(account.get()), format!("{action:?}").to_lowercase())
+            Event::Account { account, action, by, .. } => {
+                let by = by.as_ref().map(|by| format!(" by {}", name(by.get()))).unwrap_or_default();
+                format!("account {} {}{by}", name(account.get()), format!("{action:?}").to_lowercase())
             }
             Event::Rules { version, by, .. } => format!("rules {version} by {}", name(by.get())),
             other => other.name().to_owned(),
@@ -64,6 +65,7 @@ impl Human for FoundReport {
 fn deed_line(deed: &Deed) -> String {
     let mut words = vec![name(deed.who.get()), deed.action.name().to_owned()];
     words.extend(deed.what.map(|what| what.name().to_owned()));
+    words.extend(deed.operation.iter().map(|operation| name(operation.get())));
     if let Some(repository) = &deed.repository {
         let tag = deed.tag.as_ref().map(|tag| format!(":{}", name(tag.get()))).unwrap_or_default();
         words.push(format!("{}{tag}", name(repository.get())));

@@ -7,6 +7,7 @@
 //! - what was pushed is hostile: templates escape it, no link leads where it says, and the policy that is sent with each
 //!   page lets no script run and nothing be loaded from elsewhere (threats J22).
 
+mod api;
 mod history;
 mod lists;
 mod manifest;
@@ -114,6 +115,9 @@ impl Registry {
             respond::set(response.headers_mut(), header::CACHE_CONTROL, kept);
             return Ok(response);
         }
+        if view == View::Api {
+            return api::show(Frame { login: None, ..frame });
+        }
         let filter = Filter::parse(&parts.uri)?;
         let ask = |refusal: Refusal| match refusal.code() {
             error_code::UNAUTHORIZED if view == View::Login => self.login.ask_for_password(refusal),
@@ -165,7 +169,7 @@ impl Registry {
                 View::Repository { name } => look.repository(&name, left > 0),
                 View::Manifest { name, target } => look.manifest(&name, &target),
                 View::History { name, tag } => look.history(&name, &tag),
-                View::Start | View::Login | View::Style => look.start(left > 0),
+                View::Start | View::Api | View::Login | View::Style => look.start(left > 0),
             }
         });
         Ok(with_account(shown.await?, account))

@@ -23,9 +23,10 @@ fn number(view: &View) -> usize {
         View::Repository { .. } => 3,
         View::Manifest { .. } => 4,
         View::History { .. } => 5,
+        View::Api => 6,
     }
 }
-const PAGES: usize = 6;
+const PAGES: usize = 7;
 
 /// A path of each page, and those that show something of `repository` with nothing that is there behind it.
 fn paths(repository: &str) -> Vec<String> {
@@ -33,7 +34,7 @@ fn paths(repository: &str) -> Vec<String> {
     let shown = ["r/{}", "r/{}:none", "r/{}@DIGEST", "history/{}:none"];
     let shown = shown
         .map(|path| format!("/{}", path.replace("{}", repository).replace("DIGEST", &digest.to_string())));
-    ["/", "/login", "/style.css"].map(str::to_owned).into_iter().chain(shown).collect()
+    ["/", "/login", "/style.css", "/api/v1"].map(str::to_owned).into_iter().chain(shown).collect()
 }
 
 fn text(got: &Got) -> String {
@@ -64,7 +65,7 @@ fn every_page_asks_for_the_right_to_pull() {
                         (_, method) if !["GET", "HEAD"].contains(&method) => 405,
                         (1, _) if anonymous => 401,
                         (1, _) => 303,
-                        (0 | 2, _) => 200,
+                        (0 | 2 | 6, _) => 200,
                         (3, _) if may.contains(&Right::Pull) => 200,
                         _ if may.contains(&Right::Pull) || !(anonymous && login) => 404,
                         _ => 303,

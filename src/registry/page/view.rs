@@ -3,7 +3,7 @@
 
 use axum::{extract, http::Uri};
 
-use super::super::{respond::Refusal, respond::percent_encoded};
+use super::super::{api::ROOT, respond::Refusal, respond::percent_encoded};
 use crate::{
     base::{clock::Timestamp, digest::Digest, limits},
     oci::{error_code, reference},
@@ -34,6 +34,8 @@ pub(in crate::registry) enum View {
         /// The tag.
         tag: String,
     },
+    /// `/api/v1`: what can be asked of the admin API.
+    Api,
     /// `/login`: where browsers ask for a password.
     Login,
     /// `/style.css`.
@@ -51,6 +53,7 @@ impl View {
             "/" => return Ok(Self::Start),
             "/login" => return Ok(Self::Login),
             "/style.css" => return Ok(Self::Style),
+            ROOT => return Ok(Self::Api),
             _ => {}
         }
         if let Some(rest) = uri.path().strip_prefix("/history/") {
@@ -71,7 +74,7 @@ impl View {
     /// The repository that it shows; none where it shows no single one.
     pub(in crate::registry) fn repository(&self) -> Option<&str> {
         match self {
-            Self::Start | Self::Login | Self::Style => None,
+            Self::Start | Self::Api | Self::Login | Self::Style => None,
             Self::Repository { name } | Self::Manifest { name, .. } | Self::History { name, .. } => {
                 Some(name)
             }
@@ -94,6 +97,7 @@ impl View {
             Self::Repository { .. } => "page-repository",
             Self::Manifest { .. } => "page-manifest",
             Self::History { .. } => "page-history",
+            Self::Api => "page-api",
             Self::Login => "page-login",
             Self::Style => "page-style",
         }
@@ -103,7 +107,9 @@ impl View {
 /// Whether a request is for a page: for those the answer is one too, also where there is nothing.
 pub(in crate::registry) fn is_page(uri: &Uri) -> bool {
     let path = uri.path();
-    matches!(path, "/" | "/login" | "/style.css") || path.starts_with("/r/") || path.starts_with("/history/")
+    matches!(path, "/" | "/login" | "/style.css" | ROOT)
+        || path.starts_with("/r/")
+        || path.starts_with("/history/")
 }
 
 fn repository(name: &str) -> Result<String, Refusal> {
