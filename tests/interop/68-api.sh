@@ -173,8 +173,8 @@ equal "nor what is too large" 413 "$(form -H 'Content-Type: application/json' --
 curl -s --cacert "$ca" "$url/openapi.json" >openapi.json
 check "everybody may read the document" test -s openapi.json
 check "it is that of the documentation" cmp openapi.json "$ROOT/docs/api.json"
-check "it is OpenAPI" openapi-spec-validator --errors all openapi.json
-check "and what was answered is what it says" "$(dirname "$(command -v openapi-spec-validator)")/python3" "$HERE/api.py" openapi.json answers
+check "it is OpenAPI" "$OPENAPI_PYTHON" -m openapi_spec_validator --errors all openapi.json
+check "and what was answered is what it says" "$OPENAPI_PYTHON" "$HERE/api.py" openapi.json answers
 equal "the page is for everybody" 200 "$(curl -s --cacert "$ca" -o page.html -w '%{http_code}' "$url")"
 operations=$(jq '[.paths[] | keys[]] | length' openapi.json)
 equal "and shows every operation" "$operations" "$(grep -c 'data-label="What it does"' page.html)"

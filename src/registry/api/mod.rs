@@ -3,7 +3,7 @@
 //!
 //! - `table.rs` says what an [`Operation`] is. Each noun has its operations in a table beside what they do
 //!   (`status.rs`, `accounts.rs`, `tags.rs`, `rules.rs`, `ledger.rs`, `upkeep.rs`);
-//! - from [`ROOMS`] come all three: what is reached ([`find`]), who may ([`Gate::check_api`]), and the OpenAPI document
+//! - from [`ROOMS`] come all three: what is reached ([`table::find`]), who may ([`Gate::check_api`]), and the `OpenAPI` document
 //!   (`openapi.rs`) with the page for people (`page/api.rs`). So they cannot say different things;
 //! - `query.rs` reads what is asked, once; `problem.rs` says why it is not done (RFC 9457).
 //!

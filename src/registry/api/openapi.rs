@@ -1,4 +1,4 @@
-//! The OpenAPI document (3.1), made from the table.
+//! The `OpenAPI` document (3.1), made from the table.
 
 use std::sync::LazyLock;
 

@@ -113,7 +113,21 @@ pub(super) const SITE: &[Row] = &[
     (
         "R32",
         "a page of another site has a browser push or pull in the name of who is logged in",
-        &["registry::foreign::tests::what_another_site_asks_for_is_told_from_all_else"],
+        &[
+            "registry::foreign::tests::what_another_site_asks_for_is_told_from_all_else",
+            "registry::api::tests::only_json_is_taken",
+        ],
+    ),
+    (
+        "R33",
+        "who has no right to it, or a token that was made for less, administers the registry from elsewhere, unseen",
+        &[
+            "registry::api::tests::every_operation_asks_for_its_right",
+            "registry::api::tests::refusals_are_told",
+            "registry::api::tests::a_tag_that_is_gone_takes_more_than_the_right_to_move_it",
+            "admin_api::who_asks_is_asked_who_they_are",
+            "admin_api::what_the_api_does_is_what_commands_do",
+        ],
     ),
     ("C01", "a file without content after a crash", &[]),
     ("C02", "the disk is full", &[]),
