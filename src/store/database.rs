@@ -3,7 +3,7 @@
 use std::{
     ops::Deref,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError},
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -294,9 +294,13 @@ impl Store {
         let transaction = Transaction::to_change(&database).map_err(at)?;
         let done = work(&Change { state: State { database: &database, path }, store: self })?;
         transaction.commit().map_err(at)?;
-        if let Backend::Sqlite = self.inner.backend {
-            // SQLite ignores it when the folder of its log cannot be synced.
+        if let Backend::Sqlite = self.inner.backend
+            && !self.inner.log_settled.load(Ordering::Relaxed)
+        {
+            // SQLite ignores it when the folder of its log cannot be synced. Once is enough: the log stays as long as
+            // this connection is open.
             fs::sync_dir(self.home())?;
+            self.inner.log_settled.store(true, Ordering::Relaxed);
         }
         Ok(done)
     }

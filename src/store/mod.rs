@@ -118,6 +118,8 @@ struct Inner {
     /// For changes: one at a time. Closed after the readers, for only who may write can clear away what the database
     /// needs while it is open.
     database: Mutex<sql::Connection>,
+    /// Whether the folder of the log was synced since the log is open.
+    log_settled: AtomicBool,
     /// Whether what every manifest lists is known to be written down.
     edges_known: AtomicBool,
     /// The rules that were read last.
@@ -147,6 +149,7 @@ impl Store {
                 database: Mutex::new(database),
                 readers: Mutex::default(),
                 rules: Mutex::default(),
+                log_settled: AtomicBool::new(false),
                 edges_known: AtomicBool::new(false),
             }),
         };
