@@ -2,7 +2,7 @@
 //! same store, made on the server, without a script.
 //!
 //! - `view.rs` reads what is looked at, `lists.rs`, `manifest.rs` and `history.rs` look it up, `words.rs` puts it into
-//!   words, `templates/` into HTML;
+//!   words, `templates/` into HTML; `api.rs` shows what the admin API is;
 //! - nothing here changes anything that is published: browsers send a password with every request, whoever made them ask;
 //! - what was pushed is hostile: templates escape it, no link leads where it says, and the policy that is sent with each
 //!   page lets no script run and nothing be loaded from elsewhere (threats J22).
