@@ -197,11 +197,12 @@ fn status(reason: Reason) -> u16 {
         Reason::AccountExists | Reason::BlobMissing | Reason::LockHeld | Reason::PlanOutdated => 409,
         Reason::BadArgument | Reason::RulesMalformed => 422,
         Reason::TagImmutable | Reason::QuotaExceeded => 403,
-        // What cannot be told is not done (threats R22).
-        Reason::LedgerUnwritten | Reason::LedgerCheckpoint | Reason::LedgerCut | Reason::ImporterRevoked => {
-            503
-        }
-        Reason::Bucket => 503,
+        // What cannot be told is not done (threats R22); nor what cannot be asked for.
+        Reason::LedgerUnwritten
+        | Reason::LedgerCheckpoint
+        | Reason::LedgerCut
+        | Reason::ImporterRevoked
+        | Reason::Bucket => 503,
         Reason::DiskFull => 507,
         _ => 500,
     }
