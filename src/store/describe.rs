@@ -204,3 +204,106 @@ pub(super) fn look_later(database: &Connection, repository: &str, digest: &str) 
         .execute(params![repository, digest])
         .map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{
+        base::digest::Digest,
+        oci::media_type,
+        store::{Author, Publication, PublishedManifest},
+    };
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("home")).unwrap();
+        (folder, store)
+    }
+
+    fn put(store: &Store, media_type: &str, bytes: &[u8]) -> Descriptor {
+        let blob = Descriptor::of(media_type, bytes);
+        store.put(&blob, bytes).unwrap();
+        blob
+    }
+
+    fn config(name: &str) -> Value {
+        json!({ "os": "linux", "architecture": "arm64", "config": { "Labels": { "name": name } } })
+    }
+
+    /// Publishes an image with that config; the repository has it where that is so.
+    fn image(store: &Store, repository: &str, config: &Descriptor, has: bool) -> Descriptor {
+        let body = json!({ "schemaVersion": 2, "config": config, "layers": [], "annotations": { "of": repository } });
+        let bytes = serde_json::to_vec(&body).unwrap();
+        let root = put(store, media_type::MANIFEST, &bytes);
+        let document = Document::parse(&bytes, media_type::MANIFEST).unwrap();
+        let blobs = if has { vec![config.clone()] } else { vec![] };
+        let manifests = vec![PublishedManifest::new(repository, root.clone(), &document, blobs, vec![])];
+        store.publish(&Publication { manifests, tags: vec![] }, &Author::somebody()).unwrap();
+        root
+    }
+
+    /// `name=value` of all labels of a repository, and its platforms.
+    fn found(store: &Store, repository: &str) -> Vec<String> {
+        let sql = "SELECT name || '=' || value FROM labels WHERE repository = ?1
+                   UNION ALL SELECT platform FROM platforms WHERE repository = ?1 ORDER BY 1";
+        store
+            .query(|database| database.statement(sql).query_map([repository], |row| row.get(0))?.collect())
+            .unwrap()
+    }
+
+    /// R11: who may push a manifest names in it whatever he likes.
+    #[test]
+    fn nothing_is_told_of_a_config_that_only_another_repository_has() {
+        let (_folder, store) = store();
+        let secret = put(&store, media_type::CONFIG, &serde_json::to_vec(&config("secret")).unwrap());
+        image(&store, "b/own", &secret, true);
+        image(&store, "a/thief", &secret, false);
+        assert_eq!(store.describe(9).unwrap(), 0);
+        assert_eq!(found(&store, "b/own"), ["linux/arm64", "name=secret", "of=b/own"]);
+        assert_eq!(found(&store, "a/thief"), ["of=a/thief"]);
+        assert!(store.read_config("a/thief", &secret).unwrap().is_none());
+        assert!(store.read_config("b/own", &secret).unwrap().is_some());
+    }
+
+    #[test]
+    fn one_that_cannot_be_read_keeps_no_other_from_being_described() {
+        type Spoil = fn(&Store, &Digest);
+        let gone: Spoil = |store, digest| std::fs::remove_file(store.place_of(digest)).unwrap();
+        let cut: Spoil = |store, digest| {
+            std::fs::OpenOptions::new().write(true).open(store.place_of(digest)).unwrap().set_len(1).unwrap();
+        };
+        let rotten: Spoil = |store, digest| {
+            use std::os::unix::fs::FileExt as _;
+            let file = std::fs::OpenOptions::new().write(true).open(store.place_of(digest)).unwrap();
+            file.write_all_at(b"?", 0).unwrap();
+        };
+        let whole: Spoil = |_store, _digest| ();
+        let good = serde_json::to_vec(&config("bad")).unwrap();
+        let deep = "[".repeat(limits::JSON_DEPTH + 1).into_bytes();
+        let labels = br#"{"os":"linux","architecture":"arm64","config":{"Labels":{"name":7}}}"#;
+        for (what, config_bytes, manifest, spoil, left) in [
+            ("its config is gone", &good[..], false, gone, &["of=a/bad"][..]),
+            ("its config is cut", &good, false, cut, &["of=a/bad"]),
+            ("its config is rotten", &good, false, rotten, &["of=a/bad"]),
+            ("its config is no JSON", b"{", false, whole, &["of=a/bad"]),
+            ("its config nests without end", &deep, false, whole, &["of=a/bad"]),
+            ("its config is a list", b"[7]", false, whole, &["of=a/bad"]),
+            ("its labels are numbers", labels, false, whole, &["of=a/bad"]),
+            ("it is gone", &good, true, gone, &[]),
+            ("it is cut", &good, true, cut, &[]),
+            ("it is rotten", &good, true, rotten, &[]),
+        ] {
+            let (_folder, store) = store();
+            let bad = put(&store, media_type::CONFIG, config_bytes);
+            let root = image(&store, "a/bad", &bad, true);
+            let fine = put(&store, media_type::CONFIG, &serde_json::to_vec(&config("fine")).unwrap());
+            image(&store, "b/fine", &fine, true);
+            spoil(&store, if manifest { &root.digest } else { &bad.digest });
+            assert_eq!(store.describe(9).unwrap(), 0, "{what}");
+            assert_eq!(found(&store, "b/fine"), ["linux/arm64", "name=fine", "of=b/fine"], "{what}");
+            assert_eq!(found(&store, "a/bad"), left, "{what}");
+        }
+    }
+}

@@ -23,6 +23,7 @@ pub(super) const SITE: &[Row] = &[
         &[
             "registry_api::a_blob_is_served_only_where_it_is_published",
             "registry::tests::a_blob_is_mounted_only_from_where_it_may_be_pulled",
+            "registry::page::tests::a_config_of_another_repository_is_on_no_page",
         ],
     ),
     (
