@@ -115,6 +115,8 @@ pub const OPEN_UPLOADS: usize = 64;
 pub const OPEN_UPLOAD_SECONDS: u64 = 300;
 /// Pushes of blobs that may be under way in one home, each with its file (X07).
 pub const UPLOADS: usize = 1024;
+/// Of those, what one account may have, and all who have none together: the others push on (X16).
+pub const UPLOADS_OF_ONE: usize = UPLOADS - UPLOADS / 4;
 /// Bytes of disk that pushes leave free: the site on the same disk needs room for its ledger and database (R22).
 pub const PUSH_MARGIN: u64 = 256 << 20;
 /// Bytes that are sent to a bucket at once: of more, an upload has several parts. No object store takes less than 5 MiB.
@@ -132,6 +134,14 @@ pub const DRAINED_BYTES: u64 = 8 << 20;
 pub const UPLOAD_SECONDS: u64 = 24 * 3600;
 /// Addresses and accounts whose failed logins are counted (X14); more, and those soonest forgiven are forgotten.
 pub const THROTTLED: usize = 10_000;
+/// Requests of one caller in a second, in the long run, unless something else is said (X16): no cluster asks for so much
+/// all the time, and a server answers many times that.
+pub const REQUESTS_PER_SECOND: u32 = 1000;
+/// Requests of one caller at once (X16): two thousand machines behind one proxy, or with one account, that begin an image of
+/// twenty layers in the same second.
+pub const REQUESTS_AT_ONCE: u32 = 50_000;
+/// Callers whose requests are counted (X16); more, and those who asked for least are forgotten.
+pub const CALLERS: usize = 10_000;
 /// Passwords that were right of late and are remembered (X14); more, and all are compared again.
 pub const REMEMBERED_PASSWORDS: usize = 10_000;
 /// Passwords that are compared at a time, each with 19 MiB of memory (X14).

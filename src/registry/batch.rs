@@ -3,10 +3,11 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
+use super::peer::network;
 use crate::{
     base::{clock::Timestamp, limits},
     ledger::{Deed, Text},
@@ -25,19 +26,20 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) fn add(&mut self, time: Timestamp, deed: Deed) {
+    pub(super) fn add(&mut self, time: Timestamp, mut deed: Deed) {
         self.taken += 1;
+        let times = deed.count.take().unwrap_or(1);
         let deed = if deed.refused.is_none() || self.places.contains_key(&deed) {
             deed
         } else {
             self.refused.admit(deed, Instant::now())
         };
         if let Some(again) = self.places.get(&deed).and_then(|place| self.records.get_mut(*place)) {
-            again.2 += 1;
+            again.2 += times;
             return;
         }
         self.places.insert(deed.clone(), self.records.len());
-        self.records.push((time, deed, 1));
+        self.records.push((time, deed, times));
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -106,12 +108,8 @@ fn without_object(deed: Deed) -> Deed {
     Deed { what: None, repository: None, tag: None, digest: None, ..deed }
 }
 
-/// One network of IPv6 is one source: whoever has one has 2^64 addresses.
 fn source(address: &str) -> Option<IpAddr> {
-    Some(match address.parse().ok()? {
-        IpAddr::V6(six) => IpAddr::V6(Ipv6Addr::from_bits(six.to_bits() >> 64 << 64)),
-        four @ IpAddr::V4(_) => four,
-    })
+    address.parse().ok().map(network)
 }
 
 fn name(source: IpAddr) -> String {

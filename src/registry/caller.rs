@@ -90,7 +90,7 @@ impl Caller {
     }
 }
 
-/// Finds out who sends a request.
+/// Finds out who sends a request, and counts it.
 pub(super) async fn caller(registry: &Registry, parts: &Parts) -> Result<Caller, Refusal> {
     #[cfg(test)]
     if let Some(caller) = parts.extensions.get::<Caller>() {
@@ -99,7 +99,9 @@ pub(super) async fn caller(registry: &Registry, parts: &Parts) -> Result<Caller,
     let Some(ConnectInfo(peer)) = parts.extensions.get::<ConnectInfo<Peer>>() else {
         return Err(Refusal::fault(Failure::internal("a request came from nowhere")));
     };
-    let known = registry.login.identify(&parts.headers, peer).await?;
+    let identified = registry.login.identify(&parts.headers, peer).await;
+    registry.pay(identified.as_ref().ok().and_then(Option::as_ref), peer.address.ip())?;
+    let known = identified?;
     let silent = known.is_none() && !parts.headers.contains_key(header::AUTHORIZATION);
     Ok(Caller { silent, ..Caller::new(known, peer.address.ip()) })
 }

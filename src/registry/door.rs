@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -13,7 +13,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 
-use super::{guest::Guest, metrics::Metrics, tls::Tls};
+use super::{guest::Guest, metrics::Metrics, peer::network, tls::Tls};
 
 /// Accepts while there are seats; further connections wait in the system's queue.
 #[derive(Debug)]
@@ -106,14 +106,6 @@ impl Drop for Seat {
             Some(count) if *count > 1 => *count -= 1,
             _ => drop(taken.remove(&self.from)),
         }
-    }
-}
-
-/// The addresses that one machine gives itself as it likes count as one: 64 bits of IPv6 (RFC 4291, 2.5.4).
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
-        address @ IpAddr::V4(_) => address,
     }
 }
 

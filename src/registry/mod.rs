@@ -13,7 +13,7 @@
 //! What was done and refused on this way goes to the ledger of the site (`records.rs`, `batch.rs`).
 //!
 //! Around all of it, `sight.rs` watches each request until its answer has left: `metrics.rs` counts it, `log.rs` tells of
-//! it. `health.rs` answers who watches the server. `page/` is what a browser shows of all this: other paths, the same callers
+//! it. `health.rs` answers who watches the server, `rates.rs` counts how much each caller asks for. `page/` is what a browser shows of all this: other paths, the same callers
 //! and the same rules.
 //!
 //! What is served was published by an import or pushed into the sandbox: nothing else in the store is visible, and a
@@ -40,6 +40,7 @@ mod metrics;
 mod page;
 mod parked;
 mod peer;
+mod rates;
 mod records;
 mod referrers;
 mod respond;
@@ -67,6 +68,7 @@ use tokio::sync::Semaphore;
 pub use access::Access;
 pub use collection::Collection;
 pub use log::{Event, Log, Visit};
+pub use rates::Rates;
 pub use records::Pulls;
 pub use serve::{Options, serve};
 pub use tls::{Certificate, Clients, Tls};
@@ -97,6 +99,8 @@ struct Registry {
     login: Arc<Login>,
     collection: Collection,
     parked: Arc<parked::Parked>,
+    /// How much each caller has asked for.
+    buckets: Arc<rates::Buckets>,
     /// What goes to the ledger.
     records: Records,
     /// A seat for each large body that is held in memory.
@@ -261,7 +265,9 @@ async fn token(
         let told =
             |known: &Known| registry.told_of_login(&Caller::new(Some(known.clone()), peer.address.ip()));
         let asked = (&parts.method, &parts.uri, &parts.headers);
-        let (known, mut response) = registry.login.issue(asked, &mut body, &peer, (&holds, &told)).await?;
+        let issued = registry.login.issue(asked, &mut body, &peer, (&holds, &told)).await;
+        registry.pay(issued.as_ref().ok().and_then(|(known, _)| known.as_ref()), peer.address.ip())?;
+        let (known, mut response) = issued?;
         let caller = Caller::new(known, peer.address.ip());
         registry.told_of_token(&caller)?;
         response.extensions_mut().insert(log::Account(caller.author().who));
@@ -346,9 +352,22 @@ impl Registry {
     fn new(store: Store, access: Access, collection: Collection, login: Login, log: Log) -> Self {
         let large = Arc::new(Semaphore::new(limits::LARGE_BODIES));
         let (metrics, blobs, login) = (Arc::default(), Arc::default(), Arc::new(login));
-        let (parked, readiness) = (Arc::default(), Arc::default());
+        let (parked, buckets, readiness) = (Arc::default(), Arc::default(), Arc::default());
         let records = Records::start(store.clone(), log.clone());
-        Self { store, access, login, collection, parked, records, large, readiness, log, metrics, blobs }
+        Self {
+            store,
+            access,
+            login,
+            collection,
+            parked,
+            buckets,
+            records,
+            large,
+            readiness,
+            log,
+            metrics,
+            blobs,
+        }
     }
 
     async fn answer(self, parts: Parts, body: &mut Incoming, asked: &mut Option<Asked>) -> Answer {

@@ -301,7 +301,7 @@ pub(super) fn deed(method: &str, endpoint: &Endpoint, query: &super::Query, call
 }
 
 /// Something that this caller does.
-fn by(action: RegistryAction, caller: &Caller) -> Deed {
+pub(super) fn by(action: RegistryAction, caller: &Caller) -> Deed {
     Deed {
         by: caller.proof,
         from: Some(Text::new(&caller.address.to_canonical().to_string())),

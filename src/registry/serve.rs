@@ -16,7 +16,10 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 
-use super::{Access, Collection, Log, PATIENCE, Pulls, Registry, app, door::Door, login::Login, tls::Tls};
+use super::{
+    Access, Collection, Log, PATIENCE, Pulls, Rates, Registry, app, door::Door, login::Login, rates::Buckets,
+    tls::Tls,
+};
 use crate::{
     base::{
         clock::Timestamp,
@@ -50,6 +53,8 @@ pub struct Options {
     pub url: Option<String>,
     /// Which pulls go to the ledger.
     pub pulls: Pulls,
+    /// How much one caller may ask for.
+    pub rates: Rates,
     /// Who hears of faults.
     pub log: Log,
 }
@@ -61,7 +66,8 @@ impl Options {
     /// Plain HTTP.
     pub fn plain(listen: SocketAddr, access: Access, log: Log) -> Self {
         let (collection, service) = (Collection::default(), Self::SERVICE.to_owned());
-        Self { listen, access, collection, tls: None, service, url: None, pulls: Pulls::default(), log }
+        let (pulls, rates) = (Pulls::default(), Rates::default());
+        Self { listen, access, collection, tls: None, service, url: None, pulls, rates, log }
     }
 }
 
@@ -73,7 +79,7 @@ pub async fn serve(
     ready: impl FnOnce(SocketAddr),
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
-    let Options { listen, access, collection, tls, service, url, pulls, log } = options;
+    let Options { listen, access, collection, tls, service, url, pulls, rates, log } = options;
     let at = |error: &io::Error| failure(listen, error);
     let site = Site::new(store.clone(), Timestamp::now());
     tokio::task::spawn_blocking(move || site.require_signer()).await.map_err(Failure::internal)??;
@@ -83,6 +89,7 @@ pub async fn serve(
     let tls = tls.map(Arc::new);
     let mut registry = Registry::new(store, access, collection, login, log);
     registry.records.pulls = pulls;
+    registry.buckets = Arc::new(Buckets::new(rates));
     let records = registry.records.clone();
     let keeper = tokio::spawn(keep(registry.clone(), tls.clone()));
     let collector = tokio::spawn(registry.clone().collect());

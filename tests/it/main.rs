@@ -14,6 +14,7 @@ mod before_it_travels;
 mod bundle;
 mod cli;
 mod connected;
+mod crowds;
 mod custody;
 mod data_loss;
 mod docs;

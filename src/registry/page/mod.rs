@@ -242,6 +242,10 @@ fn told(refusal: Refusal, frame: Frame) -> Response {
         401 => ("Log in", "Your browser asks for the name and password of an account of this registry."),
         404 => ("Not found", "There is nothing under this name, or nothing that you may see."),
         405 => ("Not here", "Pages are only read. What changes a registry speaks to its API."),
+        429 if code == error_code::REQUESTS_FULL => (
+            "Too many requests",
+            "You, or others who share your address, asked for too much. Wait a little, then try again.",
+        ),
         429 => ("Too many attempts", "Logins failed too often. Wait a little, then try again."),
         _ => (
             "The registry failed",

@@ -206,6 +206,16 @@ pub(super) const SITE: &[Row] = &[
             "registry::batch::tests::many_sources_are_one",
         ],
     ),
+    (
+        "X16",
+        "one caller keeps the server busy, or takes all pushes",
+        &[
+            "crowds::who_asks_too_much_waits_and_others_do_not",
+            "crowds::nobody_takes_all_pushes",
+            "registry::rates::tests::who_comes_as_many_gets_no_new_bucket",
+            "registry::rates::tests::who_goes_on_is_told_of_now_and_then",
+        ],
+    ),
     ("H03", "a bundle between is missing", &["trust::tests::sequences::near_misses_are_accepted"]),
     ("H02", "somebody tries force", &["pipeline::nothing_is_trusted_without_the_right_key"]),
     ("H01", "the wrong stick", &["trust::tests::sequences::every_rule_refuses_and_one_override_lifts_it"]),
