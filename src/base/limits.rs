@@ -173,6 +173,12 @@ pub const RECORDS_AT_ONCE: usize = 1000;
 pub const REFUSALS_OF_ONE: usize = 60;
 /// Sources of refusals that are told from each other in a minute (X15).
 pub const REFUSED_SOURCES: usize = 1000;
+/// Records of pulls without an account that one source causes in an hour (X15); further ones are told of together.
+pub const PULLS_OF_ONE: usize = 10_000;
+/// Of those, records in which it may pull the same again (X15).
+pub const SAME_PULLS_OF_ONE: usize = 1000;
+/// Records of such pulls in an hour by all together (X15): some 80 MB of ledger.
+pub const PULLS_OF_ALL: usize = 200_000;
 /// Labels and annotations of one manifest that people can search for (X03).
 pub const LABELS: usize = 256;
 /// Bytes of the name of one that they can search for: it stands in an index of the database (X03).
@@ -183,3 +189,5 @@ pub const LABEL_BYTES: usize = 4 << 10;
 pub const PLATFORM_BYTES: usize = 100;
 /// Manifests that are looked at for that before a page is shown (X03); the rest has its turn with the collection.
 pub const DESCRIBED_AT_ONCE: usize = 500;
+/// For how long a page waits for that (X03).
+pub const DESCRIBING: std::time::Duration = std::time::Duration::from_secs(1);

@@ -46,6 +46,7 @@ mod referrers;
 mod respond;
 mod serve;
 mod sight;
+mod stay;
 mod tags;
 mod tls;
 mod uploads;

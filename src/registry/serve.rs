@@ -17,7 +17,10 @@ use hyper_util::{
 };
 
 use super::{
-    Access, Collection, Log, PATIENCE, Pulls, Rates, Registry, app, door::Door, login::Login, rates::Buckets,
+    Access, Collection, Log, PATIENCE, Pulls, Rates, Registry, app,
+    door::{self, Door},
+    login::Login,
+    rates::Buckets,
     tls::Tls,
 };
 use crate::{
@@ -83,7 +86,7 @@ pub async fn serve(
     let at = |error: &io::Error| failure(listen, error);
     let site = Site::new(store.clone(), Timestamp::now());
     tokio::task::spawn_blocking(move || site.require_signer()).await.map_err(Failure::internal)??;
-    let listener = tokio::net::TcpListener::bind(listen).await.map_err(|error| at(&error))?;
+    let listener = door::listen(listen).map_err(|error| at(&error))?;
     ready(listener.local_addr().map_err(|error| at(&error))?);
     let login = Login::new(store.clone(), service, url)?;
     let tls = tls.map(Arc::new);
@@ -116,7 +119,9 @@ pub(super) async fn attend(mut door: Door, app: Router, shutdown: impl Future<Ou
             guest = door.next() => guest,
             () = &mut shutdown => break,
         };
-        let app = TowerToHyperService::new(app.clone().layer(Extension(ConnectInfo(guest.peer()))));
+        let app = TowerToHyperService::new(
+            app.clone().layer(Extension(ConnectInfo(guest.peer()))).layer(Extension(guest.stay())),
+        );
         let served = guests.watch(http.serve_connection(TokioIo::new(guest), app));
         tokio::spawn(async move {
             // Whatever ends it is the client's affair: what its requests came to was told by then.
