@@ -20,6 +20,9 @@ use crate::{
     store::Author,
 };
 
+/// What records call who has no account.
+pub(super) const ANYONE: &str = "anyone";
+
 /// Somebody with an account, or without one, at an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Caller {
@@ -65,7 +68,7 @@ impl Caller {
 
     /// As what is done is remembered.
     pub(super) fn author(&self) -> Author {
-        let who = self.subject.name.as_ref().map_or_else(|| "anyone".to_owned(), ToString::to_string);
+        let who = self.subject.name.as_ref().map_or_else(|| ANYONE.to_owned(), ToString::to_string);
         Author { who, time: Timestamp::now() }
     }
 
