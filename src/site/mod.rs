@@ -37,7 +37,7 @@ mod upkeep;
 pub use accept::NotTaken;
 pub use accounts::NewAccount;
 pub use admit::{Admission, Admitted};
-pub use custody::evidence;
+pub use custody::{each_line, evidence};
 pub use handover::Importer;
 pub use importer::{importer_keys, importer_path};
 pub use judge::{Arrival, Verdict, judge};

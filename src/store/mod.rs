@@ -76,6 +76,7 @@ pub use contents::{BlobReader, Credentials, use_credentials};
 pub use database::{Change, State};
 pub use kept::Kept;
 pub use leases::Hold;
+pub use ledger::LedgerPage;
 pub use metadata::{Publication, PublishedManifest, PublishedTag, ReferrerRow, Target};
 pub use pushes::Deletion;
 pub use receipts::SignedReceipt;
@@ -122,6 +123,8 @@ struct Inner {
     edges_known: AtomicBool,
     /// The rules that were read last.
     rules: Mutex<Option<InForce>>,
+    /// Held by who looks at what manifests say.
+    describing: Mutex<()>,
 }
 
 impl Store {
@@ -147,6 +150,7 @@ impl Store {
                 database: Mutex::new(database),
                 readers: Mutex::default(),
                 rules: Mutex::default(),
+                describing: Mutex::default(),
                 edges_known: AtomicBool::new(false),
             }),
         };
