@@ -5,7 +5,11 @@
 //! push, import and the home of an older version are one case. The list is worked off by [`Store::describe`], before
 //! somebody looks and with every round of the collection, so that no push waits for it.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::TryLockError,
+    time::{Duration, Instant},
+};
 
 use super::{
     Change, Store,
@@ -58,6 +62,9 @@ pub(super) const SCHEMA: &str = "
     CREATE INDEX tags_digest ON tags (repository, digest);
 ";
 
+/// Manifests that are looked at before what they say is written down.
+const TOGETHER: usize = 50;
+
 /// What one manifest says of itself.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Description {
@@ -70,6 +77,44 @@ struct Description {
 impl Store {
     /// Looks at manifests that were not looked at yet, at most `limit`. How many are left, up to one more than the limit.
     pub fn describe(&self, limit: usize) -> Result<usize> {
+        self.describe_within(limit, Duration::MAX)
+    }
+
+    /// The same, and begins nothing more once `patience` is over. One does the work at a time: whoever finds another at it
+    /// waits for that, and does no more.
+    pub fn describe_within(&self, limit: usize, patience: Duration) -> Result<usize> {
+        let begun = Instant::now();
+        let turn = match self.inner.describing.try_lock() {
+            Ok(turn) => turn,
+            Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                drop(self.inner.describing.lock());
+                return self.undescribed(limit + 1);
+            }
+        };
+        let mut left = limit;
+        while left > 0 {
+            let looked = self.describe_some(left.min(TOGETHER))?;
+            left -= looked.min(left);
+            if looked < TOGETHER || begun.elapsed() >= patience {
+                break;
+            }
+        }
+        drop(turn);
+        self.undescribed(limit + 1)
+    }
+
+    /// How many manifests were not looked at yet, up to `most`.
+    fn undescribed(&self, most: usize) -> Result<usize> {
+        let left = "SELECT count(*) FROM (SELECT 1 FROM undescribed LIMIT ?1) AS due";
+        let left = self.query(|database| {
+            database.statement(left).query_row(params![as_sql(most)], |row| row.get::<i64>(0))
+        });
+        left.map(|left| usize::try_from(left).unwrap_or_default())
+    }
+
+    /// Looks at the next ones; how many that were.
+    fn describe_some(&self, limit: usize) -> Result<usize> {
         let due: Vec<(String, Descriptor)> = self.query(|database| {
             database
                 .statement(
@@ -82,7 +127,7 @@ impl Store {
         if due.is_empty() {
             return Ok(0);
         }
-        let mut found = Vec::with_capacity(due.len());
+        let (mut found, looked) = (Vec::with_capacity(due.len()), due.len());
         for (repository, manifest) in due {
             let description = match self.read_description(&repository, &manifest) {
                 Ok(description) => description,
@@ -98,11 +143,7 @@ impl Store {
                 change.write_description(repository, manifest, description)
             })
         })?;
-        self.query(|database| {
-            let left = "SELECT count(*) FROM (SELECT 1 FROM undescribed LIMIT ?1) AS due";
-            database.statement(left).query_row(params![as_sql(limit + 1)], |row| row.get::<i64>(0))
-        })
-        .map(|left| usize::try_from(left).unwrap_or_default())
+        Ok(looked)
     }
 
     fn read_description(&self, repository: &str, manifest: &Descriptor) -> Result<Description> {
@@ -265,6 +306,26 @@ mod tests {
         assert_eq!(found(&store, "a/thief"), ["of=a/thief"]);
         assert!(store.read_config("a/thief", &secret).unwrap().is_none());
         assert!(store.read_config("b/own", &secret).unwrap().is_some());
+    }
+
+    /// Who finds another at it does not do the same once more, and nobody does more than there is time for.
+    #[test]
+    fn one_at_a_time_looks_and_only_for_so_long() {
+        let (_folder, store) = store();
+        let fine = put(&store, media_type::CONFIG, &serde_json::to_vec(&config("fine")).unwrap());
+        let all = TOGETHER * 2 + 1;
+        (0..all).for_each(|number| drop(image(&store, &format!("a/{number}"), &fine, true)));
+        let turn = store.inner.describing.lock().unwrap();
+        std::thread::scope(|scope| {
+            let others = [(); 2].map(|()| scope.spawn(|| store.describe(9 * TOGETHER).unwrap()));
+            std::thread::sleep(Duration::from_millis(200));
+            assert!(others.iter().all(|other| !other.is_finished()));
+            drop(turn);
+            assert_eq!(others.map(|other| other.join().unwrap()), [all; 2]);
+        });
+        assert_eq!(store.describe_within(9 * TOGETHER, Duration::ZERO).unwrap(), TOGETHER + 1);
+        assert_eq!(store.describe(9 * TOGETHER).unwrap(), 0);
+        assert_eq!(found(&store, "a/0").len(), 3);
     }
 
     #[test]

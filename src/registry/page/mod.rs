@@ -157,10 +157,13 @@ impl Registry {
             let frame = Frame { visitor, login, ..frame };
             let look = Look { registry: &self, caller, gate, filter, frame };
             // What came since somebody looked last. That it cannot be written down now is no reason to show nothing.
-            let left = self.store.describe(limits::DESCRIBED_AT_ONCE).unwrap_or_else(|failure| {
-                self.log.fault(&failure);
-                0
-            });
+            let left = self
+                .store
+                .describe_within(limits::DESCRIBED_AT_ONCE, limits::DESCRIBING)
+                .unwrap_or_else(|failure| {
+                    self.log.fault(&failure);
+                    0
+                });
             match view {
                 View::Repository { name } => look.repository(&name, left > 0),
                 View::Manifest { name, target } => look.manifest(&name, &target),

@@ -163,7 +163,15 @@ pub(super) const SITE: &[Row] = &[
     ("X01", "a megabyte that expands to gigabytes", &[]),
     ("X02", "a window larger than memory", &[]),
     ("X03", "members without end", &[]),
-    ("X06", "connections without end", &["registry::door::tests::no_address_takes_all_seats"]),
+    (
+        "X06",
+        "connections without end",
+        &[
+            "registry::door::tests::no_address_takes_all_seats",
+            "registry::door::tests::who_does_nothing_leaves_for_who_comes",
+            "registry::door::tests::ten_thousand_idle_connections_keep_nobody_out",
+        ],
+    ),
     (
         "X07",
         "connections that only sit there, and uploads that nobody ends",
@@ -199,10 +207,11 @@ pub(super) const SITE: &[Row] = &[
     ),
     (
         "X15",
-        "refusals without end fill the ledger",
+        "refusals without end, or pulls of nobody, fill the ledger",
         &[
             "records::a_flood_of_refusals_fills_no_disk",
             "registry::batch::tests::a_flood_of_refusals_stays_small",
+            "registry::batch::tests::a_flood_of_pulls_stays_small_and_hides_none",
             "registry::batch::tests::many_sources_are_one",
         ],
     ),
