@@ -115,6 +115,8 @@ pub const OPEN_UPLOADS: usize = 64;
 pub const OPEN_UPLOAD_SECONDS: u64 = 300;
 /// Pushes of blobs that may be under way in one home, each with its file (X07).
 pub const UPLOADS: usize = 1024;
+/// Of those, what one account may have, and all who have none together: the others push on (X16).
+pub const UPLOADS_OF_ONE: usize = UPLOADS - UPLOADS / 4;
 /// Bytes of disk that pushes leave free: the site on the same disk needs room for its ledger and database (R22).
 pub const PUSH_MARGIN: u64 = 256 << 20;
 /// Bytes that are sent to a bucket at once: of more, an upload has several parts. No object store takes less than 5 MiB.
@@ -132,6 +134,14 @@ pub const DRAINED_BYTES: u64 = 8 << 20;
 pub const UPLOAD_SECONDS: u64 = 24 * 3600;
 /// Addresses and accounts whose failed logins are counted (X14); more, and those soonest forgiven are forgotten.
 pub const THROTTLED: usize = 10_000;
+/// Requests of one caller in a second, in the long run, unless something else is said (X16): no cluster asks for so much
+/// all the time, and a server answers many times that.
+pub const REQUESTS_PER_SECOND: u32 = 1000;
+/// Requests of one caller at once (X16): two thousand machines behind one proxy, or with one account, that begin an image of
+/// twenty layers in the same second.
+pub const REQUESTS_AT_ONCE: u32 = 50_000;
+/// Callers whose requests are counted (X16); more, and those who asked for least are forgotten.
+pub const CALLERS: usize = 10_000;
 /// Passwords that were right of late and are remembered (X14); more, and all are compared again.
 pub const REMEMBERED_PASSWORDS: usize = 10_000;
 /// Passwords that are compared at a time, each with 19 MiB of memory (X14).
@@ -169,6 +179,12 @@ pub const RECORDS_AT_ONCE: usize = 1000;
 pub const REFUSALS_OF_ONE: usize = 60;
 /// Sources of refusals that are told from each other in a minute (X15).
 pub const REFUSED_SOURCES: usize = 1000;
+/// Records of pulls without an account that one source causes in an hour (X15); further ones are told of together.
+pub const PULLS_OF_ONE: usize = 10_000;
+/// Of those, records in which it may pull the same again (X15).
+pub const SAME_PULLS_OF_ONE: usize = 1000;
+/// Records of such pulls in an hour by all together (X15): some 80 MB of ledger.
+pub const PULLS_OF_ALL: usize = 200_000;
 /// Labels and annotations of one manifest that people can search for (X03).
 pub const LABELS: usize = 256;
 /// Bytes of the name of one that they can search for: it stands in an index of the database (X03).
@@ -179,3 +195,5 @@ pub const LABEL_BYTES: usize = 4 << 10;
 pub const PLATFORM_BYTES: usize = 100;
 /// Manifests that are looked at for that before a page is shown (X03); the rest has its turn with the collection.
 pub const DESCRIBED_AT_ONCE: usize = 500;
+/// For how long a page waits for that (X03).
+pub const DESCRIBING: std::time::Duration = std::time::Duration::from_secs(1);

@@ -15,7 +15,7 @@ use crate::{
         fs, limits, path,
     },
     oci::reference,
-    registry::{Certificate, Clients, Options, Pulls},
+    registry::{Certificate, Clients, Options, Pulls, Rates},
 };
 
 /// Where one listens who says nothing else.
@@ -32,6 +32,7 @@ struct Written {
     login: WrittenLogin,
     collection: WrittenCollection,
     records: WrittenRecords,
+    rates: WrittenRates,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -85,6 +86,20 @@ enum WrittenPulls {
     None,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenRates {
+    requests_per_second: u32,
+    burst: u32,
+}
+
+impl Default for WrittenRates {
+    fn default() -> Self {
+        let Rates { per_second, burst } = Rates::default();
+        Self { requests_per_second: per_second, burst }
+    }
+}
+
 /// What `serve` does, as meant.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Serving {
@@ -98,6 +113,7 @@ pub(super) struct Serving {
     /// How long a repository keeps a blob that no manifest lists.
     pub(super) lease_seconds: u64,
     pub(super) pulls: Pulls,
+    pub(super) rates: Rates,
 }
 
 impl Serving {
@@ -112,7 +128,7 @@ impl Serving {
                 args.config.as_ref().map_or_else(|| "serve".to_owned(), |file| file.display().to_string());
             Failure::new(Reason::ConfigFile, object, message).hint(hint)
         };
-        let Written { listen, plain_http, url, tls, login, collection, records } = written;
+        let Written { listen, plain_http, url, tls, login, collection, records, rates } = written;
         let pulls = match records.pulls {
             WrittenPulls::All => Pulls::All,
             WrittenPulls::Manifests => Pulls::Manifests,
@@ -134,6 +150,15 @@ impl Serving {
                 "leave them away",
             ));
         }
+        let (per_second, burst) = (rates.requests_per_second, rates.burst);
+        let million = 1..=1_000_000;
+        if !million.contains(&burst) || (per_second > 0 && !million.contains(&per_second)) {
+            return Err(wrong(
+                "rates.requests_per_second is 0 (no bound) to 1000000, and burst 1 to 1000000",
+                "leave them away",
+            ));
+        }
+        let rates = Rates { per_second, burst };
         let collect_every = Duration::from_secs(every_seconds);
         let says_tls = tls.cert.is_some()
             || tls.client_ca.is_some()
@@ -144,7 +169,7 @@ impl Serving {
         }
         let flags_say_tls = args.tls_cert.is_some() || !args.tls_name.is_empty();
         if args.plain_http || (plain_http && !flags_say_tls) {
-            return Ok(Self { listen, tls: None, url, service, collect_every, lease_seconds, pulls });
+            return Ok(Self { listen, tls: None, url, service, collect_every, lease_seconds, pulls, rates });
         }
         let given = match (args.tls_cert.clone().zip(args.tls_key.clone()), tls.cert, tls.key) {
             (Some(given), _, _) => Some(given),
@@ -164,7 +189,7 @@ impl Serving {
         }
         let clients = tls.client_ca.map(|authorities| Clients { authorities, required });
         let tls = Some((certificate, clients));
-        Ok(Self { listen, tls, url, service, collect_every, lease_seconds, pulls })
+        Ok(Self { listen, tls, url, service, collect_every, lease_seconds, pulls, rates })
     }
 }
 
@@ -299,10 +324,12 @@ mod tests {
             &[],
             Some(
                 "url = \"https://r.example:8443\"\n[tls]\nclient_ca = \"ca.pem\"\nclient_certificates = \"required\"\n\
-                 [login]\nservice = \"berlin\"\n[collection]\nevery_seconds = 1",
+                 [login]\nservice = \"berlin\"\n[collection]\nevery_seconds = 1\n\
+                 [rates]\nrequests_per_second = 7",
             ),
         )
         .unwrap();
+        assert_eq!(found.rates, Rates { per_second: 7, ..Rates::default() });
         let clients = Clients { authorities: "ca.pem".into(), required: true };
         assert_eq!(found.tls.unwrap().1, Some(clients));
         assert_eq!(
@@ -324,6 +351,9 @@ mod tests {
             ("[collection]\nevery_seconds = 0", ""),
             ("[collection]\nlease_seconds = 86401", ""),
             ("[collection]\nevery = 1", ":2"),
+            ("[rates]\nburst = 0", ""),
+            ("[rates]\nrequests_per_second = 1000001", ""),
+            ("[rates]\nper_minute = 1", ":2"),
             ("[tls]\ncert = \"x\"", ""),
             ("[tls]\nclient_certificates = \"optional\"", ""),
             ("url = \"https://a/b\"", ""),

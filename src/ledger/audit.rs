@@ -121,6 +121,14 @@ impl<'a> Auditor<'a> {
         Ok(())
     }
 
+    /// What is known of a [`Broken`] ledger without a look at all of its lines.
+    pub fn broken(&self) -> Failure {
+        let message =
+            "it does not follow from the one before; the ledger is too large to say what was done to either";
+        Failure::new(Reason::LedgerEdited, format!("record {}", self.head.number + 1), message)
+            .hint("compare both with a copy of the ledger, and ask who had access to the site's database")
+    }
+
     /// After the last line.
     ///
     /// # Errors

@@ -28,7 +28,7 @@ pub use deed::{Deed, Proof, RegistryAction, Thing};
 pub use record::{
     AccountAction, Event, Head, KeyAction, OverrideAction, Record, Text, TrustAction, UpkeepAction, append,
 };
-pub use search::Search;
+pub use search::{Network, Search};
 
 #[cfg(test)]
 mod tests;

@@ -41,6 +41,7 @@ codes! {
     NO_SPACE "SIZE_INVALID" 507 "there is no room for it on the disk of this registry"
     UNAUTHORIZED "UNAUTHORIZED" 401 "authentication required"
     LOGINS_FULL "TOOMANYREQUESTS" 429 "too many failed logins"
+    REQUESTS_FULL "TOOMANYREQUESTS" 429 "too many requests: come again later"
     TOKEN_REQUEST "UNSUPPORTED" 400 "no token can be given for what is asked"
     UPLOAD_BUSY "TOOMANYREQUESTS" 429 "another request is at this upload"
     UPLOADS_FULL "TOOMANYREQUESTS" 429 "too many uploads are under way"

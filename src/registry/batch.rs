@@ -1,19 +1,24 @@
 //! Records that wait to be written together. The same that happens again is one record with a count, and who is refused
-//! without end gets no more than a few of them (threats X15).
+//! without end, or pulls without end and without an account, gets no more than a few of them (threats X15).
 
 use std::{
-    collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    collections::{HashMap, HashSet},
+    hash::{BuildHasher as _, RandomState},
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
+use super::{caller::ANYONE, peer::network};
 use crate::{
     base::{clock::Timestamp, limits},
-    ledger::{Deed, Text},
+    ledger::{Deed, RegistryAction, Text},
 };
 
 /// For how long refusals of one source are counted.
 const WINDOW: Duration = Duration::from_mins(1);
+
+/// For how long pulls of one source without an account are.
+const PULLS_WINDOW: Duration = Duration::from_hours(1);
 
 /// What happened since the last records were written, in its order.
 #[derive(Debug, Default)]
@@ -22,22 +27,28 @@ pub(super) struct Batch {
     places: HashMap<Deed, usize>,
     taken: u64,
     refused: Refused,
+    pulled: Pulled,
 }
 
 impl Batch {
-    pub(super) fn add(&mut self, time: Timestamp, deed: Deed) {
+    pub(super) fn add(&mut self, time: Timestamp, mut deed: Deed) {
         self.taken += 1;
-        let deed = if deed.refused.is_none() || self.places.contains_key(&deed) {
+        let times = deed.count.take().unwrap_or(1);
+        let deed = if self.places.contains_key(&deed) {
             deed
-        } else {
+        } else if deed.refused.is_some() {
             self.refused.admit(deed, Instant::now())
+        } else if deed.action == RegistryAction::Pull && deed.who.get() == ANYONE {
+            self.pulled.admit(deed, Instant::now())
+        } else {
+            deed
         };
         if let Some(again) = self.places.get(&deed).and_then(|place| self.records.get_mut(*place)) {
-            again.2 += 1;
+            again.2 += times;
             return;
         }
         self.places.insert(deed.clone(), self.records.len());
-        self.records.push((time, deed, 1));
+        self.records.push((time, deed, times));
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -102,16 +113,49 @@ impl Refused {
     }
 }
 
+/// What those without an account have pulled within the window.
+#[derive(Debug, Default)]
+struct Pulled {
+    since: Option<Instant>,
+    /// How many records were whole, in all and by source.
+    whole: usize,
+    of: HashMap<IpAddr, usize>,
+    /// What was told whole: by source, repository, tag and digest.
+    known: HashSet<u64>,
+    hasher: RandomState,
+}
+
+impl Pulled {
+    /// As it is told. What an address pulls for the first time in an hour is told whole as long as there is any room, so
+    /// that nobody hides one pull behind a thousand others; the same again only while it is little.
+    fn admit(&mut self, deed: Deed, now: Instant) -> Deed {
+        if self.since.is_none_or(|since| now.duration_since(since) >= PULLS_WINDOW) {
+            let hasher = std::mem::take(&mut self.hasher);
+            *self = Self { since: Some(now), hasher, ..Self::default() };
+        }
+        let Some(source) = deed.from.as_ref().and_then(|from| source(from.get())) else { return deed };
+        if self.whole >= limits::PULLS_OF_ALL {
+            return Deed { from: None, ..without_object(deed) };
+        }
+        let what = self.hasher.hash_one(&deed);
+        let is_again = self.known.contains(&what);
+        let of = self.of.entry(source).or_default();
+        if *of >= if is_again { limits::SAME_PULLS_OF_ONE } else { limits::PULLS_OF_ONE } {
+            return Deed { from: Some(Text::new(&name(source))), ..without_object(deed) };
+        }
+        *of += 1;
+        self.whole += 1;
+        self.known.insert(what);
+        deed
+    }
+}
+
 fn without_object(deed: Deed) -> Deed {
     Deed { what: None, repository: None, tag: None, digest: None, operation: None, ..deed }
 }
 
-/// One network of IPv6 is one source: whoever has one has 2^64 addresses.
 fn source(address: &str) -> Option<IpAddr> {
-    Some(match address.parse().ok()? {
-        IpAddr::V6(six) => IpAddr::V6(Ipv6Addr::from_bits(six.to_bits() >> 64 << 64)),
-        four @ IpAddr::V4(_) => four,
-    })
+    address.parse().ok().map(network)
 }
 
 fn name(source: IpAddr) -> String {
@@ -186,6 +230,53 @@ mod tests {
         for (from, now) in [("10.0.0.2", Instant::now()), ("10.0.0.1", quiet)] {
             assert_eq!(batch.refused.admit(refused(from, "x"), now), refused(from, "x"));
         }
+    }
+
+    /// X15: nor do pulls of somebody without an account; and none of them is hidden behind the others.
+    #[test]
+    fn a_flood_of_pulls_stays_small_and_hides_none() {
+        let of = |from: &str, n: usize| Deed {
+            who: ANYONE.into(),
+            from: Some(from.into()),
+            ..pull(&format!("r{n}"))
+        };
+        let mut batch = Batch::default();
+        let (mut records, mut happened) = (0, 0);
+        // The same hundred each second for a quarter of an hour, and in the middle of it something else.
+        for second in 0..900 {
+            (0..100).for_each(|n| batch.add(at(second), of("10.0.0.1", n)));
+            if second == 500 {
+                batch.add(at(second), of("10.0.0.1", 1000));
+                batch.add(at(second), of("10.0.0.2", 1));
+            }
+            let written = batch.records();
+            happened += written.iter().map(|(_, deed)| deed.count.unwrap_or(1)).sum::<u64>();
+            records += written.len();
+            if second == 500 {
+                let again = Deed { repository: None, count: Some(100), ..of("10.0.0.1", 0) };
+                let deeds: Vec<_> = written.into_iter().map(|(_, deed)| deed).collect();
+                assert_eq!(deeds, [again, of("10.0.0.1", 1000), of("10.0.0.2", 1)]);
+            }
+            batch.clear();
+        }
+        assert_eq!(happened, 90_002);
+        assert!(records <= limits::SAME_PULLS_OF_ONE + 900 + 2, "{records}");
+        // Nor is more kept of one who never asks for the same.
+        let mut pulled = Pulled::default();
+        let now = Instant::now();
+        let whole = |deed: Deed| deed.repository.is_some();
+        let told = (0..limits::PULLS_OF_ONE * 2).filter(|n| whole(pulled.admit(of("10.0.0.1", *n), now)));
+        assert_eq!(told.count(), limits::PULLS_OF_ONE);
+        assert_eq!(pulled.known.len(), limits::PULLS_OF_ONE);
+        // Of many who do so together.
+        let six = |n: usize| format!("2001:db8:{:x}:{:x}::1", (n / 1000) >> 16, n / 1000);
+        let told = (0..limits::PULLS_OF_ALL * 2).filter(|n| whole(pulled.admit(of(&six(*n), *n), now)));
+        assert_eq!(told.count() + limits::PULLS_OF_ONE, limits::PULLS_OF_ALL);
+        let more = pulled.admit(of("10.0.0.9", 1), now);
+        assert_eq!((more.from, more.repository, more.who), (None, None, ANYONE.into()));
+        assert_eq!(pulled.known.len(), limits::PULLS_OF_ALL);
+        // An hour later all of it is told again.
+        assert!(whole(pulled.admit(of("10.0.0.1", 0), now + PULLS_WINDOW)));
     }
 
     #[test]

@@ -20,6 +20,9 @@ use crate::{
     store::Author,
 };
 
+/// What records call who has no account.
+pub(super) const ANYONE: &str = "anyone";
+
 /// Somebody with an account, or without one, at an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Caller {
@@ -65,7 +68,7 @@ impl Caller {
 
     /// As what is done is remembered.
     pub(super) fn author(&self) -> Author {
-        let who = self.subject.name.as_ref().map_or_else(|| "anyone".to_owned(), ToString::to_string);
+        let who = self.subject.name.as_ref().map_or_else(|| ANYONE.to_owned(), ToString::to_string);
         Author { who, time: Timestamp::now() }
     }
 
@@ -90,7 +93,7 @@ impl Caller {
     }
 }
 
-/// Finds out who sends a request.
+/// Finds out who sends a request, and counts it.
 pub(super) async fn caller(registry: &Registry, parts: &Parts) -> Result<Caller, Refusal> {
     #[cfg(test)]
     if let Some(caller) = parts.extensions.get::<Caller>() {
@@ -99,7 +102,9 @@ pub(super) async fn caller(registry: &Registry, parts: &Parts) -> Result<Caller,
     let Some(ConnectInfo(peer)) = parts.extensions.get::<ConnectInfo<Peer>>() else {
         return Err(Refusal::fault(Failure::internal("a request came from nowhere")));
     };
-    let known = registry.login.identify(&parts.headers, peer).await?;
+    let identified = registry.login.identify(&parts.headers, peer).await;
+    registry.pay(identified.as_ref().ok().and_then(Option::as_ref), peer.address.ip())?;
+    let known = identified?;
     let silent = known.is_none() && !parts.headers.contains_key(header::AUTHORIZATION);
     Ok(Caller { silent, ..Caller::new(known, peer.address.ip()) })
 }

@@ -53,7 +53,10 @@ impl Registry {
     /// Rounds without end. A round that fails ends there, and the next begins after the same time.
     pub(super) async fn collect(self) {
         loop {
-            self.round(|store| while_some(|| store.describe(limits::DESCRIBED_AT_ONCE))).await;
+            self.round(|store| {
+                while_some(|| store.describe_within(limits::DESCRIBED_AT_ONCE, limits::DESCRIBING))
+            })
+            .await;
             self.round(|store| store.collect(Timestamp::now()).map(drop)).await;
             let _wanted_or_due =
                 tokio::time::timeout(self.collection.every, self.collection.wanted.notified()).await;

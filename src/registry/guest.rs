@@ -18,7 +18,10 @@ use tokio::{
 };
 use tokio_rustls::{Accept, TlsAcceptor, rustls::ServerConfig, server::TlsStream};
 
-use super::peer::{self, Peer};
+use super::{
+    peer::{self, Peer},
+    stay::Stay,
+};
 use crate::base::limits;
 
 /// What a guest speaks through.
@@ -39,6 +42,7 @@ pub(super) struct Guest {
     secure: bool,
     shown: Arc<OnceLock<Vec<String>>>,
     pace: Pace,
+    stay: Arc<Stay>,
     /// What it has as long as it is there.
     _has: Box<dyn Any + Send>,
 }
@@ -93,7 +97,7 @@ impl Guest {
         address: SocketAddr,
         tls: Option<Arc<ServerConfig>>,
         patience: Duration,
-        has: Box<dyn Any + Send>,
+        (stay, has): (Arc<Stay>, Box<dyn Any + Send>),
     ) -> Self {
         let secure = tls.is_some();
         // Greeted when it is served, like every other word: nobody waits for it meanwhile.
@@ -101,12 +105,17 @@ impl Guest {
             None => Line::Plain(socket),
             Some(config) => Line::Greeting(Box::new(TlsAcceptor::from(config).accept(socket))),
         };
-        Self { line, address, secure, shown: Arc::default(), pace: Pace::new(patience), _has: has }
+        Self { line, address, secure, shown: Arc::default(), pace: Pace::new(patience), stay, _has: has }
     }
 
     /// Who it is.
     pub(super) fn peer(&self) -> Peer {
         Peer { address: self.address, secure: self.secure, shown: Arc::clone(&self.shown) }
+    }
+
+    /// What it does there.
+    pub(super) fn stay(&self) -> Arc<Stay> {
+        Arc::clone(&self.stay)
     }
 
     /// The stream, once the handshake is done.
@@ -164,6 +173,10 @@ impl AsyncRead for Guest {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        // As if it had left by itself, once it has taken what it was sent.
+        if self.stay.is_over(context) && !self.pace.waiting {
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(ready!(self.stream(context))?).poll_read(context, buffer)
     }
 }

@@ -31,6 +31,7 @@ pub(super) struct Metrics {
     connections: AtomicU64,
     connected: AtomicU64,
     turned_away: AtomicU64,
+    over_rate: AtomicU64,
 }
 
 /// What is counted of requests when they are over.
@@ -76,6 +77,7 @@ impl Default for Metrics {
             connections: AtomicU64::default(),
             connected: AtomicU64::default(),
             turned_away: AtomicU64::default(),
+            over_rate: AtomicU64::default(),
         }
     }
 }
@@ -127,6 +129,11 @@ impl Metrics {
         self.turned_away.fetch_add(1, Relaxed);
     }
 
+    /// A request was refused: its caller makes too many.
+    pub(super) fn over_rate(&self) {
+        self.over_rate.fetch_add(1, Relaxed);
+    }
+
     /// A connection was closed.
     pub(super) fn disconnected(&self) {
         self.connections.fetch_sub(1, Relaxed);
@@ -153,6 +160,12 @@ impl Metrics {
                 &self.turned_away,
             ),
             ("sealift_open_connections", "gauge", "Connections that are open.", &self.connections),
+            (
+                "sealift_requests_over_rate_total",
+                "counter",
+                "Requests that were refused: too many by one caller.",
+                &self.over_rate,
+            ),
         ] {
             page.one(name, kind, help, value.load(Relaxed));
         }

@@ -13,8 +13,8 @@
 //! What was done and refused on this way goes to the ledger of the site (`records.rs`, `batch.rs`).
 //!
 //! Around all of it, `sight.rs` watches each request until its answer has left: `metrics.rs` counts it, `log.rs` tells of
-//! it. `health.rs` answers who watches the server. `page/` is what a browser shows of all this, and `api/` what those do who
-//! administer it: other paths, the same callers and the same rules.
+//! it. `health.rs` answers who watches the server, `rates.rs` counts how much each caller asks for. `page/` is what a
+//! browser shows of all this, and `api/` what those do who administer it: other paths, the same callers and the same rules.
 //!
 //! What is served was published by an import or pushed into the sandbox: nothing else in the store is visible, and a
 //! blob only in the repositories that have it (threats R11). What leaves is verified: small content before the first
@@ -42,11 +42,13 @@ mod metrics;
 mod page;
 mod parked;
 mod peer;
+mod rates;
 mod records;
 mod referrers;
 mod respond;
 mod serve;
 mod sight;
+mod stay;
 mod tags;
 mod tls;
 mod uploads;
@@ -69,6 +71,7 @@ use tokio::sync::Semaphore;
 pub use access::Access;
 pub use collection::Collection;
 pub use log::{Event, Log, Visit};
+pub use rates::Rates;
 pub use records::Pulls;
 pub use serve::{Options, serve};
 pub use tls::{Certificate, Clients, Tls};
@@ -99,6 +102,8 @@ struct Registry {
     login: Arc<Login>,
     collection: Collection,
     parked: Arc<parked::Parked>,
+    /// How much each caller has asked for.
+    buckets: Arc<rates::Buckets>,
     /// What goes to the ledger.
     records: Records,
     /// A seat for each large body that is held in memory.
@@ -268,7 +273,9 @@ async fn token(
         let told =
             |known: &Known| registry.told_of_login(&Caller::new(Some(known.clone()), peer.address.ip()));
         let asked = (&parts.method, &parts.uri, &parts.headers);
-        let (known, mut response) = registry.login.issue(asked, &mut body, &peer, (&holds, &told)).await?;
+        let issued = registry.login.issue(asked, &mut body, &peer, (&holds, &told)).await;
+        registry.pay(issued.as_ref().ok().and_then(|(known, _)| known.as_ref()), peer.address.ip())?;
+        let (known, mut response) = issued?;
         let caller = Caller::new(known, peer.address.ip());
         registry.told_of_token(&caller)?;
         response.extensions_mut().insert(log::Account(caller.author().who));
@@ -353,7 +360,7 @@ impl Registry {
     fn new(store: Store, access: Access, collection: Collection, login: Login, log: Log) -> Self {
         let large = Arc::new(Semaphore::new(limits::LARGE_BODIES));
         let (metrics, blobs, login) = (Arc::default(), Arc::default(), Arc::new(login));
-        let (parked, readiness, fingerprints) = Default::default();
+        let (parked, buckets, readiness, fingerprints) = Default::default();
         let records = Records::start(store.clone(), log.clone());
         Self {
             store,
@@ -361,6 +368,7 @@ impl Registry {
             login,
             collection,
             parked,
+            buckets,
             records,
             large,
             readiness,

@@ -1,7 +1,7 @@
 //! Who is at the other end of a connection, as far as the connection itself shows it.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::{Arc, OnceLock},
 };
 
@@ -38,6 +38,14 @@ impl Peer {
     pub(super) fn nobody() -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         Self { address, secure: false, shown: Arc::default() }
+    }
+}
+
+/// The addresses that one machine gives itself as it likes count as one: 64 bits of IPv6 (RFC 4291, 2.5.4).
+pub(super) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+        address @ IpAddr::V4(_) => address,
     }
 }
 

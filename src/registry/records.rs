@@ -177,13 +177,40 @@ fn refusal() -> Refusal {
     Refusal::later(error_code::UNRECORDED, 5)
 }
 
-/// The thread that writes.
+/// The thread that writes. Should it ever end by a panic, what it has is lost and what comes cannot be told: from then on
+/// nothing is done.
 struct Writer {
     store: Store,
     log: Log,
     waiting: Receiver<Option<(Timestamp, Deed)>>,
     shared: Arc<Shared>,
     batch: Batch,
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.shared.fail(Failure::internal(
+                "what writes the records of the registry has failed: start it again",
+            ));
+        }
+    }
+}
+
+impl Shared {
+    /// What waits cannot be written, for this reason.
+    fn fail(&self, Failure { reason, object, message, .. }: Failure) {
+        self.is_stuck.store(true, Relaxed);
+        self.failures.fetch_add(1, Relaxed);
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Trouble { reason, object, message });
+    }
+
+    /// All is written again.
+    fn recover(&self) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.is_stuck.store(false, Relaxed);
+    }
 }
 
 impl Writer {
@@ -232,25 +259,17 @@ impl Writer {
                 self.batch.clear();
                 self.shared.waiting.fetch_sub(taken, Relaxed);
                 self.shared.written.fetch_add(count, Relaxed);
-                self.tell(None);
+                self.shared.recover();
             }
             Err(failure) => {
-                self.shared.failures.fetch_add(1, Relaxed);
-                self.tell(Some(failure));
+                // The log hears of each trouble once.
+                let known = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                if known.is_none_or(|known| known.message != failure.message) {
+                    self.log.fault(&failure);
+                }
+                self.shared.fail(failure);
             }
         }
-    }
-
-    /// Lets others know how it went; the log hears of each trouble once.
-    fn tell(&self, failure: Option<Failure>) {
-        let mut trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(failure) = &failure
-            && trouble.as_ref().is_none_or(|known| known.message != failure.message)
-        {
-            self.log.fault(failure);
-        }
-        self.shared.is_stuck.store(failure.is_some(), Relaxed);
-        *trouble = failure.map(|Failure { reason, object, message, .. }| Trouble { reason, object, message });
     }
 }
 
@@ -381,4 +400,30 @@ impl Registry {
 fn digest(response: &Response) -> Option<Digest> {
     let digest = response.headers().get("docker-content-digest")?;
     Digest::parse(digest.to_str().ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// R22: a thread that is gone writes nothing, and nobody is answered as if it did.
+    #[test]
+    fn a_writer_that_panics_is_trouble() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("home")).unwrap();
+        let file = rusqlite::Connection::open(store.home().join("sealift.db")).unwrap();
+        let full = "CREATE TRIGGER full BEFORE INSERT ON ledger BEGIN SELECT raise(ABORT, 'full'); END";
+        file.execute_batch(full).unwrap();
+        let records = Records::start(store, Log::of_faults(|failure| panic!("a bug: {failure}")));
+        records.check().unwrap();
+        records.keep(Deed::new(RegistryAction::Pull, "user:kim")).unwrap();
+        let begun = Instant::now();
+        while records.check().is_ok() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "nobody noticed");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(records.trouble().unwrap().reason, Reason::Internal);
+        assert_eq!(records.close().unwrap_err().reason, Reason::Internal);
+        assert!(records.keep(Deed::new(RegistryAction::Pull, "user:kim")).is_err());
+    }
 }

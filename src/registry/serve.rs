@@ -16,7 +16,13 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 
-use super::{Access, Collection, Log, PATIENCE, Pulls, Registry, app, door::Door, login::Login, tls::Tls};
+use super::{
+    Access, Collection, Log, PATIENCE, Pulls, Rates, Registry, app,
+    door::{self, Door},
+    login::Login,
+    rates::Buckets,
+    tls::Tls,
+};
 use crate::{
     base::{
         clock::Timestamp,
@@ -50,6 +56,8 @@ pub struct Options {
     pub url: Option<String>,
     /// Which pulls go to the ledger.
     pub pulls: Pulls,
+    /// How much one caller may ask for.
+    pub rates: Rates,
     /// Who hears of faults.
     pub log: Log,
 }
@@ -61,7 +69,8 @@ impl Options {
     /// Plain HTTP.
     pub fn plain(listen: SocketAddr, access: Access, log: Log) -> Self {
         let (collection, service) = (Collection::default(), Self::SERVICE.to_owned());
-        Self { listen, access, collection, tls: None, service, url: None, pulls: Pulls::default(), log }
+        let (pulls, rates) = (Pulls::default(), Rates::default());
+        Self { listen, access, collection, tls: None, service, url: None, pulls, rates, log }
     }
 }
 
@@ -73,16 +82,17 @@ pub async fn serve(
     ready: impl FnOnce(SocketAddr),
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
-    let Options { listen, access, collection, tls, service, url, pulls, log } = options;
+    let Options { listen, access, collection, tls, service, url, pulls, rates, log } = options;
     let at = |error: &io::Error| failure(listen, error);
     let site = Site::new(store.clone(), Timestamp::now());
     tokio::task::spawn_blocking(move || site.require_signer()).await.map_err(Failure::internal)??;
-    let listener = tokio::net::TcpListener::bind(listen).await.map_err(|error| at(&error))?;
+    let listener = door::listen(listen).map_err(|error| at(&error))?;
     ready(listener.local_addr().map_err(|error| at(&error))?);
     let login = Login::new(store.clone(), service, url)?;
     let tls = tls.map(Arc::new);
     let mut registry = Registry::new(store, access, collection, login, log);
     registry.records.pulls = pulls;
+    registry.buckets = Arc::new(Buckets::new(rates));
     let records = registry.records.clone();
     let keeper = tokio::spawn(keep(registry.clone(), tls.clone()));
     let collector = tokio::spawn(registry.clone().collect());
@@ -112,7 +122,9 @@ pub(super) async fn attend(mut door: Door, app: Router, shutdown: impl Future<Ou
             guest = door.next() => guest,
             () = &mut shutdown => break,
         };
-        let app = TowerToHyperService::new(app.clone().layer(Extension(ConnectInfo(guest.peer()))));
+        let app = TowerToHyperService::new(
+            app.clone().layer(Extension(ConnectInfo(guest.peer()))).layer(Extension(guest.stay())),
+        );
         let served = guests.watch(http.serve_connection(TokioIo::new(guest), app));
         tokio::spawn(async move {
             // Whatever ends it is the client's affair: what its requests came to was told by then.

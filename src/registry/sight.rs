@@ -27,6 +27,7 @@ use super::{
     metrics::Metrics,
     page::{View, is_page},
     peer::Peer,
+    stay::{Busy, Stay},
 };
 use crate::{oci::error_code::ErrorCode, store::Target};
 
@@ -39,6 +40,7 @@ pub(super) async fn watch(State(registry): State<Registry>, request: Request, ne
         received: Arc::clone(&received),
         metrics: Arc::clone(&registry.metrics),
         log: registry.log,
+        _busy: request.extensions().get().map(Stay::busy),
     };
     watched.visit.remote =
         request.extensions().get().map(|ConnectInfo(peer): &ConnectInfo<Peer>| peer.address);
@@ -111,6 +113,8 @@ struct Watched {
     received: Arc<AtomicU64>,
     metrics: Arc<Metrics>,
     log: Log,
+    /// Its connection does something.
+    _busy: Option<Busy>,
 }
 
 impl Drop for Watched {

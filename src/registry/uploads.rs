@@ -75,7 +75,8 @@ impl Registry {
         let owner = request.caller.author().who;
         let (store, into, by) = (self.store.clone(), repository.clone(), owner.clone());
         let begun = blocking(move || {
-            if store.uploads()? >= limits::UPLOADS {
+            let (all, own) = store.uploads_and_those_by(&by)?;
+            if all >= limits::UPLOADS || own >= limits::UPLOADS_OF_ONE {
                 return Err(Refusal::later(error_code::UPLOADS_FULL, 60));
             }
             Ok(store.begin_upload(&into, &by)?)

@@ -7,7 +7,7 @@ use super::{Site, importer_path};
 use crate::{
     base::{
         failure::{Failure, Failures, Reason, Result},
-        fs,
+        fs, limits,
     },
     ledger::{self, Audit, Auditor, Event, KeyAction, OffHost, Record},
     store::{Change, State, Store},
@@ -29,6 +29,21 @@ pub fn evidence<T>(home: &Path, work: impl Fn(&State<'_>) -> Result<T>) -> Resul
     require_ledger(home, None)?;
     Err(Failure::new(Reason::NotFound, home.display(), "there is no site here: the home has no ledger")
         .hint("check --home; the first import or `sealift trust init --site` makes one"))
+}
+
+/// Reads the lines of the ledger of `home` in their order. Nothing is held while `take` is at one of them: whoever shows
+/// them may wait for somebody for days, and meanwhile the site goes on and its database can be tidied up.
+///
+/// # Errors
+/// Those of [`evidence`] and of `take`.
+pub fn each_line(home: &Path, mut take: impl FnMut(&str) -> Result<()>) -> Result<()> {
+    let mut next = Some(0);
+    while let Some(from) = next {
+        let page = evidence(home, |state| state.ledger_page(from))?;
+        next = page.next;
+        page.lines.iter().try_for_each(|(_number, line)| take(line))?;
+    }
+    Ok(())
 }
 
 /// Fails for a home without a ledger which must have had one. `state` is absent where nothing can be read.
@@ -132,6 +147,16 @@ pub(super) fn tells_of_key(line: &str) -> bool {
 /// # Errors
 /// Those of [`ledger::audit`], and of the database.
 pub fn audit(state: &State<'_>, keys: &[PublicKey], heads: &[OffHost]) -> Result<Audit, Failures> {
+    audit_within(limits::LEDGER_BYTES, state, keys, heads)
+}
+
+/// A broken ledger is held whole only if it has no more than so many bytes.
+fn audit_within(
+    bytes: u64,
+    state: &State<'_>,
+    keys: &[PublicKey],
+    heads: &[OffHost],
+) -> Result<Audit, Failures> {
     let mut auditor = Auditor::new(keys, heads)?;
     let mut broken = false;
     state.each_record(0, |_number, line| {
@@ -143,7 +168,48 @@ pub fn audit(state: &State<'_>, keys: &[PublicKey], heads: &[OffHost]) -> Result
     }
     // What was done there, only all lines together tell. One that holds a line feed, which no program of ours writes,
     // falls apart and is found.
-    let lines = state.ledger(0, usize::MAX)?;
+    let (mut lines, mut left) = (Vec::new(), Some(bytes));
+    state.each_record(0, |_number, line| {
+        left = left.and_then(|left| left.checked_sub(line.len() as u64));
+        lines.push(line.to_owned());
+        Ok(if left.is_some() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
+    if left.is_none() {
+        return Err(auditor.broken().into());
+    }
     let lines: Vec<&str> = lines.iter().flat_map(|line| line.split('\n')).collect();
     ledger::audit(&lines, keys, heads)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{base::clock::Timestamp, rules::Rules};
+
+    /// A broken ledger that is too large to be held is named by its first wrong record all the same.
+    #[test]
+    fn a_broken_ledger_is_read_within_bounds() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join("home");
+        let store = Store::open(&home).unwrap();
+        let site = Site::new(store, Timestamp::from_seconds(1_800_000_000).unwrap());
+        for number in 0..3 {
+            let grant = format!("to=['user:u{number}']\nrepositories=['a/*']\nmay=['pull']");
+            let text = format!("schema = 1\n[[grant]]\n{grant}");
+            site.set_rules(&Rules::parse(&text, Path::new("r")).unwrap(), "local").unwrap();
+        }
+        let file = rusqlite::Connection::open(home.join("sealift.db")).unwrap();
+        file.execute_batch(
+            "DROP TRIGGER ledger_stays_as_it_is; UPDATE ledger SET line = replace(line, 'local', 'other') WHERE number = 4",
+        )
+        .unwrap();
+        for bytes in [0, 1000, limits::LEDGER_BYTES] {
+            let audited = evidence(&home, |state| Ok(audit_within(bytes, state, &[], &[]))).unwrap();
+            let failures = audited.unwrap_err();
+            let named: Vec<_> = failures.list().iter().map(|one| (one.reason, one.object.as_str())).collect();
+            // Which record was changed, only the next one tells.
+            let record = if bytes == limits::LEDGER_BYTES { "record 4" } else { "record 5" };
+            assert_eq!(named, [(Reason::LedgerEdited, record)], "{bytes}");
+        }
+    }
 }

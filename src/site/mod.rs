@@ -40,7 +40,7 @@ pub use accept::NotTaken;
 pub use accounts::{NewAccount, account_line};
 pub use actor::Actor;
 pub use admit::{Admission, Admitted};
-pub use custody::evidence;
+pub use custody::{each_line, evidence};
 pub use handover::Importer;
 pub use importer::{importer_keys, importer_path};
 pub use judge::{Arrival, Verdict, judge};

@@ -5,7 +5,11 @@
 //! push, import and the home of an older version are one case. The list is worked off by [`Store::describe`], before
 //! somebody looks and with every round of the collection, so that no push waits for it.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::TryLockError,
+    time::{Duration, Instant},
+};
 
 use super::{
     Change, Store,
@@ -58,6 +62,9 @@ pub(super) const SCHEMA: &str = "
     CREATE INDEX tags_digest ON tags (repository, digest);
 ";
 
+/// Manifests that are looked at before what they say is written down.
+const TOGETHER: usize = 50;
+
 /// What one manifest says of itself.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Description {
@@ -70,6 +77,44 @@ struct Description {
 impl Store {
     /// Looks at manifests that were not looked at yet, at most `limit`. How many are left, up to one more than the limit.
     pub fn describe(&self, limit: usize) -> Result<usize> {
+        self.describe_within(limit, Duration::MAX)
+    }
+
+    /// The same, and begins nothing more once `patience` is over. One does the work at a time: whoever finds another at it
+    /// waits for that, and does no more.
+    pub fn describe_within(&self, limit: usize, patience: Duration) -> Result<usize> {
+        let begun = Instant::now();
+        let turn = match self.inner.describing.try_lock() {
+            Ok(turn) => turn,
+            Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                drop(self.inner.describing.lock());
+                return self.undescribed(limit + 1);
+            }
+        };
+        let mut left = limit;
+        while left > 0 {
+            let looked = self.describe_some(left.min(TOGETHER))?;
+            left -= looked.min(left);
+            if looked < TOGETHER || begun.elapsed() >= patience {
+                break;
+            }
+        }
+        drop(turn);
+        self.undescribed(limit + 1)
+    }
+
+    /// How many manifests were not looked at yet, up to `most`.
+    fn undescribed(&self, most: usize) -> Result<usize> {
+        let left = "SELECT count(*) FROM (SELECT 1 FROM undescribed LIMIT ?1) AS due";
+        let left = self.query(|database| {
+            database.statement(left).query_row(params![as_sql(most)], |row| row.get::<i64>(0))
+        });
+        left.map(|left| usize::try_from(left).unwrap_or_default())
+    }
+
+    /// Looks at the next ones; how many that were.
+    fn describe_some(&self, limit: usize) -> Result<usize> {
         let due: Vec<(String, Descriptor)> = self.query(|database| {
             database
                 .statement(
@@ -82,7 +127,7 @@ impl Store {
         if due.is_empty() {
             return Ok(0);
         }
-        let mut found = Vec::with_capacity(due.len());
+        let (mut found, looked) = (Vec::with_capacity(due.len()), due.len());
         for (repository, manifest) in due {
             let description = match self.read_description(&repository, &manifest) {
                 Ok(description) => description,
@@ -98,11 +143,7 @@ impl Store {
                 change.write_description(repository, manifest, description)
             })
         })?;
-        self.query(|database| {
-            let left = "SELECT count(*) FROM (SELECT 1 FROM undescribed LIMIT ?1) AS due";
-            database.statement(left).query_row(params![as_sql(limit + 1)], |row| row.get::<i64>(0))
-        })
-        .map(|left| usize::try_from(left).unwrap_or_default())
+        Ok(looked)
     }
 
     fn read_description(&self, repository: &str, manifest: &Descriptor) -> Result<Description> {
@@ -203,4 +244,127 @@ pub(super) fn look_later(database: &Connection, repository: &str, digest: &str) 
         )
         .execute(params![repository, digest])
         .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{
+        base::digest::Digest,
+        oci::media_type,
+        store::{Author, Publication, PublishedManifest},
+    };
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("home")).unwrap();
+        (folder, store)
+    }
+
+    fn put(store: &Store, media_type: &str, bytes: &[u8]) -> Descriptor {
+        let blob = Descriptor::of(media_type, bytes);
+        store.put(&blob, bytes).unwrap();
+        blob
+    }
+
+    fn config(name: &str) -> Value {
+        json!({ "os": "linux", "architecture": "arm64", "config": { "Labels": { "name": name } } })
+    }
+
+    /// Publishes an image with that config; the repository has it where that is so.
+    fn image(store: &Store, repository: &str, config: &Descriptor, has: bool) -> Descriptor {
+        let body = json!({ "schemaVersion": 2, "config": config, "layers": [], "annotations": { "of": repository } });
+        let bytes = serde_json::to_vec(&body).unwrap();
+        let root = put(store, media_type::MANIFEST, &bytes);
+        let document = Document::parse(&bytes, media_type::MANIFEST).unwrap();
+        let blobs = if has { vec![config.clone()] } else { vec![] };
+        let manifests = vec![PublishedManifest::new(repository, root.clone(), &document, blobs, vec![])];
+        store.publish(&Publication { manifests, tags: vec![] }, &Author::somebody()).unwrap();
+        root
+    }
+
+    /// `name=value` of all labels of a repository, and its platforms.
+    fn found(store: &Store, repository: &str) -> Vec<String> {
+        let sql = "SELECT name || '=' || value FROM labels WHERE repository = ?1
+                   UNION ALL SELECT platform FROM platforms WHERE repository = ?1 ORDER BY 1";
+        store
+            .query(|database| database.statement(sql).query_map([repository], |row| row.get(0))?.collect())
+            .unwrap()
+    }
+
+    /// R11: who may push a manifest names in it whatever he likes.
+    #[test]
+    fn nothing_is_told_of_a_config_that_only_another_repository_has() {
+        let (_folder, store) = store();
+        let secret = put(&store, media_type::CONFIG, &serde_json::to_vec(&config("secret")).unwrap());
+        image(&store, "b/own", &secret, true);
+        image(&store, "a/thief", &secret, false);
+        assert_eq!(store.describe(9).unwrap(), 0);
+        assert_eq!(found(&store, "b/own"), ["linux/arm64", "name=secret", "of=b/own"]);
+        assert_eq!(found(&store, "a/thief"), ["of=a/thief"]);
+        assert!(store.read_config("a/thief", &secret).unwrap().is_none());
+        assert!(store.read_config("b/own", &secret).unwrap().is_some());
+    }
+
+    /// Who finds another at it does not do the same once more, and nobody does more than there is time for.
+    #[test]
+    fn one_at_a_time_looks_and_only_for_so_long() {
+        let (_folder, store) = store();
+        let fine = put(&store, media_type::CONFIG, &serde_json::to_vec(&config("fine")).unwrap());
+        let all = TOGETHER * 2 + 1;
+        (0..all).for_each(|number| drop(image(&store, &format!("a/{number}"), &fine, true)));
+        let turn = store.inner.describing.lock().unwrap();
+        std::thread::scope(|scope| {
+            let others = [(); 2].map(|()| scope.spawn(|| store.describe(9 * TOGETHER).unwrap()));
+            std::thread::sleep(Duration::from_millis(200));
+            assert!(others.iter().all(|other| !other.is_finished()));
+            drop(turn);
+            assert_eq!(others.map(|other| other.join().unwrap()), [all; 2]);
+        });
+        assert_eq!(store.describe_within(9 * TOGETHER, Duration::ZERO).unwrap(), TOGETHER + 1);
+        assert_eq!(store.describe(9 * TOGETHER).unwrap(), 0);
+        assert_eq!(found(&store, "a/0").len(), 3);
+    }
+
+    #[test]
+    fn one_that_cannot_be_read_keeps_no_other_from_being_described() {
+        type Spoil = fn(&Store, &Digest);
+        let gone: Spoil = |store, digest| std::fs::remove_file(store.place_of(digest)).unwrap();
+        let cut: Spoil = |store, digest| {
+            std::fs::OpenOptions::new().write(true).open(store.place_of(digest)).unwrap().set_len(1).unwrap();
+        };
+        let rotten: Spoil = |store, digest| {
+            use std::os::unix::fs::FileExt as _;
+            let file = std::fs::OpenOptions::new().write(true).open(store.place_of(digest)).unwrap();
+            file.write_all_at(b"?", 0).unwrap();
+        };
+        let whole: Spoil = |_store, _digest| ();
+        let good = serde_json::to_vec(&config("bad")).unwrap();
+        let deep = "[".repeat(limits::JSON_DEPTH + 1).into_bytes();
+        let labels = br#"{"os":"linux","architecture":"arm64","config":{"Labels":{"name":7}}}"#;
+        for (what, config_bytes, manifest, spoil, left) in [
+            ("its config is gone", &good[..], false, gone, &["of=a/bad"][..]),
+            ("its config is cut", &good, false, cut, &["of=a/bad"]),
+            ("its config is rotten", &good, false, rotten, &["of=a/bad"]),
+            ("its config is no JSON", b"{", false, whole, &["of=a/bad"]),
+            ("its config nests without end", &deep, false, whole, &["of=a/bad"]),
+            ("its config is a list", b"[7]", false, whole, &["of=a/bad"]),
+            ("its labels are numbers", labels, false, whole, &["of=a/bad"]),
+            ("it is gone", &good, true, gone, &[]),
+            ("it is cut", &good, true, cut, &[]),
+            ("it is rotten", &good, true, rotten, &[]),
+        ] {
+            let (_folder, store) = store();
+            let bad = put(&store, media_type::CONFIG, config_bytes);
+            let root = image(&store, "a/bad", &bad, true);
+            let fine = put(&store, media_type::CONFIG, &serde_json::to_vec(&config("fine")).unwrap());
+            image(&store, "b/fine", &fine, true);
+            spoil(&store, if manifest { &root.digest } else { &bad.digest });
+            assert_eq!(store.describe(9).unwrap(), 0, "{what}");
+            assert_eq!(found(&store, "b/fine"), ["linux/arm64", "name=fine", "of=b/fine"], "{what}");
+            assert_eq!(found(&store, "a/bad"), left, "{what}");
+        }
+    }
 }

@@ -46,6 +46,15 @@ const MANY: usize = 32;
 /// Lines that are read at a time.
 const PAGE: usize = 1000;
 
+/// Some lines of the ledger.
+#[derive(Debug, Default)]
+pub struct LedgerPage {
+    /// Each with its place.
+    pub lines: Vec<(u64, String)>,
+    /// From where it goes on; `None` after the last.
+    pub next: Option<u64>,
+}
+
 /// A statement that adds so many records.
 fn insert(rows: usize) -> String {
     let values: Vec<String> = (0..rows).map(|row| format!("(?{}, ?{})", row * 2 + 1, row * 2 + 2)).collect();
@@ -75,6 +84,21 @@ impl State<'_> {
 }
 
 impl State<'_> {
+    /// The next lines from record `from` on: few of them, for the ledger may be larger than memory.
+    pub fn ledger_page(&self, from: u64) -> Result<LedgerPage> {
+        const READ: &str = "SELECT number, line FROM ledger WHERE number >= ?1 ORDER BY number LIMIT ?2";
+        let lines = self.query(|database| {
+            let read = |row: &sql::Row| Ok((row.get::<i64>(0)?, row.get::<String>(1)?));
+            let lines =
+                database.statement(READ).query_map(params![from.cast_signed(), as_sql(PAGE)], read)?;
+            lines.collect::<sql::Result<Vec<_>>>()
+        })?;
+        // Not by counting: whoever changed the database may have left gaps.
+        let next = lines.last().and_then(|(last, _)| last.checked_add(1)).map(i64::cast_unsigned);
+        let lines = lines.into_iter().map(|(number, line)| (number.cast_unsigned(), line)).collect();
+        Ok(LedgerPage { lines, next })
+    }
+
     /// Reads the lines from record `from` on in their order, each with its place, few at a time, until the reader has
     /// enough: the ledger may be larger than memory.
     ///
@@ -85,18 +109,12 @@ impl State<'_> {
         from: u64,
         mut take: impl FnMut(u64, &str) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
-        const READ: &str = "SELECT number, line FROM ledger WHERE number >= ?1 ORDER BY number LIMIT ?2";
-        let mut next = Some(from.cast_signed());
+        let mut next = Some(from);
         while let Some(from) = next {
-            let lines = self.query(|database| {
-                let read = |row: &sql::Row| Ok((row.get::<i64>(0)?, row.get::<String>(1)?));
-                let lines = database.statement(READ).query_map(params![from, as_sql(PAGE)], read)?;
-                lines.collect::<sql::Result<Vec<_>>>()
-            })?;
-            // Not by counting: whoever changed the database may have left gaps.
-            next = lines.last().and_then(|(last, _)| last.checked_add(1));
+            let LedgerPage { lines, next: after } = self.ledger_page(from)?;
+            next = after;
             for (number, line) in lines {
-                if take(number.cast_unsigned(), &line)?.is_break() {
+                if take(number, &line)?.is_break() {
                     return Ok(());
                 }
             }

@@ -79,6 +79,7 @@ pub use contents::{BlobReader, Credentials, use_credentials};
 pub use database::State;
 pub use kept::Kept;
 pub use leases::Hold;
+pub use ledger::LedgerPage;
 pub use metadata::{Publication, PublishedManifest, PublishedTag, ReferrerRow, Target};
 pub use pushes::Deletion;
 pub use receipts::SignedReceipt;
@@ -125,6 +126,8 @@ struct Inner {
     edges_known: AtomicBool,
     /// The rules that were read last.
     rules: Mutex<Option<InForce>>,
+    /// Held by who looks at what manifests say.
+    describing: Mutex<()>,
 }
 
 impl Store {
@@ -150,6 +153,7 @@ impl Store {
                 desk: change::Desk::new(database),
                 readers: Mutex::default(),
                 rules: Mutex::default(),
+                describing: Mutex::default(),
                 edges_known: AtomicBool::new(false),
             }),
         };

@@ -71,8 +71,15 @@ impl Store {
 
     /// How many pushes are under way.
     pub fn uploads(&self) -> Result<usize> {
+        Ok(self.uploads_and_those_by("")?.0)
+    }
+
+    /// How many pushes are under way, and how many of them `owner` began.
+    pub fn uploads_and_those_by(&self, owner: &str) -> Result<(usize, usize)> {
         let names = fs::names(&self.staging())?;
-        Ok(names.iter().filter(|name| name.starts_with(PREFIX)).count())
+        let uploads: Vec<_> = names.iter().filter(|name| name.starts_with(PREFIX)).collect();
+        let own = format!("-{}.part", short(owner));
+        Ok((uploads.len(), uploads.iter().filter(|name| name.ends_with(&own)).count()))
     }
 
     /// Removes pushes that nobody touched since `before` and that nobody has open (threats X07). How many.
@@ -93,12 +100,16 @@ impl Store {
         failed.map_or(Ok(swept), Err)
     }
 
-    /// Repository and owner are part of the name, so that an id is worth nothing elsewhere or to anybody else.
+    /// Repository and owner are part of the name, so that an id is worth nothing elsewhere or to anybody else, and those
+    /// of one owner can be counted.
     fn upload_path(&self, repository: &str, owner: &str, id: &str) -> PathBuf {
-        let whose = Digest::of(format!("{repository}\n{owner}").as_bytes());
-        let short = whose.hex().get(..16).unwrap_or_default();
-        self.staging().join(format!("{PREFIX}{id}-{short}.part"))
+        self.staging().join(format!("{PREFIX}{id}-{}-{}.part", short(repository), short(owner)))
     }
+}
+
+/// A name of any length in few letters.
+fn short(name: &str) -> String {
+    Digest::of(name.as_bytes()).hex().get(..16).unwrap_or_default().to_owned()
 }
 
 /// Removes one, if it is old and nobody has it open.
@@ -157,6 +168,20 @@ mod tests {
         writer.commit(&blob).unwrap();
         assert_eq!(store.read_blob(&blob).unwrap(), b"hello");
         assert!(matches!(store.upload("sandbox/a", "anyone", &id).unwrap(), Upload::Unknown));
+    }
+
+    #[test]
+    fn those_of_one_owner_are_counted() {
+        let (_dir, store) = store();
+        let begin = |repository: &str, owner: &str| store.begin_upload(repository, owner).unwrap();
+        let _open = [begin("a", "user:kim"), begin("b", "user:kim"), begin("a", "user:lee")];
+        let (id, writer) = begin("a", "anyone");
+        for (owner, own) in [("user:kim", 2), ("user:lee", 1), ("anyone", 1), ("user:k", 0)] {
+            assert_eq!(store.uploads_and_those_by(owner).unwrap(), (4, own), "{owner}");
+        }
+        drop(writer);
+        open(&store, "a", &id).abandon();
+        assert_eq!((store.uploads().unwrap(), store.uploads_and_those_by("anyone").unwrap()), (3, (3, 0)));
     }
 
     #[test]

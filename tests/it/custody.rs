@@ -1,5 +1,15 @@
 //! What a site keeps as evidence: its ledger and its receipts, through the program (P25, R20, R21, H10).
 
+use std::path::Path;
+
+use sealift::{
+    base::clock::Timestamp,
+    ledger::{Deed, RegistryAction},
+    rules::Rules,
+    site::{self, Site},
+    store::Store,
+};
+
 use crate::support::sandbox::{Ran, Sandbox};
 
 /// A site that imported the demo's bundle once and refused one by a stranger.
@@ -294,4 +304,39 @@ fn where_the_ledger_cannot_be_written_nothing_happens() {
     database.execute_batch("DROP TRIGGER full").unwrap();
     import("release.pub").ok();
     assert_eq!(count("ledger"), before[0] + 2);
+}
+
+/// Who reads the ledger slowly, as a pager does that waits for somebody, keeps nothing from the site: neither changes nor
+/// the tidying up of its database, whose log would grow as long.
+#[test]
+fn who_reads_the_ledger_slowly_holds_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home");
+    let store = Store::open(&home).unwrap();
+    let site = Site::new(store.clone(), Timestamp::now());
+    let time = Timestamp::now();
+    let deeds = |count: usize| {
+        (0..count).map(|_| (time, Deed::new(RegistryAction::Pull, "user:kim"))).collect::<Vec<_>>()
+    };
+    site.record(|_change| Ok(((), deeds(2500)))).unwrap();
+    let other = rusqlite::Connection::open(home.join("sealift.db")).unwrap();
+    let (mut seen, mut hashes) = (0, std::collections::HashSet::new());
+    site::each_line(&home, |line| {
+        assert!(hashes.insert(line.to_owned()), "twice: {line}");
+        seen += 1;
+        if seen % 1000 == 1 && seen < 3000 {
+            let grant = format!("to=['user:u{seen}']\nrepositories=['a/*']\nmay=['pull']");
+            let rules = format!("schema = 1\n[[grant]]\n{grant}");
+            let rules = Rules::parse(&rules, Path::new("r")).unwrap();
+            site.set_rules(&rules, &format!("user:{seen}")).unwrap();
+            let busy: i64 = other.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).unwrap();
+            assert_eq!(busy, 0, "somebody holds the log at record {seen}");
+        }
+        Ok(())
+    })
+    .unwrap();
+    // What is added meanwhile is read too.
+    let head = store.ledger_head().unwrap().number;
+    assert_eq!(seen, head);
+    assert!(hashes.iter().any(|line| line.contains("user:2001")));
 }

@@ -15,6 +15,7 @@ mod before_it_travels;
 mod bundle;
 mod cli;
 mod connected;
+mod crowds;
 mod custody;
 mod data_loss;
 mod docs;

@@ -16,7 +16,7 @@ use super::{
     text,
 };
 
-pub use output::{require_output, write_output};
+pub use output::{require_output, write_output, write_output_by};
 
 const IN_THE_WAY: &str = "a file stands where a folder is needed: choose another path, or move it away";
 

@@ -1,12 +1,15 @@
 //! Files that the user named for what a command gives. They may be there, and need not be plain.
 
 use std::{
-    fs::{self, OpenOptions},
-    io::{self, Write as _},
+    fs::{self, File, OpenOptions},
+    io::{self, BufWriter, Write},
     path::{Path, PathBuf},
 };
 
-use super::{Failure, Reason, Result, failure, holder, remove_file, temporary_name, write_atomic, write_to};
+use super::{
+    Failure, Reason, Result, create_new, failure, holder, publish, remove_file, temporary_name, write_atomic,
+    write_to,
+};
 
 /// What is written to.
 enum Place {
@@ -25,6 +28,35 @@ pub fn write_output(path: &Path, bytes: &[u8]) -> Result<()> {
             let opened = OpenOptions::new().write(true).open(path);
             let mut device = opened.map_err(|error| failure(path, "open", &error))?;
             device.write_all(bytes).map_err(|error| failure(path, "write", &error))
+        }
+    }
+}
+
+/// [`write_output`] of what does not have to fit into memory.
+///
+/// # Errors
+/// Those of `fill`; then there is no new file.
+pub fn write_output_by(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    let filled = |file: File| {
+        let mut buffered = BufWriter::new(file);
+        fill(&mut buffered)?;
+        buffered.into_inner().map_err(|error| failure(path, "write", error.error()))
+    };
+    match place(path)? {
+        Place::File(whole) => {
+            let temporary = whole.with_file_name(temporary_name(&whole));
+            let written = create_new(&temporary, 0o644)
+                .map_err(|failure| failure.of(path.display()))
+                .and_then(filled)
+                .and_then(|file| file.sync_all().map_err(|error| failure(path, "sync", &error)))
+                .and_then(|()| publish(&temporary, &whole));
+            written.inspect_err(|_failure| {
+                let _already_failing = fs::remove_file(&temporary);
+            })
+        }
+        Place::Device => {
+            let opened = OpenOptions::new().write(true).open(path);
+            filled(opened.map_err(|error| failure(path, "open", &error))?).map(drop)
         }
     }
 }
@@ -98,6 +130,24 @@ mod tests {
         require_output(&fifo).unwrap();
         write_output(&fifo, b"3").unwrap();
         assert_eq!(read.join().unwrap(), "3");
+    }
+
+    #[test]
+    fn what_comes_in_pieces_is_written_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let [file, link] = ["file", "link"].map(|name| dir.path().join(name));
+        symlink(&file, &link).unwrap();
+        let write = |text: &'static str| {
+            move |to: &mut dyn Write| {
+                text.split(' ').for_each(|piece| to.write_all(piece.as_bytes()).unwrap());
+                if text.ends_with('!') { Err(Failure::internal("broken off")) } else { Ok(()) }
+            }
+        };
+        write_output_by(&link, write("a b")).unwrap();
+        assert_eq!(write_output_by(&link, write("c !")).unwrap_err().reason, Reason::Internal);
+        assert_eq!(read_limited(&file, 9, Reason::Internal).unwrap(), b"ab");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "nothing else is left there");
+        write_output_by(Path::new("/dev/null"), write("a b")).unwrap();
     }
 
     #[test]

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use crate::{base::digest::Digest, ledger::RegistryAction};
+use crate::{
+    base::digest::Digest,
+    ledger::{Network, RegistryAction},
+};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Audit {
@@ -48,9 +51,9 @@ pub(in crate::cli) struct AuditSearch {
     /// By this account, for instance user:kim or kim; anyone: without a login
     #[arg(long, value_name = "ACCOUNT")]
     pub(in crate::cli) who: Option<String>,
-    /// From this address
+    /// From this address, or one of this network, for instance 10.1.0.0/16
     #[arg(long, value_name = "ADDRESS")]
-    pub(in crate::cli) from: Option<std::net::IpAddr>,
+    pub(in crate::cli) from: Option<Network>,
     /// In this repository, as the registry of the site serves it
     #[arg(long, value_name = "REPOSITORY")]
     pub(in crate::cli) repository: Option<String>,

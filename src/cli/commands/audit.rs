@@ -1,9 +1,7 @@
 //! `sealift audit`
 
 use std::{
-    cell::Cell,
     io::{BufRead as _, BufReader, Read as _},
-    ops::ControlFlow,
     path::Path,
 };
 
@@ -46,7 +44,7 @@ pub(super) fn search(args: AuditSearch, settings: &Settings, out: &Out) -> Resul
         since: args.since.as_deref().map(|text| date("--since", text)).transpose()?,
         until: args.until.as_deref().map(|text| date("--until", text)).transpose()?,
         refused: (args.refused || args.done).then_some(args.refused),
-        from: args.from.map(|from| from.to_canonical().to_string()),
+        from: args.from,
         events: args.event,
         actions: args.action,
         who: args.who,
@@ -54,39 +52,32 @@ pub(super) fn search(args: AuditSearch, settings: &Settings, out: &Out) -> Resul
         tag: args.tag,
         digest: args.digest,
     };
-    // What was shown is not shown again where the home changed meanwhile and is read once more.
-    let next = Cell::new(1);
-    site::evidence(&settings.home, |state| {
-        state.each_record(next.get(), |number, line| {
-            if search.may_fit(line) {
-                let record = Record::parse(line)?;
-                if search.fits(&record) {
-                    out.each(&FoundReport { schema: 1, record });
-                }
+    site::each_line(&settings.home, |line| {
+        if search.may_fit(line) {
+            let record = Record::parse(line)?;
+            if search.fits(&record) {
+                out.each(&FoundReport { schema: 1, record });
             }
-            next.set(number.saturating_add(1));
-            Ok(ControlFlow::Continue(()))
-        })
+        }
+        Ok(())
     })?;
     Ok(())
 }
 
 fn export(to: &Path, settings: &Settings, out: &Out) -> Result<(), Failures> {
+    // A line feed after each record, as a file has it.
     if to == Path::new("-") {
-        let next = Cell::new(0);
-        site::evidence(&settings.home, |state| {
-            state.each_record(next.get(), |number, line| {
-                out.data(&format!("{line}\n"));
-                next.set(number.saturating_add(1));
-                Ok(ControlFlow::Continue(()))
-            })
+        site::each_line(&settings.home, |line| {
+            out.data(&format!("{line}\n"));
+            Ok(())
         })?;
         return Ok(());
     }
-    // A line feed after each record, as a file has it.
-    let lines = site::evidence(&settings.home, |state| state.ledger(0, usize::MAX))?;
-    let text: String = lines.into_iter().map(|line| line + "\n").collect();
-    fs::write_output(to, text.as_bytes())?;
+    fs::write_output_by(to, |file| {
+        site::each_line(&settings.home, |line| {
+            writeln!(file, "{line}").map_err(|error| fs::failure(to, "write", &error))
+        })
+    })?;
     out.note(&format!("wrote {}; nothing was checked", to.display()));
     Ok(())
 }
@@ -94,7 +85,9 @@ fn export(to: &Path, settings: &Settings, out: &Out) -> Result<(), Failures> {
 /// Line by line; one that is not whole is read at once, to name what was done to it.
 fn audit_file(file: &Path, keys: &[PublicKey], heads: &[OffHost]) -> Result<Audit, Failures> {
     let mut auditor = Auditor::new(keys, heads)?;
-    let mut reader = BufReader::new(fs::open_user(file)?);
+    let opened = fs::open_user(file)?;
+    let size = opened.metadata().map_err(|error| fs::failure(file, "inspect", &error))?.len();
+    let mut reader = BufReader::new(opened);
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -106,6 +99,9 @@ fn audit_file(file: &Path, keys: &[PublicKey], heads: &[OffHost]) -> Result<Audi
         let text = line.strip_suffix(b"\n").unwrap_or(&line);
         if std::str::from_utf8(text).is_ok_and(|text| auditor.see(text).is_ok()) {
             continue;
+        }
+        if size > limits::LEDGER_BYTES {
+            return Err(auditor.broken().into());
         }
         let text = read_whole(file)?;
         let lines: Vec<&str> = text.split_terminator('\n').collect();

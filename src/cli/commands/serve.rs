@@ -89,6 +89,7 @@ pub(super) fn run(args: &Serve, settings: &Settings, out: &Out) -> Result<(), Fa
         service: serving.service,
         url: serving.url,
         pulls: serving.pulls,
+        rates: serving.rates,
         log,
     };
     let served = super::runtime()?.block_on(registry::serve(store, options, ready, interrupted()));

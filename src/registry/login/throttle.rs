@@ -2,12 +2,12 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use crate::base::limits;
+use crate::{base::limits, registry::peer::network};
 
 /// What one failure costs, and how long until it is forgotten.
 const PACE: Duration = Duration::from_secs(6);
@@ -66,12 +66,8 @@ impl Throttle {
     }
 }
 
-/// One network of IPv6 is one address: whoever has one has 2^64.
 fn whose(address: IpAddr, account: &str) -> [(Whose, u32); 3] {
-    let address = match address.to_canonical() {
-        IpAddr::V6(six) => IpAddr::V6(Ipv6Addr::from_bits(six.to_bits() >> 64 << 64)),
-        four @ IpAddr::V4(_) => four,
-    };
+    let address = network(address);
     [
         (Whose::Both(address, account.to_owned()), OF_BOTH),
         (Whose::Account(account.to_owned()), ON_ACCOUNT),

@@ -161,10 +161,13 @@ impl Registry {
             let frame = Frame { visitor, login, ..frame };
             let look = Look { registry: &self, caller, gate, filter, frame };
             // What came since somebody looked last. That it cannot be written down now is no reason to show nothing.
-            let left = self.store.describe(limits::DESCRIBED_AT_ONCE).unwrap_or_else(|failure| {
-                self.log.fault(&failure);
-                0
-            });
+            let left = self
+                .store
+                .describe_within(limits::DESCRIBED_AT_ONCE, limits::DESCRIBING)
+                .unwrap_or_else(|failure| {
+                    self.log.fault(&failure);
+                    0
+                });
             match view {
                 View::Repository { name } => look.repository(&name, left > 0),
                 View::Manifest { name, target } => look.manifest(&name, &target),
@@ -246,6 +249,10 @@ fn told(refusal: Refusal, frame: Frame) -> Response {
         401 => ("Log in", "Your browser asks for the name and password of an account of this registry."),
         404 => ("Not found", "There is nothing under this name, or nothing that you may see."),
         405 => ("Not here", "Pages are only read. What changes a registry speaks to its API."),
+        429 if code == error_code::REQUESTS_FULL => (
+            "Too many requests",
+            "You, or others who share your address, asked for too much. Wait a little, then try again.",
+        ),
         429 => ("Too many attempts", "Logins failed too often. Wait a little, then try again."),
         _ => (
             "The registry failed",

@@ -231,3 +231,53 @@ fn hostile_content_is_text() {
     }
     assert!(seen > 10, "it is shown: {seen}");
 }
+
+/// R11: no page shows what a config says that only another repository has, nor finds anything by it.
+#[test]
+fn a_config_of_another_repository_is_on_no_page() {
+    let scene = Scene::new(Access::default(), false);
+    let store = &scene.registry.store;
+    let put = |media_type: &str, bytes: &[u8]| {
+        let blob = Descriptor::of(media_type, bytes);
+        store.put(&blob, bytes).unwrap();
+        blob
+    };
+    let secret = json!({ "os": "plan9", "architecture": "mips", "created": "1999-12-31T23:59:59Z",
+        "config": { "Labels": { "codename": "nightingale" } } });
+    let config = put(media_type::CONFIG, &serde_json::to_vec(&secret).unwrap());
+    let body = json!({ "schemaVersion": 2, "config": config, "layers": [] });
+    let bytes = serde_json::to_vec(&body).unwrap();
+    let root = put(media_type::MANIFEST, &bytes);
+    let document = Document::parse(&bytes, media_type::MANIFEST).unwrap();
+    let publish = |repository: &str, blobs: Vec<Descriptor>| {
+        let manifest = PublishedManifest::new(repository, root.clone(), &document, blobs, vec![]);
+        let tag =
+            PublishedTag { repository: repository.into(), tag: "stolen".into(), digest: root.digest.clone() };
+        let author = Author { who: "somebody".into(), time: Timestamp::now() };
+        store.publish(&Publication { manifests: vec![manifest], tags: vec![tag] }, &author).unwrap();
+    };
+    publish(HIDDEN, vec![config.clone()]);
+    publish(THERE, vec![]);
+    let told = |page: &str| ["plan9", "nightingale", "1999"].iter().any(|word| page.contains(word));
+    let pages = |repository: &str| {
+        let digest = &root.digest;
+        ["", ":stolen", &format!("@{digest}")].map(|target| format!("/r/{repository}{target}"))
+    };
+    for path in pages(THERE) {
+        let got = scene.ask("reader", "GET", &path, b"");
+        assert_eq!(got.status, 200, "{path}");
+        assert!(!told(&text(&got)), "{path}");
+    }
+    for query in ["platform=plan9", "label=codename", "label=codename%3Dnightingale"] {
+        let got = text(&scene.ask("reader", "GET", &format!("/?{query}"), b""));
+        assert!(!got.contains(&format!("href=\"/r/{THERE}\"")), "{query}");
+        let got = text(&scene.ask("reader", "GET", &format!("/r/{THERE}?{query}"), b""));
+        assert!(!got.contains("stolen"), "{query}");
+    }
+    // The same where it has it: so that is what the pages above would show.
+    publish("apps/own", vec![config.clone()]);
+    let own = pages("apps/own").map(|path| text(&scene.ask("reader", "GET", &path, b"")));
+    assert!(own.iter().all(|page| told(page)));
+    let found = text(&scene.ask("reader", "GET", "/?label=codename%3Dnightingale", b""));
+    assert!(found.contains("href=\"/r/apps/own\"") && !found.contains(&format!("href=\"/r/{THERE}\"")));
+}

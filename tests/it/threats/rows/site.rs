@@ -23,6 +23,7 @@ pub(super) const SITE: &[Row] = &[
         &[
             "registry_api::a_blob_is_served_only_where_it_is_published",
             "registry::tests::a_blob_is_mounted_only_from_where_it_may_be_pulled",
+            "registry::page::tests::a_config_of_another_repository_is_on_no_page",
         ],
     ),
     (
@@ -177,7 +178,15 @@ pub(super) const SITE: &[Row] = &[
     ("X01", "a megabyte that expands to gigabytes", &[]),
     ("X02", "a window larger than memory", &[]),
     ("X03", "members without end", &[]),
-    ("X06", "connections without end", &["registry::door::tests::no_address_takes_all_seats"]),
+    (
+        "X06",
+        "connections without end",
+        &[
+            "registry::door::tests::no_address_takes_all_seats",
+            "registry::door::tests::who_does_nothing_leaves_for_who_comes",
+            "registry::door::tests::ten_thousand_idle_connections_keep_nobody_out",
+        ],
+    ),
     (
         "X07",
         "connections that only sit there, and uploads that nobody ends",
@@ -213,11 +222,22 @@ pub(super) const SITE: &[Row] = &[
     ),
     (
         "X15",
-        "refusals without end fill the ledger",
+        "refusals without end, or pulls of nobody, fill the ledger",
         &[
             "records::a_flood_of_refusals_fills_no_disk",
             "registry::batch::tests::a_flood_of_refusals_stays_small",
+            "registry::batch::tests::a_flood_of_pulls_stays_small_and_hides_none",
             "registry::batch::tests::many_sources_are_one",
+        ],
+    ),
+    (
+        "X16",
+        "one caller keeps the server busy, or takes all pushes",
+        &[
+            "crowds::who_asks_too_much_waits_and_others_do_not",
+            "crowds::nobody_takes_all_pushes",
+            "registry::rates::tests::who_comes_as_many_gets_no_new_bucket",
+            "registry::rates::tests::who_goes_on_is_told_of_now_and_then",
         ],
     ),
     ("H03", "a bundle between is missing", &["trust::tests::sequences::near_misses_are_accepted"]),
