@@ -8,7 +8,7 @@
 //!   and overrides (accept.rs), [`Site::set`] what people decide (settings.rs), [`Site::set_rules`] the rules of its
 //!   registry (rules.rs), [`Site::add_account`] and its like who may log in (accounts.rs);
 //! - [`Site::restore_tag`] leads a tag back (tags.rs), [`Site::prune`] takes away what a plan lists,
-//!   [`Site::repair`] mends the store (upkeep.rs);
+//!   [`Site::repair`] mends the store, [`Site::back_up`] copies the home, [`restore`] makes one of such a copy (upkeep.rs);
 //! - [`Site::record`] tells of what is done in its registry (record.rs);
 //! - [`status`](mod@status) shows all of it, [`evidence`] reads what was written down (custody.rs);
 //! - [`Site::replace_importer`] puts a new key in the place of the one that signs that (handover.rs).
@@ -44,6 +44,7 @@ pub use judge::{Arrival, Verdict, judge};
 pub use pin::{Pin, Pinned};
 pub use refuse::Refused;
 pub use status::status;
+pub use upkeep::{Restored, restore};
 
 use crate::{
     base::{

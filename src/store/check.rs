@@ -228,33 +228,48 @@ fn data(
         .map(|(digest, size)| Ok((Digest::parse(digest).map_err(Failure::internal)?, *size)))
         .collect::<Result<_>>()?;
     let total = all.iter().map(|(_, size)| size).sum();
-    let (next, outcome) = (AtomicUsize::new(0), Mutex::new((Vec::new(), None)));
     progress.start("hashing", total);
+    let hashed = at_once(&all, workers, |(digest, _)| {
+        let whole = whole(contents, digest, |bytes| progress.advance(bytes))?;
+        Ok((whole == Some(false)).then(|| digest.clone()))
+    });
+    progress.finish();
+    for digest in hashed?.into_iter().flatten() {
+        found.entry(digest).or_insert(Problem::Damaged);
+    }
+    Ok(total)
+}
+
+/// Does the same with each of many, several at once, in no order; until one fails, and then that is told.
+pub(super) fn at_once<T: Sync, R: Send>(
+    all: &[T],
+    workers: usize,
+    work: impl Fn(&T) -> Result<R> + Sync,
+) -> Result<Vec<R>> {
+    let (next, outcome) = (AtomicUsize::new(0), Mutex::new(Ok(Vec::new())));
     std::thread::scope(|scope| {
         for _ in 0..workers.clamp(1, all.len().max(1)) {
             scope.spawn(|| {
-                while let Some((digest, _)) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let whole = whole(contents, digest, |bytes| progress.advance(bytes));
+                while let Some(one) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let done = work(one);
                     let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
-                    match whole {
-                        Ok(Some(false)) => outcome.0.push(digest.clone()),
-                        Ok(_) => {}
-                        Err(failure) => drop(outcome.1.get_or_insert(failure)),
+                    match (outcome.as_mut(), done) {
+                        (Ok(all), Ok(done)) => all.push(done),
+                        (Ok(_), Err(failure)) => *outcome = Err(failure),
+                        (Err(_), _) => {}
+                    }
+                    if outcome.is_err() {
+                        return;
                     }
                 }
             });
         }
     });
-    progress.finish();
-    let (damaged, failed) = outcome.into_inner().unwrap_or_else(PoisonError::into_inner);
-    for digest in damaged {
-        found.entry(digest).or_insert(Problem::Damaged);
-    }
-    failed.map_or(Ok(total), Err)
+    outcome.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether the copy of a content matches its digest; `None` where there is none.
-fn whole(contents: &Contents, digest: &Digest, advance: impl FnMut(u64)) -> Result<Option<bool>> {
+pub(super) fn whole(contents: &Contents, digest: &Digest, advance: impl FnMut(u64)) -> Result<Option<bool>> {
     match contents.open(digest) {
         Ok(mut copy) => contents.is_whole(&mut copy, digest, advance).map(Some),
         Err(failure) if failure.reason == Reason::BlobMissing => Ok(None),

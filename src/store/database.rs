@@ -301,6 +301,22 @@ impl Store {
         Ok(done)
     }
 
+    /// Copies the rows of a home, as they are at one moment, into a new file for its owner alone, which is not synced.
+    pub(super) fn copy_rows(&self, to: &Path) -> Result<()> {
+        let cannot = |why: &str| Failure::new(Reason::BadArgument, to.display(), why);
+        let name = uri(to, "mode=rwc");
+        let name = name.to_str().ok_or_else(|| cannot("SQLite takes no path that is not UTF-8"))?;
+        // SQLite takes an empty one.
+        fs::create_new(to, 0o600)?;
+        self.read(|database, path| match database {
+            Connection::Sqlite(Sqlite(file)) => {
+                let copied = file.execute("VACUUM INTO ?1", [name]);
+                copied.map(drop).map_err(|error| failure(path, &error.into()))
+            }
+            Connection::Postgres(_) => Err(cannot("rows in PostgreSQL are copied by it")),
+        })
+    }
+
     /// Reads the state of `home` without changing or making anything, on a read-only disk too. `None` where
     /// there is no home, or one of before there were sites.
     ///

@@ -10,6 +10,7 @@
 mod access;
 mod architecture;
 mod attacks;
+mod backup;
 mod before_it_travels;
 mod bundle;
 mod cli;
