@@ -162,8 +162,13 @@ fn a_home_in_use_is_copied_whole() {
             let home = format!("restored-{turn}");
             scene.restore(&home);
             let restored = scene.store(&home);
-            assert!(must.iter().all(|digest| restored.blob_in(REPOSITORY, digest).unwrap()
-                || restored.manifest(REPOSITORY, &sealift::store::Target::Digest(digest.clone())).unwrap().is_some()));
+            assert!(must.iter().all(|digest| {
+                restored.blob_in(REPOSITORY, digest).unwrap()
+                    || restored
+                        .manifest(REPOSITORY, &sealift::store::Target::Digest(digest.clone()))
+                        .unwrap()
+                        .is_some()
+            }));
             standing.lock().unwrap().insert(push(client, &format!("later-{turn}"), 3000).unwrap());
         }
         over.store(true, Ordering::Relaxed);
@@ -247,7 +252,9 @@ fn what_is_there_is_read_and_not_copied_again() {
     let first = scene.backup();
     assert_eq!((&first["copied"], &first["index"]["contents"]), (&json!(3), &json!(3)));
     assert_eq!(first["secrets"], json!(["keys/importer.pem"]));
-    for (path, mode) in [("backup", 0o700), ("backup/backup.json", 0o600), ("backup/state-1/sealift.db", 0o600)] {
+    for (path, mode) in
+        [("backup", 0o700), ("backup/backup.json", 0o600), ("backup/state-1/sealift.db", 0o600)]
+    {
         assert_eq!(std::fs::metadata(scene.path(path)).unwrap().permissions().mode() & 0o777, mode, "{path}");
     }
     push(scene.client(), "two", 50).unwrap();
@@ -327,7 +334,11 @@ fn a_damaged_backup_makes_no_home() {
         (&|| flip("backup/state-1/keys/importer.pem"), 4, "digest-mismatch"),
         (&|| std::fs::remove_dir_all(scene.path("backup/state-1/keys")).unwrap(), 3, "not-found"),
         (&|| std::fs::remove_file(scene.path("backup/backup.json")).unwrap(), 4, "backup-unfinished"),
-        (&|| drop(scene.sandbox.write("backup/backup.json", &index[..index.len() / 2])), 7, "backup-malformed"),
+        (
+            &|| drop(scene.sandbox.write("backup/backup.json", &index[..index.len() / 2])),
+            7,
+            "backup-malformed",
+        ),
         (&|| with(&|index| index["schema"] = json!(2)), 7, "format-version"),
         (&|| with(&|index| index["state"] = json!("../site")), 7, "backup-malformed"),
         (&|| with(&|index| index["files"][1]["path"] = json!("keys/../../out")), 7, "backup-malformed"),
@@ -336,7 +347,9 @@ fn a_damaged_backup_makes_no_home() {
     for (number, (damage, code, reason)) in cases.into_iter().enumerate() {
         let whole = scene.path("whole");
         let _old = std::fs::remove_dir_all(&whole);
-        assert!(Command::new("cp").arg("-a").args([&scene.path("backup"), &whole]).status().unwrap().success());
+        assert!(
+            Command::new("cp").arg("-a").args([&scene.path("backup"), &whole]).status().unwrap().success()
+        );
         damage();
         let ran = scene.run(&["store", "restore", "backup", "--home", "new"]);
         assert_eq!(ran.json()["failures"][0]["reason"], reason, "{number}: {}", ran.stdout);

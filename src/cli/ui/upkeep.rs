@@ -120,7 +120,9 @@ impl Human for RestoreReport {
         let (contents, size) = (count(to_usize(index.contents), "content"), bytes(index.bytes));
         page.line(format!("{}: {contents}, {size}, as at {}", name(&self.home), index.created));
         lacking(&mut page, index);
-        page.line(format!("what happened after that is not in it: accounts, tags and bundles are as they were; {DOCS}"));
+        page.line(format!(
+            "what happened after that is not in it: accounts, tags and bundles are as they were; {DOCS}"
+        ));
         page.line(format!("the ledger went on from record {}, and says so", index.ledger.number));
         page.line(format!("ledger head {}", self.ledger));
         page.line(self.state);
