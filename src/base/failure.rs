@@ -144,6 +144,7 @@ reasons! {
     TokenMechanism "token-mechanism" Environment "the token cannot sign in the way that is needed"
     TokenFailed "token-failed" Environment "the token or its module reports an error"
     Database "database" Environment "the site's database cannot be read or written"
+    DatabaseAway "database-away" Environment "the server of a database does not answer"
     LedgerUnwritten "ledger-unwritten" Environment "what was to be done could not be told in the ledger, so it was not done"
     ImporterRevoked "importer-revoked" Environment "the trust document has revoked the site's own key, which signs its receipts and its ledger"
     Bucket "bucket" Environment "the bucket that holds the contents of the home cannot be reached or used"

@@ -46,6 +46,6 @@ codes! {
     UPLOADS_FULL "TOOMANYREQUESTS" 429 "too many uploads are under way"
     UNSUPPORTED "UNSUPPORTED" 405 "the operation is unsupported here"
     UNRECORDED "UNAVAILABLE" 503 "what happens here cannot be recorded, so nothing is done"
-    UNAVAILABLE "UNKNOWN" 503 "what holds the contents of the registry does not answer: its log says why"
+    UNAVAILABLE "UNKNOWN" 503 "what holds the content or the rows of the registry does not answer: its log says why"
     INTERNAL "UNKNOWN" 500 "the registry failed: its log says why"
 }

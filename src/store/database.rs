@@ -187,6 +187,26 @@ pub(super) fn failure(path: &Path, error: &sql::Error) -> Failure {
     Failure::new(reason, path.display(), error).hint(hint)
 }
 
+const REACH: &str = "check that the server runs and is reached, and `url` in store.toml";
+
+/// Whether a server says that it is not there for anybody now: it stops, begins, or has no connection left.
+fn is_away(code: &postgres::error::SqlState) -> bool {
+    use postgres::error::SqlState;
+    let stopping = [&SqlState::ADMIN_SHUTDOWN, &SqlState::CRASH_SHUTDOWN, &SqlState::CANNOT_CONNECT_NOW];
+    stopping.contains(&code) || *code == SqlState::TOO_MANY_CONNECTIONS
+}
+
+fn is_of_socket(error: &postgres::Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(next) = cause {
+        if next.is::<std::io::Error>() {
+            return true;
+        }
+        cause = next.source();
+    }
+    false
+}
+
 fn postgres_failure(place: &Path, error: &postgres::Error) -> Failure {
     use postgres::error::SqlState;
     let message = sql::Error::describe(error);
@@ -200,8 +220,13 @@ fn postgres_failure(place: &Path, error: &postgres::Error) -> Failure {
         Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE || *code == SqlState::INVALID_PASSWORD => {
             (Reason::PermissionDenied, "check user and password in store.toml, and what the user may do")
         }
+        Some(code) if is_away(code) => {
+            (Reason::DatabaseAway, "wait until the server is up and takes connections again")
+        }
         Some(_) => (Reason::Database, "look into the log of the server, then run the command again"),
-        None => (Reason::Database, "check that the server runs and is reached, and `url` in store.toml"),
+        // It said nothing: the way to it ended, or there was none.
+        None if error.is_closed() || is_of_socket(error) => (Reason::DatabaseAway, REACH),
+        None => (Reason::Database, REACH),
     };
     Failure::new(reason, place.display(), message).hint(hint)
 }
