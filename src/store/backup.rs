@@ -133,7 +133,7 @@ impl Store {
         let text = serde_json::to_string_pretty(&index).map_err(Failure::internal)? + "\n";
         fs::write_atomic(&out.join(INDEX), text.as_bytes(), 0o600)?;
         sweep(out, Some(&index))?;
-        let dropped = drop_others(&to, &needed)?;
+        let dropped = drop_others(&Folder::of(out), &needed)?;
         let digest = Digest::of(text.as_bytes());
         Ok(BackedUp { index, digest, copied: done.copied, dropped })
     }
@@ -188,8 +188,12 @@ pub fn restore(home: &Path, backup: &Path, workers: usize, progress: &dyn Progre
     require_free(home)?;
     let reading = turn(backup)?;
     let (index, digest) = read_index(backup)?.ok_or_else(|| {
-        Failure::new(Reason::BackupUnfinished, backup.display(), "it holds no finished backup: backup.json is not there")
-            .hint("check the path; a backup that was interrupted goes on when `sealift store backup` runs again")
+        Failure::new(
+            Reason::BackupUnfinished,
+            backup.display(),
+            "it holds no finished backup: backup.json is not there",
+        )
+        .hint("check the path; a backup that was interrupted goes on when `sealift store backup` runs again")
     })?;
     let stage = home.with_file_name(format!(".{name}.restoring"));
     fs::create_dir(&stage.join(PARTIAL), true)?;
@@ -222,7 +226,7 @@ pub fn restore(home: &Path, backup: &Path, workers: usize, progress: &dyn Progre
         return Err(Failure::new(reason, first, message)
             .hint("restore from another backup; or, while the home lives, run `sealift store backup` into this folder again"));
     }
-    drop_others(&to, &needed)?;
+    drop_others(&Folder::of(&stage), &needed)?;
     fs::publish(&rows.join(database::FILE), &stage.join(database::FILE))?;
     fs::remove_dir_all(&rows)?;
     let store = Store::open(&stage)?;
@@ -324,7 +328,8 @@ fn copy(
 ) -> Result<()> {
     let mut buffer = vec![0; 1 << 18];
     loop {
-        let count = stream::read_full(from, &mut buffer).map_err(|error| fs::failure(source, "read", &error))?;
+        let count =
+            stream::read_full(from, &mut buffer).map_err(|error| fs::failure(source, "read", &error))?;
         let Some(read) = buffer.get(..count).filter(|read| !read.is_empty()) else { return Ok(()) };
         file.write_all(read).map_err(|error| fs::failure(to, "write", &error))?;
         advance(count as u64);
@@ -342,10 +347,8 @@ fn copy_file(from: &Path, line: &BackupFile, to: &Path) -> Result<()> {
     copy(&mut content, from, (&mut file, to), |_| ())?;
     let (digest, size) = content.finish();
     if (size, &digest) != (line.size, &line.digest) {
-        let message = format!(
-            "expected {} bytes of {}, found {size} bytes of {digest}",
-            line.size, line.digest
-        );
+        let message =
+            format!("expected {} bytes of {}, found {size} bytes of {digest}", line.size, line.digest);
         return Err(Failure::new(Reason::DigestMismatch, from.display(), message)
             .hint("restore from another backup; or, while the home lives, run `sealift store backup` into this folder again"));
     }
@@ -404,7 +407,11 @@ fn read_index(backup: &Path) -> Result<Option<(BackupIndex, Digest)>> {
     };
     let wrong = |reason, why: String, hint: &str| Failure::new(reason, path.display(), why).hint(hint);
     let malformed = |why: String| {
-        wrong(Reason::BackupMalformed, why, "it was damaged, or written by something else: use another backup")
+        wrong(
+            Reason::BackupMalformed,
+            why,
+            "it was damaged, or written by something else: use another backup",
+        )
     };
     let schema = serde_json::from_slice::<serde_json::Value>(&bytes)
         .map_err(|error| malformed(error.to_string()))?
@@ -412,16 +419,21 @@ fn read_index(backup: &Path) -> Result<Option<(BackupIndex, Digest)>> {
         .and_then(serde_json::Value::as_u64);
     if schema.is_some_and(|schema| schema != 1) {
         let why = format!("schema is {}, this sealift knows 1", schema.unwrap_or_default());
-        return Err(wrong(Reason::FormatVersion, why, "use the sealift version that made it, or a newer one"));
+        return Err(wrong(
+            Reason::FormatVersion,
+            why,
+            "use the sealift version that made it, or a newer one",
+        ));
     }
-    let index: BackupIndex =
-        serde_json::from_slice(&bytes).map_err(|error| malformed(error.to_string()))?;
+    let index: BackupIndex = serde_json::from_slice(&bytes).map_err(|error| malformed(error.to_string()))?;
     let is_state = |name: &str| {
         let digits = name.strip_prefix(STATE).unwrap_or_default();
         !digits.is_empty() && digits.len() < 18 && digits.bytes().all(|byte| byte.is_ascii_digit())
     };
     let is_file = |path: &str| match path.split_once('/') {
-        Some((folder, name)) => FILES.contains(&folder) && !matches!(name, "" | "." | "..") && !name.contains('/'),
+        Some((folder, name)) => {
+            FILES.contains(&folder) && !matches!(name, "" | "." | "..") && !name.contains('/')
+        }
         None => path == database::FILE,
     };
     if !is_state(&index.state) {
@@ -446,12 +458,10 @@ fn sweep(out: &Path, index: Option<&BackupIndex>) -> Result<()> {
 }
 
 /// Takes away contents that these rows do not name. How many.
-fn drop_others(contents: &Contents, needed: &[Digest]) -> Result<u64> {
-    let listed = contents.list()?;
-    let others = digests(listed.contents.keys())?;
-    let others: Vec<&Digest> =
-        others.iter().filter(|digest| needed.binary_search(digest).is_err()).collect();
-    contents.remove(&others).map(|removed| removed.len() as u64)
+fn drop_others(folder: &Folder, needed: &[Digest]) -> Result<u64> {
+    let others = digests(folder.list()?.contents.keys())?;
+    let others: Vec<&Digest> = others.iter().filter(|digest| needed.binary_search(digest).is_err()).collect();
+    folder.remove(&others).map(|removed| removed.len() as u64)
 }
 
 /// Sorted, as [`Digest`]s are.

@@ -121,7 +121,7 @@ pub fn check(options: &Options<'_>, progress: &dyn Progress) -> Result<Checked> 
     let state = read(home, |state| state.inventory(None))?;
     let folders = examine::folders(home)?;
     let mut found: Found = examine::lacking(home, &folders, &published)?.into_iter().map(problem).collect();
-    manifests(&contents, &state, &mut found)?;
+    manifests(&contents, &state, &folders, &mut found)?;
     let mut hashed = 0;
     if options.read_data {
         hashed = data(&contents, options.workers, &folders, &mut found, progress)?;
@@ -160,7 +160,12 @@ fn problem(lacking: Lacking) -> (Digest, Problem) {
 }
 
 /// Reads every manifest: what it lists must be written down, and what is there of that must have the size that it says.
-fn manifests(contents: &Contents, state: &BTreeMap<String, Repository>, found: &mut Found) -> Result<()> {
+fn manifests(
+    contents: &Contents,
+    state: &BTreeMap<String, Repository>,
+    folders: &Folders,
+    found: &mut Found,
+) -> Result<()> {
     let mut read: BTreeMap<&Digest, Option<Document>> = BTreeMap::new();
     for repository in state.values() {
         for (digest, manifest) in &repository.manifests {
@@ -188,13 +193,10 @@ fn manifests(contents: &Contents, state: &BTreeMap<String, Repository>, found: &
                     found.insert(digest.clone(), Problem::Unrecorded(listed.digest.clone()));
                 }
                 if repository.blobs.contains(&listed.digest)
-                    && let Some(stored) = contents.look(&listed.digest)?
-                    && stored.size != listed.size
+                    && let Some(&size) = folders.contents.get(&listed.digest.to_string())
+                    && size != listed.size
                 {
-                    found.insert(
-                        listed.digest.clone(),
-                        Problem::Size { wanted: listed.size, found: stored.size },
-                    );
+                    found.insert(listed.digest.clone(), Problem::Size { wanted: listed.size, found: size });
                 }
             }
         }

@@ -25,7 +25,7 @@ use crate::base::{
 
 /// The steps from one version of the schema to the next; their number is the version, kept in SQLite's
 /// `user_version`. A released step is never changed.
-const STEPS: [&[Tables]; 10] = [
+const STEPS: [&[Tables]; 11] = [
     &[Both(super::metadata::SCHEMA)],
     &[
         Both(super::signed::SCHEMA),
@@ -43,6 +43,7 @@ const STEPS: [&[Tables]; 10] = [
     &[Both(super::accounts::SCHEMA)],
     &[Both(super::contents::SCHEMA)],
     &[Both(super::describe::SCHEMA)],
+    &[Both(super::contents::fence::SCHEMA)],
 ];
 
 /// The version since which there are sites. Whoever only reads a home must need nothing that came later: it stays as

@@ -140,6 +140,7 @@ impl Change<'_> {
         for manifest in &publication.manifests {
             let wanted: Vec<&Descriptor> = contents(manifest).collect();
             let digests: Vec<&Digest> = wanted.iter().map(|blob| &blob.digest).collect();
+            self.require_unfenced(&digests)?;
             for (blob, found) in wanted.iter().zip(self.store.sizes_of(&digests)?) {
                 if found != Some(blob.size) {
                     let message = format!("{} needs it, the store does not have it", manifest.root.digest);

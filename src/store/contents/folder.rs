@@ -70,7 +70,8 @@ impl Folder {
         folders.iter().try_for_each(|folder| fs::sync_dir(folder))
     }
 
-    pub(super) fn remove(&self, digests: &[&Digest]) -> Result<Vec<Stored>> {
+    /// Takes them away, durably. Those that were there.
+    pub(in crate::store) fn remove(&self, digests: &[&Digest]) -> Result<Vec<Stored>> {
         let mut removed = Vec::new();
         for digest in digests {
             if let Some(stored) = self.look(digest)? {
@@ -84,7 +85,7 @@ impl Folder {
         Ok(removed)
     }
 
-    pub(super) fn list(&self) -> Result<Listing> {
+    pub(in crate::store) fn list(&self) -> Result<Listing> {
         let mut found = Listing::default();
         for entry in walkdir::WalkDir::new(&self.path).sort_by_file_name() {
             let entry = match entry {

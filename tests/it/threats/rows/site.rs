@@ -115,6 +115,11 @@ pub(super) const SITE: &[Row] = &[
         "a page of another site has a browser push or pull in the name of who is logged in",
         &["registry::foreign::tests::what_another_site_asks_for_is_told_from_all_else"],
     ),
+    (
+        "R33",
+        "a deletion that a bucket carries out late takes what was pushed again since",
+        &["store::contents::fence::tests::a_late_deletion_takes_no_later_push"],
+    ),
     ("C01", "a file without content after a crash", &[]),
     ("C02", "the disk is full", &[]),
     ("C03", "what is acknowledged is not on the disk yet", &[]),
