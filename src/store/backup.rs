@@ -204,11 +204,11 @@ pub fn restore(home: &Path, backup: &Path, workers: usize, progress: &dyn Progre
         if left.is_dir() { fs::remove_dir_all(left)? } else { fs::remove_file(left)? }
     }
     fs::empty_dir(&stage.join(PARTIAL))?;
-    let state = backup.join(&index.state);
+    let files = backup.join(&index.state);
     let rows = stage.join("rows");
     for file in &index.files {
         let to = if file.path == database::FILE { rows.join(&file.path) } else { stage.join(&file.path) };
-        copy_file(&state.join(&file.path), file, &to)?;
+        copy_file(&files.join(&file.path), file, &to)?;
     }
     // Only now is it known that these are the rows which the backup was made of.
     let mut needed = digests(examine::published(&rows)?.unwrap_or_default().needed.keys())?;

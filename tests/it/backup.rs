@@ -307,6 +307,9 @@ fn what_the_home_lost_is_told_and_stays_told() {
     assert!(pulls(scene.serve("new"), &kept));
 }
 
+/// What is done to a backup.
+type Damage<'a> = &'a dyn Fn();
+
 /// A restored home is there whole or not at all.
 #[test]
 fn a_damaged_backup_makes_no_home() {
@@ -316,7 +319,6 @@ fn a_damaged_backup_makes_no_home() {
     scene.backup();
     let index = scene.sandbox.read("backup/backup.json");
     let copy = blob(Path::new("backup"), &image).display().to_string();
-    type Damage<'a> = &'a dyn Fn();
     let with = |change: &dyn Fn(&mut Value)| {
         let mut value: Value = serde_json::from_str(&index).unwrap();
         change(&mut value);

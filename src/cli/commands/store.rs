@@ -29,7 +29,8 @@ pub(super) fn run(command: StoreCommand, settings: &Settings, out: &Out) -> Resu
             backup::require_local(&settings.home)?;
             let done = open_site(settings)?.back_up(&args.out, settings.workers, &*out.progress())?;
             let (state, reason, code) = outcome(&done.index);
-            let secrets = done.index.files.iter().filter(|file| file.mode & 0o077 == 0);
+            let is_open = |mode: u32| mode & 0o077 != 0;
+            let secrets = done.index.files.iter().filter(|file| !is_open(file.mode));
             out.report(&BackupReport {
                 schema: 1,
                 state,

@@ -215,8 +215,8 @@ mod tests {
     #[derive(Debug, Default)]
     struct Late {
         there: InMemory,
-        is_late: AtomicBool,
-        late: Mutex<Vec<Key>>,
+        is_silent: AtomicBool,
+        unanswered: Mutex<Vec<Key>>,
     }
 
     impl fmt::Display for Late {
@@ -252,11 +252,11 @@ mod tests {
         }
 
         fn delete_stream(&self, all: BoxStream<'static, Answer<Key>>) -> BoxStream<'static, Answer<Key>> {
-            if !self.is_late.load(Ordering::SeqCst) {
+            if !self.is_silent.load(Ordering::SeqCst) {
                 return self.there.delete_stream(all);
             }
             let all: Vec<Answer<Key>> = futures_util::FutureExt::now_or_never(all.collect()).unwrap();
-            self.late.lock().unwrap().extend(all.into_iter().map(Result::unwrap));
+            self.unanswered.lock().unwrap().extend(all.into_iter().map(Result::unwrap));
             let error = object_store::Error::Generic { store: "late", source: "no answer".into() };
             stream::iter([Err(error)]).boxed()
         }
@@ -319,17 +319,17 @@ mod tests {
             added.map_err(|failure| failure.reason)
         };
         push().unwrap();
-        late.is_late.store(true, Ordering::SeqCst);
+        late.is_silent.store(true, Ordering::SeqCst);
         due();
         assert_eq!(collect().unwrap_err().reason, Reason::Bucket);
         // It is there, and may go at any moment.
         assert!(store.has(&blob).unwrap());
         assert_eq!((push(), add()), (Err(Reason::Bucket), Err(Reason::Bucket)));
         // A further one that is answered would not tell that the first is over.
-        late.is_late.store(false, Ordering::SeqCst);
+        late.is_silent.store(false, Ordering::SeqCst);
         assert_eq!(collect().unwrap(), 0);
         assert_eq!(push(), Err(Reason::Bucket));
-        for key in late.late.lock().unwrap().drain(..) {
+        for key in late.unanswered.lock().unwrap().drain(..) {
             let late = Arc::clone(&late);
             bucket.wait(async move { late.there.delete(&key).await }).unwrap().unwrap();
         }
