@@ -41,6 +41,8 @@ use wire::Wire;
 
 /// How many clients at a time.
 const CLIENTS: [usize; 3] = [1, 10, 64];
+/// How often each blob is pulled.
+const NODES: usize = 4;
 /// Sizes of blobs, and how many are pushed and pulled at least; each client has one at least.
 const BLOBS: [(usize, usize); 3] = [(1 << 20, 128), (10 << 20, 24), (100 << 20, 4)];
 const MANIFESTS: usize = 1000;
@@ -204,8 +206,9 @@ fn blobs(registries: &[Registry]) {
             compare(registries, &format!("push {megabytes} MiB"), clients, |registry| {
                 registry.run(clients, count, size, |wire, at| blobs[at].push(wire))
             });
+            // What one node of a cluster pulls, others pull too.
             compare(registries, &format!("pull {megabytes} MiB"), clients, |registry| {
-                registry.run(clients, count, size, |wire, at| blobs[at].pull(wire))
+                registry.run(clients, NODES * count, size, |wire, at| blobs[at % count].pull(wire))
             });
         }
     }

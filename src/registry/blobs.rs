@@ -10,12 +10,13 @@ use axum::{
 
 use super::{
     Log, Registry, Request,
+    fingerprints::Check,
     respond::{self, Answer, Refusal},
 };
 use crate::{
     base::{
         digest::{Digest, Hasher},
-        fs, stream,
+        fs,
     },
     oci::{error_code, media_type},
     rules::Right,
@@ -145,8 +146,8 @@ struct Download {
     digest: Digest,
     file: BlobReader,
     left: u64,
-    /// Hashes what passes; `None` for a part of a blob, which its receiver verifies.
-    hasher: Option<Hasher>,
+    /// Looks at what passes; `None` for a part of a blob, which its receiver verifies.
+    check: Option<Check>,
 }
 
 impl Download {
@@ -165,7 +166,7 @@ impl Download {
             digest: digest.clone(),
             file,
             left: span.len,
-            hasher: (span.len == size).then(|| Hasher::new(digest.algorithm())),
+            check: (span.len == size).then(|| registry.fingerprints.check(digest, size)),
         })
     }
 
@@ -185,18 +186,16 @@ impl Download {
     }
 
     fn next_piece(&mut self) -> io::Result<Bytes> {
-        let size = usize::try_from(self.left).map_or(PIECE, |left| left.min(PIECE));
-        let mut piece = vec![0; size];
-        let path = self.store.place_of(&self.digest);
-        let count = stream::read_full(&mut self.file, &mut piece).inspect_err(|error| {
-            self.log.fault(&fs::failure(&path, "read", error));
+        let most = usize::try_from(self.left).map_or(PIECE, |left| left.min(PIECE));
+        let piece = self.file.next_piece(most).inspect_err(|error| {
+            self.log.fault(&fs::failure(&self.store.place_of(&self.digest), "read", error));
         })?;
-        self.left = self.left.saturating_sub(size as u64);
-        if let Some(hasher) = &mut self.hasher {
-            hasher.update(piece.get(..count).unwrap_or_default());
+        self.left = self.left.saturating_sub(piece.len() as u64);
+        if let Some(check) = &mut self.check {
+            check.update(&piece);
         }
-        let ended = count < size || self.left == 0;
-        let wrong = ended && self.hasher.take().is_some_and(|hasher| hasher.finish() != self.digest);
+        let ended = piece.is_empty() || self.left == 0;
+        let wrong = ended && self.check.take().is_some_and(|check| !check.holds());
         if wrong {
             self.log.fault(&self.store.damaged(&self.digest));
             return Err(io::Error::new(
@@ -204,10 +203,10 @@ impl Download {
                 "stored bytes no longer match the digest",
             ));
         }
-        if count < size {
+        if piece.is_empty() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        Ok(piece.into())
+        Ok(piece)
     }
 }
 

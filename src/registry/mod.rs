@@ -18,7 +18,7 @@
 //!
 //! What is served was published by an import or pushed into the sandbox: nothing else in the store is visible, and a
 //! blob only in the repositories that have it (threats R11). What leaves is verified: small content before the first
-//! byte, blobs while they flow (R27). The registry reads, never interprets: types are sent as pushed, blobs
+//! byte, blobs while they flow (R27, `fingerprints.rs`). The registry reads, never interprets: types are sent as pushed, blobs
 //! always as octets (J22).
 
 mod access;
@@ -30,6 +30,7 @@ mod caller;
 mod collection;
 mod door;
 mod endpoint;
+mod fingerprints;
 mod foreign;
 mod guest;
 mod health;
@@ -102,6 +103,8 @@ struct Registry {
     /// A seat for each large body that is held in memory.
     large: Arc<Semaphore>,
     readiness: Arc<health::Readiness>,
+    /// Of the blobs that left whole.
+    fingerprints: fingerprints::Fingerprints,
     log: Log,
     metrics: Arc<metrics::Metrics>,
     /// How many blobs the store had when they were counted last, and their bytes.
@@ -346,9 +349,22 @@ impl Registry {
     fn new(store: Store, access: Access, collection: Collection, login: Login, log: Log) -> Self {
         let large = Arc::new(Semaphore::new(limits::LARGE_BODIES));
         let (metrics, blobs, login) = (Arc::default(), Arc::default(), Arc::new(login));
-        let (parked, readiness) = (Arc::default(), Arc::default());
+        let (parked, readiness, fingerprints) = Default::default();
         let records = Records::start(store.clone(), log.clone());
-        Self { store, access, login, collection, parked, records, large, readiness, log, metrics, blobs }
+        Self {
+            store,
+            access,
+            login,
+            collection,
+            parked,
+            records,
+            large,
+            readiness,
+            fingerprints,
+            log,
+            metrics,
+            blobs,
+        }
     }
 
     async fn answer(self, parts: Parts, body: &mut Incoming, asked: &mut Option<Asked>) -> Answer {

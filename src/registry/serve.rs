@@ -96,12 +96,15 @@ pub async fn serve(
     tokio::task::spawn_blocking(move || records.close()).await.map_err(Failure::internal)?
 }
 
+/// Bytes that are read from a connection at a time; also the longest head of a request.
+const BUFFER: usize = 64 << 10;
+
 /// Answers whoever comes in, until `shutdown` is ready and those who are there have been served, or [`GRACE`] is over.
 pub(super) async fn attend(mut door: Door, app: Router, shutdown: impl Future<Output = ()>) {
     let mut http = http1::Builder::new();
     // From the moment that a request could begin: who says nothing leaves too, and so does who does not get through
     // the handshake.
-    http.timer(TokioTimer::new()).header_read_timeout(door.patience);
+    http.timer(TokioTimer::new()).header_read_timeout(door.patience).max_buf_size(BUFFER);
     let guests = GracefulShutdown::new();
     tokio::pin!(shutdown);
     loop {

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Bytes gathered before they are written; with what the socket holds, the memory of one push.
-const PIECE: u64 = 512 << 10;
+const PIECE: u64 = 256 << 10;
 
 /// A push that this request has for itself.
 struct Session {

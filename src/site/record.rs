@@ -2,36 +2,23 @@
 
 use super::Site;
 use crate::{
-    base::{
-        clock::Timestamp,
-        failure::{Failure, Reason, Result},
-    },
-    ledger::{Deed, Event},
-    store::Change,
+    base::failure::{Failure, Reason, Result},
+    ledger::Event,
+    store::{Change, Deeds},
 };
 
 impl Site {
-    /// Does some `work` and tells of it, all or nothing: whatever it gives goes to the ledger, under one checkpoint. What
-    /// tells of nothing leaves none.
+    /// Does some `work` and tells of it, all or nothing: whatever it gives goes to the ledger, under one checkpoint, with
+    /// what others do at the same time. What tells of nothing leaves none.
     ///
     /// # Errors
     /// Those of `work`; [`Reason::LedgerUnwritten`] where that could be done and not be told; those of the disk.
-    pub fn record<T>(
-        &self,
-        work: impl FnOnce(&Change<'_>) -> Result<(T, Vec<(Timestamp, Deed)>)>,
-    ) -> Result<T> {
-        let mut told = false;
-        let done = self.store.change(|change| {
-            let (done, deeds) = work(change)?;
-            told = !deeds.is_empty();
-            if told {
-                self.tell(change, deeds).map_err(unwritten)?;
-            }
-            Ok(done)
-        })?;
-        if told {
-            self.place_importer();
-        }
+    pub fn record<T>(&self, work: impl FnOnce(&Change<'_>) -> Result<(T, Deeds)>) -> Result<T> {
+        let site = self.clone();
+        let done = self
+            .store
+            .change_together(work, move |change, deeds| site.tell(change, deeds).map_err(unwritten))?;
+        self.place_importer();
         Ok(done)
     }
 
@@ -52,7 +39,7 @@ impl Site {
         Ok(())
     }
 
-    fn tell(&self, change: &Change<'_>, deeds: Vec<(Timestamp, Deed)>) -> Result<()> {
+    fn tell(&self, change: &Change<'_>, deeds: Deeds) -> Result<()> {
         self.require_own_ledger(change)?;
         let importer = self.importer(change)?;
         change.append_all(deeds.into_iter().map(|(time, deed)| (time, Event::Registry(deed))))?;

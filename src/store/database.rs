@@ -1,7 +1,6 @@
-//! The SQLite file: opened, brought to the schema of today, read at one moment, changed as one.
+//! The SQLite file: opened, brought to the schema of today, read at one moment. How it is changed: change.rs.
 
 use std::{
-    ops::Deref,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError},
     time::Duration,
@@ -235,29 +234,14 @@ fn postgres_failure(place: &Path, error: &postgres::Error) -> Failure {
 /// What the database says at one moment.
 #[derive(Debug)]
 pub struct State<'a> {
-    database: &'a Connection,
-    path: &'a Path,
+    pub(super) database: &'a Connection,
+    pub(super) path: &'a Path,
 }
 
 impl State<'_> {
     /// Runs queries; their errors name the file.
     pub(super) fn query<T>(&self, work: impl FnOnce(&Connection) -> sql::Result<T>) -> Result<T> {
         work(self.database).map_err(|error| failure(self.path, &error))
-    }
-}
-
-/// A change under way: everything that one command changes, seen by others whole or not at all. What it reads
-/// stays so until it is done, for nobody else changes anything meanwhile.
-#[derive(Debug)]
-pub struct Change<'a> {
-    state: State<'a>,
-    pub(super) store: &'a Store,
-}
-
-impl<'a> Deref for Change<'a> {
-    type Target = State<'a>;
-    fn deref(&self) -> &State<'a> {
-        &self.state
     }
 }
 
@@ -301,30 +285,6 @@ impl Store {
                 .map_err(|error| failure(place, &error)),
             Backend::Postgres(shared) => shared.connect(),
         }
-    }
-
-    /// Changes the database: all that `work` does, or nothing where it fails. Other changes wait. Do not use
-    /// the store itself inside `work`, only what it is given.
-    ///
-    /// # Errors
-    /// Those of `work`; [`Reason::LockHeld`] after waiting for long; those of the disk.
-    pub fn change<T>(&self, work: impl FnOnce(&Change<'_>) -> Result<T>) -> Result<T> {
-        let mut database = self.inner.database.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Backend::Postgres(shared) = &self.inner.backend
-            && database.is_closed()
-        {
-            *database = shared.connect()?;
-        }
-        let path = &self.inner.place;
-        let at = |error: sql::Error| failure(path, &error);
-        let transaction = Transaction::to_change(&database).map_err(at)?;
-        let done = work(&Change { state: State { database: &database, path }, store: self })?;
-        transaction.commit().map_err(at)?;
-        if let Backend::Sqlite = self.inner.backend {
-            // SQLite ignores it when the folder of its log cannot be synced.
-            fs::sync_dir(self.home())?;
-        }
-        Ok(done)
     }
 
     /// Copies the rows of a home, as they are at one moment, into a new file for its owner alone, which is not synced.

@@ -3,6 +3,7 @@
 //! ```text
 //! HOME/
 //!   sealift.db                 SQLite                                              (database.rs)
+//!                                changed alone, or together with others            (change.rs)
 //!                                what is published: tags, manifests, blobs         (metadata.rs)
 //!                                what clients change of it: edges, deletions       (pushes.rs)
 //!                                platforms, labels and sizes, for the page         (describe.rs)
@@ -39,6 +40,7 @@ mod backend;
 pub mod backup;
 mod blobs;
 mod browse;
+mod change;
 pub mod check;
 mod collect;
 mod contents;
@@ -73,9 +75,10 @@ use std::{
 
 pub use accounts::{Account, AccountKind, TokenKey};
 pub use browse::{After, Summary, TagRow, Wanted};
+pub use change::{Change, Deeds};
 pub use collect::Collected;
 pub use contents::{BlobReader, Credentials, use_credentials};
-pub use database::{Change, State};
+pub use database::State;
 pub use kept::Kept;
 pub use leases::Hold;
 pub use metadata::{Publication, PublishedManifest, PublishedTag, ReferrerRow, Target};
@@ -119,7 +122,7 @@ struct Inner {
     readers: Mutex<Vec<sql::Connection>>,
     /// For changes: one at a time. Closed after the readers, for only who may write can clear away what the database
     /// needs while it is open.
-    database: Mutex<sql::Connection>,
+    desk: change::Desk,
     /// Whether what every manifest lists is known to be written down.
     edges_known: AtomicBool,
     /// The rules that were read last.
@@ -146,7 +149,7 @@ impl Store {
                 contents,
                 backend,
                 place,
-                database: Mutex::new(database),
+                desk: change::Desk::new(database),
                 readers: Mutex::default(),
                 rules: Mutex::default(),
                 edges_known: AtomicBool::new(false),

@@ -328,9 +328,16 @@ fn rot_on_disk_never_leaves_as_a_complete_answer() {
     let (layer, image) = (Digest::of(&site.layer), Digest::of(&site.image));
     let mut rotten = site.layer.clone();
     rotten[350_000] ^= 1;
-    std::fs::write(site.store.place_of(&layer), &rotten).unwrap();
-    let answer = site.cut(&site.layer_path());
-    assert!(answer.is_none_or(|answer| !is_whole(&answer)), "wrong bytes were delivered whole");
+    for known in [false, true] {
+        if known {
+            // Also after it has left whole once.
+            site.store.put(&Descriptor::of("x", &site.layer), &site.layer).unwrap();
+            assert!(is_whole(&site.get(&site.layer_path())));
+        }
+        std::fs::write(site.store.place_of(&layer), &rotten).unwrap();
+        let answer = site.cut(&site.layer_path());
+        assert!(answer.is_none_or(|answer| !is_whole(&answer)), "wrong bytes were delivered whole");
+    }
     // The bad copy is gone, so that the next import brings it again; until then the disk is right (R07).
     assert_eq!(site.ask("HEAD", &site.layer_path(), &[]).status, 404);
     site.store.put(&Descriptor::of("x", &site.layer), &site.layer).unwrap();
@@ -348,7 +355,7 @@ fn rot_on_disk_never_leaves_as_a_complete_answer() {
     assert_eq!(site.ask("HEAD", &path, &[]).status, 500);
     assert_eq!(site.get(&path).code(), "MANIFEST_UNKNOWN");
     let faults = site.faults.lock().unwrap().clone();
-    assert_eq!(faults[..2], [Reason::StoreDamaged, Reason::BlobMissing]);
+    assert_eq!(faults[..3], [Reason::StoreDamaged, Reason::StoreDamaged, Reason::BlobMissing]);
     assert!(faults.contains(&Reason::StoreDamaged));
 }
 

@@ -204,6 +204,7 @@ mod tests {
         store::{
             Inner,
             backend::Backend,
+            change,
             contents::{Folder, bucket::Bucket},
             database, sql,
         },
@@ -294,7 +295,7 @@ mod tests {
             backend: Backend::Sqlite,
             place: home.join(database::FILE),
             readers: Mutex::default(),
-            database: Mutex::new(database::open(home).unwrap()),
+            desk: change::Desk::new(database::open(home).unwrap()),
             edges_known: AtomicBool::new(false),
             rules: Mutex::default(),
         };

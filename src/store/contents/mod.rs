@@ -215,7 +215,10 @@ impl Contents {
                 }
                 fs::remove_file(staged)
             }
-            _ => fs::publish(staged, &self.place(digest)),
+            (Self::Folder(folder), _) => folder.publish(staged, file, digest),
+            (Self::Bucket(_), Brought::Staged) => {
+                Err(Failure::internal(format!("{digest} was brought to no bucket")))
+            }
         }
     }
 

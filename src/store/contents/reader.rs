@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 
 use super::bucket::{self, Bucket, Flow, Seen};
@@ -35,6 +35,19 @@ impl BlobReader {
         match &self.how {
             How::File(file) => Ok(file.metadata()?.len()),
             How::Object(object) => Ok(object.seen.size),
+        }
+    }
+
+    /// The next bytes, no more than `most`; none at the end. Of a bucket they are what came, not a copy.
+    pub fn next_piece(&mut self, most: usize) -> io::Result<Bytes> {
+        match &mut self.how {
+            How::File(file) => {
+                // Nothing is written twice, as it would be into zeroes.
+                let mut piece = Vec::with_capacity(most);
+                file.take(most as u64).read_to_end(&mut piece)?;
+                Ok(piece.into())
+            }
+            How::Object(object) => object.next_piece(most),
         }
     }
 
@@ -104,6 +117,22 @@ impl Object {
         Ok(())
     }
 
+    fn next_piece(&mut self, most: usize) -> io::Result<Bytes> {
+        if self.left == 0 || most == 0 {
+            return Ok(Bytes::new());
+        }
+        while self.ready.front().is_none_or(Bytes::is_empty) {
+            if self.ready.pop_front().is_none() {
+                // What ends too soon is an answer that was cut, and no copy that is damaged.
+                self.fill()?;
+            }
+        }
+        let Some(front) = self.ready.front_mut() else { return Ok(Bytes::new()) };
+        let count = front.len().min(most).min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        self.left -= count as u64;
+        Ok(front.split_to(count))
+    }
+
     /// Waits for about a piece more.
     fn fill(&mut self) -> io::Result<()> {
         let Some(mut flow) = self.flow.take() else { return Err(io::ErrorKind::UnexpectedEof.into()) };
@@ -132,19 +161,8 @@ impl Object {
 
 impl Read for Object {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.left == 0 || buffer.is_empty() {
-            return Ok(0);
-        }
-        while self.ready.front().is_none_or(Bytes::is_empty) {
-            if self.ready.pop_front().is_none() {
-                // What ends too soon is an answer that was cut, and no copy that is damaged.
-                self.fill()?;
-            }
-        }
-        let Some(front) = self.ready.front_mut() else { return Ok(0) };
-        let count = front.len().min(buffer.len()).min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        front.copy_to_slice(buffer.get_mut(..count).unwrap_or_default());
-        self.left -= count as u64;
-        Ok(count)
+        let piece = self.next_piece(buffer.len())?;
+        buffer.get_mut(..piece.len()).unwrap_or_default().copy_from_slice(&piece);
+        Ok(piece.len())
     }
 }

@@ -339,6 +339,22 @@ impl<'a> Transaction<'a> {
         Ok(transaction)
     }
 
+    /// One that was [left open](Self::leave_open).
+    pub(super) fn left_open(connection: &'a Connection) -> Self {
+        Self { connection, open: true }
+    }
+
+    /// Neither commits it nor rolls it back: somebody else goes on with it.
+    pub(super) fn leave_open(mut self) {
+        self.open = false;
+    }
+
+    /// Begins a part of it, which can be undone for itself.
+    pub(super) fn part(&self) -> Result<Part<'_>> {
+        self.connection.execute_batch("SAVEPOINT part")?;
+        Ok(Part { transaction: self })
+    }
+
     /// Makes it true.
     pub(super) fn commit(mut self) -> Result<()> {
         self.connection.execute_batch("COMMIT")?;
@@ -353,6 +369,24 @@ impl Drop for Transaction<'_> {
             // Where that fails too, the connection is lost, and the transaction with it.
             let _rolled_back = self.connection.execute_batch("ROLLBACK");
         }
+    }
+}
+
+/// A part of a transaction.
+#[derive(Debug)]
+pub(super) struct Part<'a> {
+    transaction: &'a Transaction<'a>,
+}
+
+impl Part<'_> {
+    /// It happens where the rest does.
+    pub(super) fn keep(self) -> Result<()> {
+        self.transaction.connection.execute_batch("RELEASE SAVEPOINT part")
+    }
+
+    /// It did not happen; what was done before it stays. Fails where the whole is gone.
+    pub(super) fn undo(self) -> Result<()> {
+        self.transaction.connection.execute_batch("ROLLBACK TO SAVEPOINT part; RELEASE SAVEPOINT part")
     }
 }
 

@@ -105,6 +105,7 @@ pub(super) const SITE: &[Row] = &[
         "stored content rots",
         &[
             "registry_api::rot_on_disk_never_leaves_as_a_complete_answer",
+            "registry::fingerprints::tests::every_download_is_verified_and_from_the_second_on_by_the_fingerprint",
             "store::blobs::tests::damage_on_disk_is_found_and_removed",
             "replicas::what_rots_is_found_and_replaced",
         ],
