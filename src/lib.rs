@@ -50,6 +50,8 @@
 //! | `BUCKET/PREFIX/sealift-home` | [`store`]: whose contents these are |
 //! | `HOME/staging/` | [`store`]: content under way |
 //! | `HOME/staging/upload-<id>-….part` | [`store`]: a push under way into the [`registry`] |
+//! | `BACKUP/backup.json`, `state-N/`, `blobs/` | [`store`]: a copy of a home |
+//! | `.HOME.restoring/` | [`store`]: a home that comes to be of a backup |
 //! | `OUT/.NAME-VERSION.partial/` | [`build`]: a bundle under way, renamed to `OUT/NAME-VERSION/` |
 //! | `BUNDLE/SHA256SUMS` | [`bundle`] writes; [`verify`] reads it first |
 //! | `BUNDLE/signatures/<key-id>.sig` | [`trust`] makes and checks; [`bundle`] and [`sign`] write |

@@ -144,6 +144,7 @@ reasons! {
     TokenMechanism "token-mechanism" Environment "the token cannot sign in the way that is needed"
     TokenFailed "token-failed" Environment "the token or its module reports an error"
     Database "database" Environment "the site's database cannot be read or written"
+    DatabaseAway "database-away" Environment "the server of a database does not answer"
     LedgerUnwritten "ledger-unwritten" Environment "what was to be done could not be told in the ledger, so it was not done"
     ImporterRevoked "importer-revoked" Environment "the trust document has revoked the site's own key, which signs its receipts and its ledger"
     Bucket "bucket" Environment "the bucket that holds the contents of the home cannot be reached or used"
@@ -169,6 +170,7 @@ reasons! {
     LedgerCheckpoint "ledger-checkpoint" Damaged "a signed checkpoint of a ledger does not hold, or none stands after its last records: they were rewritten or put in"
     LedgerCut "ledger-cut" Damaged "a ledger ends before what is known of it elsewhere, or is gone from a home that has written one"
     LedgerFork "ledger-fork" Damaged "a ledger says something else than what is known of it elsewhere"
+    BackupUnfinished "backup-unfinished" Damaged "a folder holds no finished backup of a home"
     DatabaseDamaged "database-damaged" Damaged "the site's database is damaged"
 
     // 5 untrusted
@@ -212,6 +214,7 @@ reasons! {
 
     // 7 refused form: documents of trust
     ReceiptMalformed "receipt-malformed" Refused "a receipt does not follow its form, or its two statements contradict each other"
+    BackupMalformed "backup-malformed" Refused "what a backup says of itself does not follow its form"
     NoteMalformed "note-malformed" Refused "a signed document does not follow its form"
     TrustMalformed "trust-malformed" Refused "a trust document contradicts itself or the one before"
 

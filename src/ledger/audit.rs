@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Event, Head, KeyAction, Record, place};
+use super::{Event, Head, KeyAction, Record, UpkeepAction, place};
 use crate::{
     base::{
         clock::Timestamp,
@@ -185,11 +185,13 @@ struct Compared<'a> {
     tells: bool,
     /// The record by which another ledger ended that may have been the known one, and where that ended.
     anew: Option<(u64, u64)>,
+    /// The last record before the known one or in its place that says that the home was restored from a backup.
+    restored: Option<u64>,
 }
 
 impl<'a> Compared<'a> {
     fn new(known: &'a OffHost) -> Self {
-        Self { known, hash: None, tells: false, anew: None }
+        Self { known, hash: None, tells: false, anew: None, restored: None }
     }
 
     fn see(&mut self, record: &Record) {
@@ -205,17 +207,29 @@ impl<'a> Compared<'a> {
         {
             self.anew = Some((record.number, ledger.number));
         }
+        // Where only the receipt is missing, the record that told of it would have been the one after.
+        let told = number.saturating_add(u64::from(self.known.receipt.is_some()));
+        if record.number <= told
+            && matches!(record.event, Event::Upkeep { action: UpkeepAction::Restore, .. })
+        {
+            self.restored = Some(record.number);
+        }
     }
 
     fn compare(&self, head: &Head) -> Result<()> {
         self.compare_here(head).map_err(|failure| {
             // Not good: whoever has the key of the site can write such a record. But it is what to look at first.
-            match self.anew {
-                Some((number, ledger)) => failure.hint(format!(
+            match (self.anew, self.restored) {
+                (Some((number, ledger)), _) => failure.hint(format!(
                     "record {number} says that the site lost its state, and that this ledger begins anew after record {ledger} \
                      of the one before: if the site did, compare with a copy of that one; if not, ask who had access"
                 )),
-                None => failure,
+                (None, Some(number)) => failure.hint(format!(
+                    "record {number} says that the home was restored from a backup, and what came after record {} before that is \
+                     not here: if the site did so, compare with what is left of the home from before; if not, ask who had access",
+                    number.saturating_sub(1)
+                )),
+                (None, None) => failure,
             }
         })
     }

@@ -268,20 +268,20 @@ pub enum Event {
     },
     /// Something was done in the registry of the site, or refused.
     Registry(Deed),
-    /// An operator took away or mended something of the store.
+    /// An operator took away, mended, copied or put back something of the store.
     Upkeep {
         /// What was done.
         action: UpkeepAction,
         /// An account, or `local` for a command of this machine.
         who: Text,
-        /// Digest of the plan that was carried out.
+        /// Digest of the plan that was carried out; of a backup and a restore, of what the backup says is in it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         plan: Option<Digest>,
-        /// Manifests that were taken away.
+        /// Manifests that were taken away, copied or put back.
         manifests: u64,
-        /// Contents that were taken off the disk; of a repair, also blobs that left a repository.
+        /// Contents that were taken off the disk, copied or put back; of a repair, also blobs that left a repository.
         contents: u64,
-        /// Bytes of those that were taken off the disk.
+        /// Bytes of those that were taken off the disk, are in the backup, or were put back.
         bytes: u64,
     },
     /// The site signed the ledger up to the record before this one.
@@ -358,6 +358,10 @@ pub enum UpkeepAction {
     Prune,
     /// Damaged copies were removed, and the database brought into line with the disk.
     Repair,
+    /// A copy of the whole home was made.
+    Backup,
+    /// The home was made of such a copy: what this ledger told after the record before is lost.
+    Restore,
 }
 
 /// A record with its place.

@@ -49,6 +49,6 @@ codes! {
     REQUEST_INVALID "REQUEST_INVALID" 400 "the request cannot be understood"
     MEDIA_TYPE "MEDIA_TYPE" 415 "the body has another type than this takes"
     UNRECORDED "UNAVAILABLE" 503 "what happens here cannot be recorded, so nothing is done"
-    UNAVAILABLE "UNKNOWN" 503 "what holds the contents of the registry does not answer: its log says why"
+    UNAVAILABLE "UNKNOWN" 503 "what holds the content or the rows of the registry does not answer: its log says why"
     INTERNAL "UNKNOWN" 500 "the registry failed: its log says why"
 }

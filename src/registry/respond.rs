@@ -75,7 +75,7 @@ impl Refusal {
     pub(super) fn fault(cause: Failure) -> Self {
         match cause.reason {
             // What cannot be asked for is not known to be missing: who comes again may find it (threats R31).
-            Reason::Bucket => {
+            Reason::Bucket | Reason::DatabaseAway | Reason::LockHeld => {
                 Self::because(error_code::UNAVAILABLE, cause).header(header::RETRY_AFTER, RETRY_SECONDS)
             }
             _ => Self::because(error_code::INTERNAL, cause),
@@ -345,6 +345,22 @@ pub(super) fn finish(mut response: Response) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// R31: who comes again may find it, so a client is told to; what is broken stays so.
+    #[test]
+    fn what_is_away_is_asked_for_again() {
+        for (reason, status, again) in [
+            (Reason::Bucket, 503, true),
+            (Reason::DatabaseAway, 503, true),
+            (Reason::LockHeld, 503, true),
+            (Reason::Database, 500, false),
+            (Reason::DatabaseDamaged, 500, false),
+        ] {
+            let response = Refusal::from(Failure::new(reason, "x", "y")).into_response();
+            let told = response.headers().contains_key(header::RETRY_AFTER);
+            assert_eq!((response.status().as_u16(), told), (status, again), "{}", reason.text());
+        }
+    }
 
     #[test]
     fn links_keep_the_filter() {

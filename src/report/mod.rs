@@ -1,6 +1,7 @@
 //! What commands say and documents for people, as plain data; how results are shown is `cli::ui`'s business.
 
 pub mod account;
+pub mod backup;
 pub mod custody;
 pub mod import;
 pub mod inventory;

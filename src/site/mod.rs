@@ -8,7 +8,7 @@
 //!   and overrides (accept.rs), [`Site::set`] what people decide (settings.rs), [`Site::set_rules`] the rules of its
 //!   registry (rules.rs), [`Site::add_account`] and its like who may log in (accounts.rs);
 //! - [`Site::restore_tag`] leads a tag back (tags.rs), [`Site::prune`] takes away what a plan lists,
-//!   [`Site::repair`] mends the store (upkeep.rs);
+//!   [`Site::repair`] mends the store, [`Site::back_up`] copies the home, [`restore`] makes one of such a copy (upkeep.rs);
 //! - [`Site::record`] tells of what is done in its registry (record.rs);
 //! - whoever it is for whom any of this is done, is an [`Actor`] (actor.rs);
 //! - [`status`](mod@status) shows all of it, [`evidence`] reads what was written down (custody.rs);
@@ -48,7 +48,7 @@ pub use pin::{Pin, Pinned};
 pub use refuse::Refused;
 pub use rules::rules_report;
 pub use status::status;
-pub use upkeep::{days_before, plan_made, store_report};
+pub use upkeep::{Restored, days_before, plan_made, restore, store_report};
 
 use crate::{
     base::{

@@ -8,17 +8,87 @@ use crate::{
         clock::Timestamp,
         digest::Digest,
         failure::{Failure, Reason, Result},
+        progress::Progress,
     },
-    ledger::{Event, UpkeepAction},
-    report::upkeep::{Plan, PruneReport, StoreReport, WrongLine},
+    ledger::{Event, Head, UpkeepAction},
+    report::{
+        backup::BackupIndex,
+        upkeep::{Plan, PruneReport, StoreReport, WrongLine},
+    },
     store::{
+        Change,
+        backup::{self, BackedUp},
         check::{Checked, Problem, Wrong},
         prune::Pruned,
         repair::Repaired,
     },
 };
 
+/// What became of a restored home.
+#[derive(Debug)]
+pub struct Restored {
+    /// What was in the backup.
+    pub index: BackupIndex,
+    /// Digest of that.
+    pub digest: Digest,
+    /// Where the ledger ends now.
+    pub head: Head,
+}
+
+/// Makes a home of a backup. Before it is in its place, its ledger tells that it was restored, and from what: whatever the
+/// site did after the backup stands in no ledger of this home any more, and from here on there are two that begin alike. So
+/// nobody can go on with the older one and not say so; whoever knows more of the ledger (a receipt, a head that left the
+/// house) is told by `audit` where they part, and why.
+///
+/// # Errors
+/// Those of [`backup::restore`], and of a home whose ledger is not as its site left it.
+pub fn restore(
+    (home, from): (&Path, &Path),
+    workers: usize,
+    now: Timestamp,
+    progress: &dyn Progress,
+) -> Result<Restored> {
+    let restoring = backup::restore(home, from, workers, progress)?;
+    let (index, digest) = (&restoring.index, &restoring.digest);
+    let site = Site::new(restoring.store().clone(), now);
+    site.change(|change, _importer| site.tell_of_backup(change, UpkeepAction::Restore, index, digest))?;
+    let head = site.store().ledger_head()?;
+    drop(site);
+    let (index, digest) = restoring.finish()?;
+    Ok(Restored { index, digest, head })
+}
+
 impl Site {
+    /// Copies the home into the folder `out`, and keeps that in the ledger.
+    ///
+    /// # Errors
+    /// Those of [`back_up`](crate::store::Store::back_up).
+    pub fn back_up(&self, out: &Path, workers: usize, progress: &dyn Progress) -> Result<BackedUp> {
+        let done = self.store.back_up(out, workers, self.now, progress)?;
+        self.change(|change, _importer| {
+            self.tell_of_backup(change, UpkeepAction::Backup, &done.index, &done.digest)
+        })?;
+        Ok(done)
+    }
+
+    fn tell_of_backup(
+        &self,
+        change: &Change<'_>,
+        action: UpkeepAction,
+        index: &BackupIndex,
+        digest: &Digest,
+    ) -> Result<()> {
+        let event = Event::Upkeep {
+            action,
+            who: self.actor.who(),
+            plan: Some(digest.clone()),
+            manifests: index.manifests,
+            contents: index.contents,
+            bytes: index.bytes,
+        };
+        change.append(self.now, &event).map(drop)
+    }
+
     /// Removes damaged copies of contents, brings the database into line with the disk, and keeps that in the ledger.
     /// Copies go first, one after another; the rest is one change: whatever ends this, the next repair goes on.
     ///

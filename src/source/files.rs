@@ -32,7 +32,11 @@ impl Source {
         let expected = wanted.expected.as_ref().filter(|digest| digest.algorithm() == Algorithm::Sha256);
         let known = locked.map(|content| &content.digest).or(expected);
         let stored = match known {
-            Some(digest) => self.store.size_of(digest)?.map(|size| (digest.clone(), size)),
+            Some(digest) => {
+                let (store, asked) = (self.store.clone(), digest.clone());
+                let size = tokio::task::spawn_blocking(move || store.size_of(&asked));
+                size.await.map_err(Failure::internal)??.map(|size| (digest.clone(), size))
+            }
             None => None,
         };
         let (digest, size) = match stored {
@@ -40,8 +44,13 @@ impl Source {
             None => self.bring(wanted, known, locked.map(|content| content.size)).await?,
         };
         let content = Descriptor::new(&wanted.media_type, digest, size);
-        self.check_expected(wanted, &content)?;
-        Ok(BroughtFile { root: self.file_artifact(wanted, &content)?, content })
+        // The store may wait for a database or a bucket, and for that no thread that drives sockets may.
+        let (source, wanted, of) = (self.clone(), wanted.clone(), content.clone());
+        let made = tokio::task::spawn_blocking(move || {
+            source.check_expected(&wanted, &of)?;
+            source.file_artifact(&wanted, &of)
+        });
+        Ok(BroughtFile { root: made.await.map_err(Failure::internal)??, content })
     }
 
     /// Makes the artifact that carries a file with this content, which need not be there yet. Its manifest is
@@ -94,7 +103,8 @@ impl Source {
             let mut writer = writer;
             return Err(writer.restart().err().unwrap_or(failure));
         }
-        writer.commit(&Descriptor::new(media_type::OCTETS, digest.clone(), size))?;
+        let content = Descriptor::new(media_type::OCTETS, digest.clone(), size);
+        tokio::task::spawn_blocking(move || writer.commit(&content)).await.map_err(Failure::internal)??;
         Ok((digest, size))
     }
 

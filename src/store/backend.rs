@@ -2,7 +2,8 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    time::Duration,
 };
 
 use super::{
@@ -37,10 +38,18 @@ pub(super) struct Shared {
     place: PathBuf,
     /// Connections that held a lock and can hold another.
     idle: Mutex<Vec<Postgres>>,
+    /// How many may hold one more.
+    free: Mutex<usize>,
+    /// Told when there is one more.
+    freed: Condvar,
 }
 
 /// Connections kept for locks.
 const IDLE: usize = 16;
+/// Connections that hold a lock, or wait for one, at once: pushes past these wait for one of them to end.
+const LOCKS: usize = 64;
+/// So long and no longer: whoever has one may wait for another.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Backend {
     /// What the home says.
@@ -57,7 +66,7 @@ impl Backend {
         let address = Address::new(&database.url, password.as_ref().map(Secret::reveal), tls);
         let address = address.map_err(|error| wrong(home, format!("url: {error}")))?;
         let place = PathBuf::from(address.place());
-        Ok(Self::Postgres(Arc::new(Shared { address, place, idle: Mutex::default() })))
+        Ok(Self::Postgres(Arc::new(Shared::new(address, place))))
     }
 
     /// As messages name it.
@@ -70,6 +79,10 @@ impl Backend {
 }
 
 impl Shared {
+    fn new(address: Address, place: PathBuf) -> Self {
+        Self { address, place, idle: Mutex::default(), free: Mutex::new(LOCKS), freed: Condvar::new() }
+    }
+
     /// One more connection.
     pub(super) fn connect(&self) -> Result<Connection> {
         self.connected().map(Connection::Postgres)
@@ -81,19 +94,48 @@ impl Shared {
 
     /// Takes a lock that all replicas know, and waits for it.
     pub(super) fn lock(self: &Arc<Self>, name: i32, mode: Mode) -> Result<Turn> {
+        let seat = self.seat()?;
         let guard = self.idle()?.lock(name, mode).map_err(|error| database::failure(&self.place, &error))?;
-        Ok(Turn { shared: Arc::clone(self), guard: Mutex::new(Some(guard)) })
+        Ok(Turn { shared: Arc::clone(self), guard: Mutex::new(Some(guard)), _seat: seat })
     }
 
     /// Takes such a lock for itself alone; `None` while others have it.
     pub(super) fn try_lock(self: &Arc<Self>, name: i32) -> Result<Option<Turn>> {
+        let seat = self.seat()?;
         let guard = self.idle()?.try_lock(name).map_err(|error| database::failure(&self.place, &error))?;
-        Ok(guard.map(|guard| Turn { shared: Arc::clone(self), guard: Mutex::new(Some(guard)) }))
+        Ok(guard.map(|guard| Turn { shared: Arc::clone(self), guard: Mutex::new(Some(guard)), _seat: seat }))
+    }
+
+    /// Leave to have one more connection for a lock.
+    fn seat(self: &Arc<Self>) -> Result<Seat> {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.freed.wait_timeout_while(free, PATIENCE, |free| *free == 0);
+        let (mut free, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() {
+            let message = format!("{LOCKS} connections hold locks, and none came free within {PATIENCE:?}");
+            return Err(Failure::new(Reason::LockHeld, self.place.display(), message)
+                .hint("wait for what is at work in this home, then try again"));
+        }
+        *free -= 1;
+        Ok(Seat { shared: Arc::clone(self) })
     }
 
     fn idle(&self) -> Result<Postgres> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         idle.filter(|idle| !idle.is_closed()).map_or_else(|| self.connected(), Ok)
+    }
+}
+
+/// Leave to have a connection for a lock.
+#[derive(Debug)]
+struct Seat {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        *self.shared.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.shared.freed.notify_one();
     }
 }
 
@@ -103,6 +145,8 @@ pub(super) struct Turn {
     shared: Arc<Shared>,
     /// One thread at a time speaks over its connection.
     guard: Mutex<Option<Guard>>,
+    /// Given back after the connection.
+    _seat: Seat,
 }
 
 impl Drop for Turn {
@@ -132,4 +176,40 @@ fn tls(file: &Path) -> Result<ClientConfig> {
     let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let versions = versions.map_err(Failure::internal)?;
     Ok(versions.with_root_certificates(roots).with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shared() -> Arc<Shared> {
+        // Nobody listens there.
+        let address = Address::new("postgres://127.0.0.1:1/none", None, None).unwrap();
+        Arc::new(Shared::new(address, PathBuf::from("there")))
+    }
+
+    /// X06: however many push at once.
+    #[test]
+    fn connections_for_locks_have_a_bound() {
+        let shared = shared();
+        let mut seats: Vec<Seat> = (0..LOCKS).map(|_| shared.seat().unwrap()).collect();
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            let shared = &shared;
+            scope.spawn(move || tell.send(shared.seat().map(drop)).unwrap());
+            assert!(told.recv_timeout(Duration::from_millis(200)).is_err(), "it waits");
+            seats.pop();
+            told.recv_timeout(Duration::from_secs(20)).unwrap().unwrap();
+        });
+        drop(seats);
+        assert_eq!(*shared.free.lock().unwrap(), LOCKS);
+    }
+
+    #[test]
+    fn a_server_that_is_not_there_is_away() {
+        let shared = shared();
+        assert_eq!(shared.connect().unwrap_err().reason, Reason::DatabaseAway);
+        assert_eq!(shared.lock(1, Mode::Shared).unwrap_err().reason, Reason::DatabaseAway);
+        assert_eq!(*shared.free.lock().unwrap(), LOCKS, "what failed holds nothing");
+    }
 }

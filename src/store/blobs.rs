@@ -112,8 +112,7 @@ impl Store {
         if !self.contents().stands(bad, digest)? {
             return Ok(false);
         }
-        self.contents().remove(&[digest])?;
-        Ok(true)
+        self.take_away_bad(digest)
     }
 
     /// Stores small content that is in memory. A copy that is there is compared with it: one that rotted is replaced.

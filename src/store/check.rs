@@ -121,7 +121,7 @@ pub fn check(options: &Options<'_>, progress: &dyn Progress) -> Result<Checked> 
     let state = read(home, |state| state.inventory(None))?;
     let folders = examine::folders(home)?;
     let mut found: Found = examine::lacking(home, &folders, &published)?.into_iter().map(problem).collect();
-    manifests(&contents, &state, &mut found)?;
+    manifests(&contents, &state, &folders, &mut found)?;
     let mut hashed = 0;
     if options.read_data {
         hashed = data(&contents, options.workers, &folders, &mut found, progress)?;
@@ -160,7 +160,12 @@ fn problem(lacking: Lacking) -> (Digest, Problem) {
 }
 
 /// Reads every manifest: what it lists must be written down, and what is there of that must have the size that it says.
-fn manifests(contents: &Contents, state: &BTreeMap<String, Repository>, found: &mut Found) -> Result<()> {
+fn manifests(
+    contents: &Contents,
+    state: &BTreeMap<String, Repository>,
+    folders: &Folders,
+    found: &mut Found,
+) -> Result<()> {
     let mut read: BTreeMap<&Digest, Option<Document>> = BTreeMap::new();
     for repository in state.values() {
         for (digest, manifest) in &repository.manifests {
@@ -188,13 +193,10 @@ fn manifests(contents: &Contents, state: &BTreeMap<String, Repository>, found: &
                     found.insert(digest.clone(), Problem::Unrecorded(listed.digest.clone()));
                 }
                 if repository.blobs.contains(&listed.digest)
-                    && let Some(stored) = contents.look(&listed.digest)?
-                    && stored.size != listed.size
+                    && let Some(&size) = folders.contents.get(&listed.digest.to_string())
+                    && size != listed.size
                 {
-                    found.insert(
-                        listed.digest.clone(),
-                        Problem::Size { wanted: listed.size, found: stored.size },
-                    );
+                    found.insert(listed.digest.clone(), Problem::Size { wanted: listed.size, found: size });
                 }
             }
         }
@@ -228,33 +230,48 @@ fn data(
         .map(|(digest, size)| Ok((Digest::parse(digest).map_err(Failure::internal)?, *size)))
         .collect::<Result<_>>()?;
     let total = all.iter().map(|(_, size)| size).sum();
-    let (next, outcome) = (AtomicUsize::new(0), Mutex::new((Vec::new(), None)));
     progress.start("hashing", total);
+    let hashed = at_once(&all, workers, |(digest, _)| {
+        let whole = whole(contents, digest, |bytes| progress.advance(bytes))?;
+        Ok((whole == Some(false)).then(|| digest.clone()))
+    });
+    progress.finish();
+    for digest in hashed?.into_iter().flatten() {
+        found.entry(digest).or_insert(Problem::Damaged);
+    }
+    Ok(total)
+}
+
+/// Does the same with each of many, several at once, in no order; until one fails, and then that is told.
+pub(super) fn at_once<T: Sync, R: Send>(
+    all: &[T],
+    workers: usize,
+    work: impl Fn(&T) -> Result<R> + Sync,
+) -> Result<Vec<R>> {
+    let (next, outcome) = (AtomicUsize::new(0), Mutex::new(Ok(Vec::new())));
     std::thread::scope(|scope| {
         for _ in 0..workers.clamp(1, all.len().max(1)) {
             scope.spawn(|| {
-                while let Some((digest, _)) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let whole = whole(contents, digest, |bytes| progress.advance(bytes));
+                while let Some(one) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let done = work(one);
                     let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
-                    match whole {
-                        Ok(Some(false)) => outcome.0.push(digest.clone()),
-                        Ok(_) => {}
-                        Err(failure) => drop(outcome.1.get_or_insert(failure)),
+                    match (outcome.as_mut(), done) {
+                        (Ok(all), Ok(done)) => all.push(done),
+                        (Ok(_), Err(failure)) => *outcome = Err(failure),
+                        (Err(_), _) => {}
+                    }
+                    if outcome.is_err() {
+                        return;
                     }
                 }
             });
         }
     });
-    progress.finish();
-    let (damaged, failed) = outcome.into_inner().unwrap_or_else(PoisonError::into_inner);
-    for digest in damaged {
-        found.entry(digest).or_insert(Problem::Damaged);
-    }
-    failed.map_or(Ok(total), Err)
+    outcome.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether the copy of a content matches its digest; `None` where there is none.
-fn whole(contents: &Contents, digest: &Digest, advance: impl FnMut(u64)) -> Result<Option<bool>> {
+pub(super) fn whole(contents: &Contents, digest: &Digest, advance: impl FnMut(u64)) -> Result<Option<bool>> {
     match contents.open(digest) {
         Ok(mut copy) => contents.is_whole(&mut copy, digest, advance).map(Some),
         Err(failure) if failure.reason == Reason::BlobMissing => Ok(None),

@@ -7,7 +7,8 @@
 //! 1. *release*: a blob that no manifest of its repository lists leaves that repository. One transaction; from then on
 //!    no client finds it there;
 //! 2. *removal*: content that no repository has any more leaves the disk. In the turn of its folder, so that nobody
-//!    gives the name to another copy meanwhile, and in a transaction, so that no repository gets it meanwhile.
+//!    gives the name to another copy meanwhile, and in a transaction, so that no repository gets it meanwhile; from a bucket,
+//!    between two, with a row that keeps repositories from it until the bucket has answered (contents/fence.rs).
 //!
 //! What is alive is told by rows alone, written in the transactions that published it: no manifest is read here, so
 //! none that cannot be read makes the living fewer (threats R06). Only what was published before there were such rows
@@ -16,7 +17,11 @@
 //! On any doubt a round ends: where the disk or the database reports an error, where a folder is not there. What it did
 //! until then holds, for each step is whole in itself: killed at any moment, the next round finds the same rows.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::atomic::Ordering};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::atomic::Ordering,
+};
 
 use super::{
     Change, Store,
@@ -146,24 +151,24 @@ impl Store {
                     }
                     _ => failure,
                 })?;
-            for due in due.chunks(STEP) {
-                self.change(|change| {
-                    let mut free = Vec::new();
+            for due in due.chunks(self.contents().together()) {
+                let mut free = BTreeSet::new();
+                let choose = |change: &Change<'_>| {
                     for (repository, digest) in due {
                         if change.is_unneeded(repository, digest, alone.is_some(), done)? {
-                            free.push((repository, digest));
+                            free.insert(digest.clone());
                         }
                     }
-                    if free.is_empty() {
-                        return Ok(());
-                    }
-                    let digests: Vec<&Digest> = free.iter().map(|(_, digest)| *digest).collect();
-                    let removed = self.contents().remove(&digests)?;
-                    done.removed += removed.len() as u64;
-                    done.bytes += removed.iter().map(|one| one.size).sum::<u64>();
-                    // Not before they are gone for good: what a power cut brings back would lie there for ever.
-                    free.iter().try_for_each(|(repository, digest)| change.settle_lease(repository, digest))
-                })?;
+                    Ok(free.into_iter().collect())
+                };
+                let settle = |change: &Change<'_>, gone: &[Digest]| {
+                    let gone = due.iter().filter(|(_, digest)| gone.contains(digest));
+                    gone.into_iter()
+                        .try_for_each(|(repository, digest)| change.settle_lease(repository, digest))
+                };
+                let removed = self.take_away(choose, settle)?;
+                done.removed += removed.len() as u64;
+                done.bytes += removed.iter().map(|one| one.size).sum::<u64>();
             }
         }
         Ok(())

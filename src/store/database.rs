@@ -24,7 +24,7 @@ use crate::base::{
 
 /// The steps from one version of the schema to the next; their number is the version, kept in SQLite's
 /// `user_version`. A released step is never changed.
-const STEPS: [&[Tables]; 10] = [
+const STEPS: [&[Tables]; 11] = [
     &[Both(super::metadata::SCHEMA)],
     &[
         Both(super::signed::SCHEMA),
@@ -42,6 +42,7 @@ const STEPS: [&[Tables]; 10] = [
     &[Both(super::accounts::SCHEMA)],
     &[Both(super::contents::SCHEMA)],
     &[Both(super::describe::SCHEMA)],
+    &[Both(super::contents::fence::SCHEMA)],
 ];
 
 /// The version since which there are sites. Whoever only reads a home must need nothing that came later: it stays as
@@ -186,6 +187,26 @@ pub(super) fn failure(path: &Path, error: &sql::Error) -> Failure {
     Failure::new(reason, path.display(), error).hint(hint)
 }
 
+const REACH: &str = "check that the server runs and is reached, and `url` in store.toml";
+
+/// Whether a server says that it is not there for anybody now: it stops, begins, or has no connection left.
+fn is_away(code: &postgres::error::SqlState) -> bool {
+    use postgres::error::SqlState;
+    let stopping = [&SqlState::ADMIN_SHUTDOWN, &SqlState::CRASH_SHUTDOWN, &SqlState::CANNOT_CONNECT_NOW];
+    stopping.contains(&code) || *code == SqlState::TOO_MANY_CONNECTIONS
+}
+
+fn is_of_socket(error: &postgres::Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(next) = cause {
+        if next.is::<std::io::Error>() {
+            return true;
+        }
+        cause = next.source();
+    }
+    false
+}
+
 fn postgres_failure(place: &Path, error: &postgres::Error) -> Failure {
     use postgres::error::SqlState;
     let message = sql::Error::describe(error);
@@ -199,8 +220,13 @@ fn postgres_failure(place: &Path, error: &postgres::Error) -> Failure {
         Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE || *code == SqlState::INVALID_PASSWORD => {
             (Reason::PermissionDenied, "check user and password in store.toml, and what the user may do")
         }
+        Some(code) if is_away(code) => {
+            (Reason::DatabaseAway, "wait until the server is up and takes connections again")
+        }
         Some(_) => (Reason::Database, "look into the log of the server, then run the command again"),
-        None => (Reason::Database, "check that the server runs and is reached, and `url` in store.toml"),
+        // It said nothing: the way to it ended, or there was none.
+        None if error.is_closed() || is_of_socket(error) => (Reason::DatabaseAway, REACH),
+        None => (Reason::Database, REACH),
     };
     Failure::new(reason, place.display(), message).hint(hint)
 }
@@ -259,6 +285,22 @@ impl Store {
                 .map_err(|error| failure(place, &error)),
             Backend::Postgres(shared) => shared.connect(),
         }
+    }
+
+    /// Copies the rows of a home, as they are at one moment, into a new file for its owner alone, which is not synced.
+    pub(super) fn copy_rows(&self, to: &Path) -> Result<()> {
+        let cannot = |why: &str| Failure::new(Reason::BadArgument, to.display(), why);
+        let name = uri(to, "mode=rwc");
+        let name = name.to_str().ok_or_else(|| cannot("SQLite takes no path that is not UTF-8"))?;
+        // SQLite takes an empty one.
+        fs::create_new(to, 0o600)?;
+        self.read(|database, path| match database {
+            Connection::Sqlite(Sqlite(file)) => {
+                let copied = file.execute("VACUUM INTO ?1", [name]);
+                copied.map(drop).map_err(|error| failure(path, &error.into()))
+            }
+            Connection::Postgres(_) => Err(cannot("rows in PostgreSQL are copied by it")),
+        })
     }
 
     /// Reads the state of `home` without changing or making anything, on a read-only disk too. `None` where

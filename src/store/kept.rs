@@ -57,10 +57,15 @@ impl Drop for Mark {
 impl Store {
     /// Keeps the bytes of a blob in the store, if they are there or come there, until the value is dropped: between
     /// their arrival and the row that says who needs them, no collection takes them away. For moments only.
+    ///
+    /// # Errors
+    /// [`Reason::Bucket`] where an earlier deletion of it may still be carried out (contents/fence.rs).
     pub fn keep(&self, digest: &Digest) -> Result<Kept> {
         self.contents().open_group(digest)?;
         let mark = self.mark(digest)?;
-        Ok(Kept { _held: self.lock(Lock::Names(digest), Mode::Shared)?, mark })
+        let held = self.lock(Lock::Names(digest), Mode::Shared)?;
+        self.require_unfenced(digest)?;
+        Ok(Kept { _held: held, mark })
     }
 
     /// What is kept got no row in this repository: a collection takes it away, unless somebody else has it. Where that

@@ -12,7 +12,7 @@ use crate::{
         failure::{Failure, Reason, Result},
         limits,
     },
-    oci::{Descriptor, Document},
+    oci::{Descriptor, Document, media_type, reference::referrers_tag},
 };
 
 /// Repositories, tags, manifests and their edges, and what was reported of each import.
@@ -140,6 +140,7 @@ impl Change<'_> {
         for manifest in &publication.manifests {
             let wanted: Vec<&Descriptor> = contents(manifest).collect();
             let digests: Vec<&Digest> = wanted.iter().map(|blob| &blob.digest).collect();
+            self.require_unfenced(&digests)?;
             for (blob, found) in wanted.iter().zip(self.store.sizes_of(&digests)?) {
                 if found != Some(blob.size) {
                     let message = format!("{} needs it, the store does not have it", manifest.root.digest);
@@ -247,7 +248,9 @@ impl Store {
     }
 
     /// Manifests of a repository whose subject is `subject`, ordered by digest: only those of one artifact
-    /// type if asked, after `last`, at most `limit`. However long their annotations are, what is held at once is about
+    /// type if asked, after `last`, at most `limit`. Clients of registries without this list keep it themselves, as an index
+    /// under the fallback tag of the subject (distribution-spec, "Referrers Tag Schema"); what such an index in this
+    /// repository lists counts too where it says nothing of a subject itself ("Enabling the Referrers API"). However long their annotations are, what is held at once is about
     /// a page: from the second on, the one that goes beyond [`limits::PAGE_BYTES`] is the last. So whoever cuts pages
     /// there leaves at least that one for the next, and sees that there is more.
     pub fn referrers(
@@ -261,11 +264,29 @@ impl Store {
         let last = last.map_or_else(String::new, ToString::to_string);
         self.query(|database| {
             let statement = database.statement(
-                "SELECT media_type, digest, size, artifact_type, annotations FROM manifests
-                 WHERE repository = ?1 AND subject = ?2 AND (CAST(?3 AS TEXT) IS NULL OR artifact_type = ?3)
-                   AND digest > ?4 ORDER BY digest LIMIT ?5",
+                "SELECT media_type, digest, size, artifact_type, annotations FROM (
+                   SELECT media_type, digest, size, artifact_type, annotations FROM manifests
+                   WHERE repository = ?1 AND subject = ?2
+                   UNION ALL
+                   SELECT m.media_type, m.digest, m.size, m.artifact_type, m.annotations FROM tags t
+                   JOIN manifests i ON i.repository = t.repository AND i.digest = t.digest
+                   JOIN edges e ON e.repository = i.repository AND e.parent = i.digest
+                   JOIN manifests m ON m.repository = e.repository AND m.digest = e.child
+                   WHERE t.repository = ?1 AND t.tag = ?6 AND i.media_type IN (?7, ?8) AND m.subject IS NULL
+                 ) AS found WHERE (CAST(?3 AS TEXT) IS NULL OR artifact_type = ?3) AND digest > ?4
+                 ORDER BY digest LIMIT ?5",
             );
-            let asked = params![repository, subject.to_string(), artifact_type, last, as_sql(limit)];
+            let (subject, tag) = (subject.to_string(), referrers_tag(subject));
+            let asked = params![
+                repository,
+                subject,
+                artifact_type,
+                last,
+                as_sql(limit),
+                tag,
+                media_type::INDEX,
+                media_type::DOCKER_LIST
+            ];
             let (mut found, mut bytes) = (Vec::new(), 0);
             statement.each(asked, |row| {
                 let mut descriptor = descriptor_row(row)?;

@@ -16,6 +16,7 @@
 //!                                what happened: the ledger, signed receipts        (ledger.rs, receipts.rs)
 //!                                how it compares with the disk, and is mended      (check.rs, repair.rs)
 //!                                what nobody needs any more, for people to review  (prune.rs)
+//!                                copied with all it names, and restored            (backup.rs)
 //!                                locks that processes share                        (locks.rs)
 //!                                what each key signed last                         (signed.rs)
 //!                                who may log in to the registry                    (accounts.rs)
@@ -36,6 +37,7 @@
 
 mod accounts;
 mod backend;
+pub mod backup;
 mod blobs;
 mod browse;
 mod change;

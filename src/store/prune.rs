@@ -188,20 +188,23 @@ impl Store {
                 }
                 turn => turn?,
             };
-            self.change(|change| {
-                let mut free = Vec::new();
-                for one in planned {
-                    if change.is_free(one, done)? {
-                        free.push(&one.digest);
+            for planned in planned.chunks(self.contents().together()) {
+                // Asked before others wait for this; in the turn of the group nothing comes or goes.
+                let digests: Vec<&Digest> = planned.iter().map(|one| &one.digest).collect();
+                let sizes = self.sizes_of(&digests)?;
+                let choose = |change: &Change<'_>| {
+                    let mut free = Vec::new();
+                    for (one, size) in planned.iter().zip(sizes) {
+                        if change.is_free(one, size, done)? {
+                            free.push(one.digest.clone());
+                        }
                     }
-                }
-                if !free.is_empty() {
-                    let removed = self.contents().remove(&free)?;
-                    done.contents += removed.len() as u64;
-                    done.bytes += removed.iter().map(|one| one.size).sum::<u64>();
-                }
-                Ok(())
-            })?;
+                    Ok(free)
+                };
+                let removed = self.take_away(choose, |_, _| Ok(()))?;
+                done.contents += removed.len() as u64;
+                done.bytes += removed.iter().map(|one| one.size).sum::<u64>();
+            }
         }
         Ok(())
     }
@@ -211,15 +214,15 @@ impl Store {
 const NEEDED: &str = "SELECT digest FROM blobs UNION SELECT digest FROM manifests";
 
 impl Change<'_> {
-    /// Whether a content of a plan is there as it was, and nothing needs it.
-    fn is_free(&self, one: &PlannedContent, done: &mut Pruned) -> Result<bool> {
+    /// Whether a content of a plan is there as it was, in this size, and nothing needs it.
+    fn is_free(&self, one: &PlannedContent, size: Option<u64>, done: &mut Pruned) -> Result<bool> {
         let needed = self.query(|database| {
             let sql =
                 "SELECT 1 FROM blobs WHERE digest = ?1 UNION ALL SELECT 1 FROM manifests WHERE digest = ?1
                        UNION ALL SELECT 1 FROM leases WHERE digest = ?1";
             database.statement(sql).exists(params![one.digest.to_string()])
         })?;
-        let why = match self.size_of(&one.digest)? {
+        let why = match size {
             None => {
                 done.gone += 1;
                 return Ok(false);

@@ -42,6 +42,7 @@ impl Change<'_> {
     /// From now on the repository has this blob, and keeps it until `leased`, or as long as a manifest lists it.
     /// `false` where its bytes are not in the store: what a repository had may have rotted, and been removed.
     pub fn add_blob(&self, repository: &str, digest: &Digest, leased: Timestamp) -> Result<bool> {
+        self.require_unfenced(&[digest])?;
         let Some(size) = self.store.size_of(digest)? else { return Ok(false) };
         self.take_in(repository, [(digest, size)])?;
         self.query(|database| {

@@ -5,7 +5,7 @@
 # and stick/edge-1.0 (the testbed's Go image, chart and file, under the names of example.com), site-ca.pem, and the home
 # `site`, into which stick/demo-1.0 was imported. A command that ends with
 # & is a server; one that ends with `# exit N` must end so. A fence ```LANGUAGE interop FILE is written to that file.
-# 127.0.0.1:5000 and 5002 of the pages become free ports here, 127.0.0.1:5001 the testbed's empty registry.
+# 127.0.0.1:5000, 5002 and 5003 of the pages become free ports here, 127.0.0.1:5001 the testbed's empty registry.
 set -euo pipefail
 # shellcheck source=tests/interop/lib.sh
 source "$(dirname "$0")/lib.sh"
@@ -70,9 +70,10 @@ run_line() {
 
 # page FILE: all that is fenced interop, from top to bottom
 page() {
-  local name=$1 number=0 inside='' line address other
+  local name=$1 number=0 inside='' line address other third
   address=127.0.0.1:$(free_port)
   other=127.0.0.1:$(free_port)
+  third=127.0.0.1:$(free_port)
   mkdir -p "$here/$name"
   cd "$here/$name"
   cp -r "$here/stick" "$ROOT/testdata/demo/." .
@@ -85,6 +86,7 @@ page() {
     line=${line//127.0.0.1:5000/$address}
     line=${line//127.0.0.1:5001/$DEST}
     line=${line//127.0.0.1:5002/$other}
+    line=${line//127.0.0.1:5003/$third}
     if [[ $line =~ ^\`\`\`[a-z]+\ interop\ ([a-z0-9./_-]+)$ ]]; then
       inside=${BASH_REMATCH[1]}
       mkdir -p "$(dirname "$inside")"

@@ -44,9 +44,17 @@ fn steps(text: &str) -> Vec<Step> {
 }
 
 fn is_progress(line: &str) -> bool {
-    ["fetching: ", "sealing: ", "verifying: ", "hashing: ", "importing: ", "writing files: "]
-        .iter()
-        .any(|phase| line.starts_with(phase))
+    let phases = [
+        "fetching: ",
+        "sealing: ",
+        "verifying: ",
+        "hashing: ",
+        "importing: ",
+        "writing files: ",
+        "copying: ",
+        "restoring: ",
+    ];
+    phases.iter().any(|phase| line.starts_with(phase))
 }
 
 /// Every Markdown page for users.

@@ -11,6 +11,7 @@ mod access;
 mod admin_api;
 mod architecture;
 mod attacks;
+mod backup;
 mod before_it_travels;
 mod bundle;
 mod cli;

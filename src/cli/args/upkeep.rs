@@ -23,6 +23,31 @@ pub(in crate::cli) enum StoreCommand {
     /// What is removed or missing and still published comes back with the next import or push of it: what is shown
     /// says of which tags and bundles. Exit code 4 as long as something is missing.
     Repair,
+    /// Copy the whole home into a folder, while it is used: rows of one moment, all they name, and the keys
+    ///
+    /// What an earlier backup of this home in the same folder has already is read and compared, and not copied again; that one
+    /// holds until this one is whole. The importer key is in it, so keep it like the home itself. Exit code 4 where the home
+    /// itself lost contents, which are named.
+    Backup(StoreBackup),
+    /// Make a home of a backup, after comparing every digest in it
+    ///
+    /// The home must be new or empty. Its ledger tells that it was restored: what the site did after the backup is in it no
+    /// more.
+    Restore(StoreRestore),
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct StoreBackup {
+    /// Folder of the backup: new, empty, or with an earlier one of this home
+    #[arg(value_name = "BACKUP")]
+    pub(in crate::cli) out: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct StoreRestore {
+    /// Folder of the backup
+    #[arg(value_name = "BACKUP")]
+    pub(in crate::cli) backup: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]

@@ -3,7 +3,10 @@
 use super::human::{Human, Page, name, short};
 use crate::{
     base::text::{bytes, count},
-    report::upkeep::{PlanWritten, PruneReport, RepairReport, StoreReport},
+    report::{
+        backup::{BackupIndex, BackupReport, RestoreReport},
+        upkeep::{PlanWritten, PruneReport, RepairReport, StoreReport},
+    },
 };
 
 /// Lines of one kind that are shown; all of them are in JSON.
@@ -77,6 +80,61 @@ impl Human for RepairReport {
         }
         page.0 + &self.store.human()
     }
+}
+
+/// What the home itself did not have whole.
+fn lacking(page: &mut Page, index: &BackupIndex) {
+    if !index.lacking.is_empty() {
+        let number = count(index.lacking.len(), "content");
+        page.line(format!("lost or damaged in the home itself, and not in the backup: {number}"));
+    }
+    first(page, index.lacking.iter().map(|digest| vec![short(&digest.to_string())]));
+}
+
+impl Human for BackupReport {
+    fn human(&self) -> String {
+        let (mut page, index) = (Page::default(), &self.index);
+        let (contents, size) = (count(to_usize(index.contents), "content"), bytes(index.bytes));
+        page.line(format!("{}: {contents}, {size}, at {}", name(&self.path), index.created));
+        page.line(format!(
+            "copied: {}, {}; the others were there",
+            count(to_usize(self.copied), "content"),
+            bytes(self.copied_bytes)
+        ));
+        lacking(&mut page, index);
+        page.line(format!("backup.json {}", self.digest));
+        page.line(format!("ledger head {}", index.ledger));
+        if !self.secrets.is_empty() {
+            let secrets: Vec<String> = self.secrets.iter().map(|path| name(path)).collect();
+            page.line(format!("secret keys are in it, not encrypted: {}", secrets.join(", ")));
+            page.line("whoever reads them can sign as this site: keep it like the home itself");
+        }
+        page.line(self.state);
+        page.0
+    }
+}
+
+impl Human for RestoreReport {
+    fn human(&self) -> String {
+        let (mut page, index) = (Page::default(), &self.index);
+        let (contents, size) = (count(to_usize(index.contents), "content"), bytes(index.bytes));
+        page.line(format!("{}: {contents}, {size}, as at {}", name(&self.home), index.created));
+        lacking(&mut page, index);
+        page.line(format!(
+            "what happened after that is not in it: accounts, tags and bundles are as they were; {DOCS}"
+        ));
+        page.line(format!("the ledger went on from record {}, and says so", index.ledger.number));
+        page.line(format!("ledger head {}", self.ledger));
+        page.line(self.state);
+        page.0
+    }
+}
+
+/// Where it stands what to do then.
+const DOCS: &str = "see docs/home.md, \"After a restore\"";
+
+fn to_usize(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 impl Human for PlanWritten {

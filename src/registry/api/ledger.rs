@@ -35,7 +35,7 @@ pub(super) const ROOM: Room = Room {
             )
             .many(),
             Parameter::new("who", Kind::Text, "By this account: user:kim, or kim; anyone: without a login."),
-            Parameter::new("from", Kind::Address, "From this address."),
+            Parameter::new("from", Kind::Network, "From this address, or an address of this network."),
             Parameter::new("repository", Kind::Repository, "In this repository."),
             Parameter::new("tag", Kind::Tag, "Under this tag."),
             Parameter::new("digest", Kind::Digest, "With this content."),
@@ -69,10 +69,7 @@ fn search(call: &Call) -> Replied {
             .filter(|one| wanted.iter().any(|name| name == one.name()))
             .collect(),
         who: query.owned("who"),
-        from: query
-            .text("from")
-            .and_then(|from| from.parse().ok())
-            .map(|from: std::net::IpAddr| from.to_canonical().to_string()),
+        from: query.text("from").and_then(|from| from.parse().ok()),
         repository: query.owned("repository"),
         tag: query.owned("tag"),
         digest: query.digest("digest"),

@@ -101,7 +101,7 @@ pub(super) enum Kind {
     Digest,
     /// A day or a time.
     Date,
-    Address,
+    Network,
     Flag,
     Number,
     /// 1 to [`limits::API_ENTRIES`].
@@ -118,7 +118,9 @@ impl Kind {
             Self::Tag => json!({ "type": "string", "maxLength": 128 }),
             Self::Digest => json!({ "type": "string", "pattern": "^sha(256|512):[0-9a-f]+$" }),
             Self::Date => json!({ "type": "string", "examples": ["2027-01-31", "2027-01-31T12:00:00Z"] }),
-            Self::Address => json!({ "type": "string", "examples": ["10.0.0.1", "2001:db8::1"] }),
+            Self::Network => {
+                json!({ "type": "string", "examples": ["10.0.0.1", "10.1.0.0/16", "2001:db8::/32"] })
+            }
             Self::Flag => json!({ "type": "boolean" }),
             Self::Number => json!({ "type": "integer", "minimum": 0 }),
             Self::Size => {

@@ -30,7 +30,7 @@ use crate::base::{
 };
 
 /// Requests of one caller under way at once.
-const AT_ONCE: usize = 16;
+pub(super) const AT_ONCE: usize = 16;
 /// How long whoever asks whether the server can serve waits.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -191,18 +191,19 @@ impl Bucket {
         Ok(self.seen(digest)?.is_some_and(|(_, there)| there.is_same(copy)))
     }
 
-    pub(super) fn remove(&self, digests: &[&Digest]) -> Result<Vec<Stored>> {
-        let there = self.look_at_all(digests)?;
-        let there: Vec<(&&Digest, Stored)> =
-            digests.iter().zip(there).filter_map(|(digest, found)| Some((digest, found?))).collect();
-        let removals = there.iter().map(|(digest, _)| {
+    /// Deletes these. A failure of one says nothing of whether it is gone, or will be.
+    pub(super) fn delete_each(&self, digests: &[&Digest]) -> Result<Vec<Result<()>>> {
+        let deletions = digests.iter().map(|digest| {
             let (store, key) = (Arc::clone(&self.store), self.key(digest));
             async move { store.delete(&key).await }.boxed()
         });
-        let removals: Vec<_> = removals.collect();
-        let removed = self.wait(stream::iter(removals).buffered(AT_ONCE).try_collect::<Vec<()>>())?;
-        removed.map_err(|error| failure(&self.place, &error))?;
-        Ok(there.into_iter().map(|(_, stored)| stored).collect())
+        let deletions: Vec<_> = deletions.collect();
+        let answers = self.wait(stream::iter(deletions).buffered(AT_ONCE).collect::<Vec<_>>())?;
+        let answers = digests.iter().zip(answers).map(|(digest, answer)| match answer {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(failure(&self.path(digest).display().to_string(), &error)),
+        });
+        Ok(answers.collect())
     }
 
     pub(super) fn list(&self) -> Result<Listing> {
@@ -398,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_removed_is_counted_once_and_gone() {
+    fn what_is_deleted_is_gone() {
         let (bucket, store) = bucket();
         let (one, other) = (send(&bucket, b"one").0, send(&bucket, b"other").0);
         let folder = bucket.named("blobs/strange");
@@ -406,8 +407,8 @@ mod tests {
         let listed = bucket.list().unwrap();
         assert_eq!((listed.contents.len(), listed.strange.len()), (2, 1));
         assert_eq!(bucket.count().unwrap(), (3, 9));
-        let removed = bucket.remove(&[&one, &Digest::of(b"never there")]).unwrap();
-        assert_eq!(removed.iter().map(|one| one.size).collect::<Vec<_>>(), [3]);
+        let removed = bucket.delete_each(&[&one, &Digest::of(b"never there")]).unwrap();
+        assert!(removed.iter().all(Result::is_ok));
         assert!(bucket.look(&one).unwrap().is_none() && bucket.look(&other).unwrap().is_some());
     }
 
@@ -434,7 +435,7 @@ mod tests {
             let reasons = [
                 bucket.look(&gone).map(drop),
                 bucket.open(&gone, None).map(drop),
-                bucket.remove(&[&digest, &gone]).map(drop),
+                bucket.look_at_all(&[&digest, &gone]).map(drop),
                 bucket.list().map(drop),
                 bucket.require_ready(),
                 bucket.belong_to("one", false),

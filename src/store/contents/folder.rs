@@ -149,7 +149,8 @@ impl Folder {
         });
     }
 
-    pub(super) fn remove(&self, digests: &[&Digest]) -> Result<Vec<Stored>> {
+    /// Takes them away, durably. Those that were there.
+    pub(in crate::store) fn remove(&self, digests: &[&Digest]) -> Result<Vec<Stored>> {
         let mut removed = Vec::new();
         for digest in digests {
             if let Some(stored) = self.look(digest)? {
@@ -163,7 +164,7 @@ impl Folder {
         Ok(removed)
     }
 
-    pub(super) fn list(&self) -> Result<Listing> {
+    pub(in crate::store) fn list(&self) -> Result<Listing> {
         let mut found = Listing::default();
         for entry in walkdir::WalkDir::new(&self.path).sort_by_file_name() {
             let entry = match entry {
@@ -243,7 +244,7 @@ mod tests {
         let (one, other) = (Digest::of(b"one"), Digest::of(b"other"));
         let put = |digest: &Digest| {
             let staged = dir.path().join("staged");
-            std::fs::write(&staged, b"x").unwrap();
+            fs::write_atomic(&staged, b"x", 0o600).unwrap();
             let file = File::open(&staged).unwrap();
             folder.open_group(digest).unwrap();
             folder.publish(&staged, &file, digest).unwrap();
@@ -257,7 +258,7 @@ mod tests {
         let _open = File::open(folder.path(&one)).unwrap();
         let elsewhere = Folder::of(dir.path());
         elsewhere.remove(&[&one]).unwrap();
-        std::fs::write(folder.path(&one), b"y").unwrap();
+        fs::write_atomic(&folder.path(&one), b"y", 0o600).unwrap();
         folder.settle([&one]).unwrap();
         assert_ne!(known(&one).unwrap(), first);
         // What is gone cannot be relied on.
@@ -265,7 +266,7 @@ mod tests {
         assert_eq!(folder.settle([&one]).unwrap_err().reason, Reason::BlobMissing);
         // What another process brought is settled when it is first relied on.
         elsewhere.open_group(&other).unwrap();
-        std::fs::write(folder.path(&other), b"z").unwrap();
+        fs::write_atomic(&folder.path(&other), b"z", 0o600).unwrap();
         assert_eq!(known(&other), None);
         folder.settle([&other]).unwrap();
         assert!(known(&other).is_some());

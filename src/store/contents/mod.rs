@@ -3,6 +3,7 @@
 
 mod address;
 mod bucket;
+pub(super) mod fence;
 mod folder;
 mod own;
 mod reader;
@@ -229,11 +230,12 @@ impl Contents {
         }
     }
 
-    /// Takes contents of one group away, durably, in the turn of its lock. Those that were there.
-    pub(super) fn remove(&self, digests: &[&Digest]) -> Result<Vec<Stored>> {
+    /// How many are taken away together: while that is decided nobody else changes the database. Those of a bucket are all on
+    /// their way at once, so that none is sent long after it was written down (fence.rs).
+    pub(super) fn together(&self) -> usize {
         match self {
-            Self::Folder(folder) => folder.remove(digests),
-            Self::Bucket(bucket) => bucket.remove(digests),
+            Self::Folder(_) => 256,
+            Self::Bucket(_) => bucket::AT_ONCE,
         }
     }
 

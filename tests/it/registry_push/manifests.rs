@@ -82,6 +82,73 @@ fn a_referrer_is_listed_also_before_its_subject_is_there() {
     assert_eq!(list("")["manifests"], json!([]));
 }
 
+/// A client of a registry without the list keeps it itself, under the fallback tag, and pushes that here too.
+#[test]
+fn what_a_fallback_tag_lists_is_a_referrer() {
+    let home = home();
+    let server = sandbox(&home);
+    let config = server.push(media_type::EMPTY, b"{}");
+    let push = |target: Option<&str>, body: &Value| {
+        let bytes = serde_json::to_vec(body).unwrap();
+        let media_type = body["mediaType"].as_str().unwrap();
+        let digest = Digest::of(&bytes).to_string();
+        let path = format!("/v2/{REPOSITORY}/manifests/{}", target.unwrap_or(&digest));
+        let answer = server.ask("PUT", &path, &[("Content-Type", media_type)], &bytes);
+        assert_eq!(answer.status, 201, "{}", String::from_utf8_lossy(&answer.body));
+        Descriptor::of(media_type, &bytes)
+    };
+    let image = |words: &str, subject: Option<&Descriptor>| {
+        let mut body = json!({ "schemaVersion": 2, "mediaType": media_type::MANIFEST, "artifactType": "application/x",
+            "config": config, "layers": [], "annotations": { "words": words } });
+        if let Some(subject) = subject {
+            body["subject"] = json!(subject);
+        }
+        push(None, &body)
+    };
+    let (subject, other) = (image("subject", None), image("other", None));
+    let (silent, told) = (image("silent", None), image("told", Some(&subject)));
+    let astray = image("astray", Some(&other));
+    let gone = Descriptor::of(media_type::MANIFEST, b"gone");
+    let index = json!({ "schemaVersion": 2, "mediaType": media_type::INDEX,
+        "manifests": [silent, told, astray, gone] });
+    let listed = |of: &Descriptor, what: &str| -> Vec<String> {
+        let path = format!("/v2/{REPOSITORY}/referrers/{}{what}", of.digest);
+        let all = server.ask("GET", &path, &[], b"").json();
+        all["manifests"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["digest"].as_str().unwrap().into())
+            .collect()
+    };
+    let sorted = |of: &[&Descriptor]| {
+        let mut all: Vec<String> = of.iter().map(|one| one.digest.to_string()).collect();
+        all.sort();
+        all
+    };
+    assert_eq!(listed(&subject, ""), sorted(&[&told]));
+    let tag = format!("sha256-{}", subject.digest.hex());
+    push(Some(&tag), &index);
+    // Not what says itself that it is about something else, and what is not there; and each once.
+    let both = sorted(&[&told, &silent]);
+    assert_eq!(listed(&subject, ""), both);
+    assert_eq!(listed(&other, ""), sorted(&[&astray]));
+    assert_eq!(listed(&subject, "?artifactType=application/x"), both);
+    assert_eq!(listed(&subject, "?artifactType=application/y"), [""; 0]);
+    assert_eq!(listed(&subject, "?n=1"), both[..1]);
+    assert_eq!(listed(&subject, &format!("?n=1&last={}", both[0])), both[1..]);
+    let path = format!("/v2/{REPOSITORY}/referrers/{}", subject.digest);
+    assert!(server.ask("GET", &path, &[], b"").json()["manifests"][0]["annotations"]["words"].is_string());
+    // The tag moves, and goes: so does the list.
+    push(Some(&tag), &json!({ "schemaVersion": 2, "mediaType": media_type::INDEX, "manifests": [told] }));
+    assert_eq!(listed(&subject, ""), sorted(&[&told]));
+    push(Some(&tag), &index);
+    assert_eq!(server.delete(&format!("manifests/{tag}")).status, 202);
+    assert_eq!(listed(&subject, ""), sorted(&[&told]));
+    push(Some(&format!("{tag}.sig")), &index);
+    assert_eq!(listed(&subject, ""), sorted(&[&told]));
+}
+
 /// R25: whoever wins, bytes, digest and type are one client's; and what any of them was told to be there, is there.
 #[test]
 fn many_writers_of_one_tag_do_not_mix() {

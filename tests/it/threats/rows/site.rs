@@ -131,6 +131,11 @@ pub(super) const SITE: &[Row] = &[
             "admin_api::what_the_api_does_is_what_commands_do",
         ],
     ),
+    (
+        "R34",
+        "a deletion that a bucket carries out late takes what was pushed again since",
+        &["store::contents::fence::tests::a_late_deletion_takes_no_later_push"],
+    ),
     ("C01", "a file without content after a crash", &[]),
     ("C02", "the disk is full", &[]),
     ("C03", "what is acknowledged is not on the disk yet", &[]),
