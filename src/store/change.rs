@@ -305,12 +305,12 @@ mod tests {
         run: impl Fn(usize) -> T + Sync,
     ) -> Vec<std::thread::Result<T>> {
         std::thread::scope(|scope| {
-            let (hold, held) = mpsc::channel::<()>();
+            let (let_go, hold) = mpsc::channel::<()>();
             let (tell, told) = mpsc::channel();
             let holder = scope.spawn(move || {
                 store.change(|_change| {
                     tell.send(()).unwrap();
-                    held.recv().unwrap();
+                    hold.recv().unwrap();
                     Ok(())
                 })
             });
@@ -320,7 +320,7 @@ mod tests {
             while store.inner.desk.waiting.load(Ordering::SeqCst) < count {
                 std::thread::yield_now();
             }
-            hold.send(()).unwrap();
+            let_go.send(()).unwrap();
             holder.join().unwrap().unwrap();
             all.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
         })
