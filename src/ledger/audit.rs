@@ -65,9 +65,14 @@ pub fn audit<L: AsRef<str>>(lines: &[L], keys: &[PublicKey], heads: &[OffHost]) 
     auditor.end()
 }
 
-/// A line that does not follow from the one before. What was done there, [`audit`] tells from all of them.
+/// Where an audit ends early. What was done there, [`audit`] tells from all lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Broken;
+pub enum Broken {
+    /// A line is no record.
+    Line,
+    /// A record does not follow from the one before.
+    Chain,
+}
 
 /// An audit under way, of which no more is held than where it stands: a ledger may be larger than memory.
 #[derive(Debug)]
@@ -104,9 +109,9 @@ impl<'a> Auditor<'a> {
     /// # Errors
     /// [`Broken`]; then the audit is over.
     pub fn see(&mut self, line: &str) -> Result<(), Broken> {
-        let record = Record::parse(line).map_err(|_none| Broken)?;
+        let record = Record::parse(line).map_err(|_none| Broken::Line)?;
         if record.number != self.head.number + 1 || record.previous != self.head.hash {
-            return Err(Broken);
+            return Err(Broken::Chain);
         }
         self.head = Head::of(record.number, line);
         if self.wrong.is_none() {
@@ -122,10 +127,14 @@ impl<'a> Auditor<'a> {
     }
 
     /// What is known of a [`Broken`] ledger without a look at all of its lines.
-    pub fn broken(&self) -> Failure {
+    pub fn broken(&self, broken: Broken) -> Failure {
+        let number = self.head.number.saturating_add(1);
+        if broken == Broken::Line {
+            return place::malformed(number);
+        }
         let message =
             "it does not follow from the one before; the ledger is too large to say what was done to either";
-        Failure::new(Reason::LedgerEdited, format!("record {}", self.head.number + 1), message)
+        Failure::new(Reason::LedgerEdited, format!("record {number}"), message)
             .hint("compare both with a copy of the ledger, and ask who had access to the site's database")
     }
 

@@ -38,13 +38,13 @@ pub(super) fn name<L: AsRef<str>>(lines: &[L], at: usize, heads: &[OffHost]) -> 
     let lines = Lines { texts: lines, hashes, places, heads, start };
     match lines.record(at) {
         Some(record) => lines.judge(at, &record),
-        None => Failure::new(
-            Reason::LedgerMalformed,
-            format!("record {number}"),
-            "the line is no record in the one form that sealift writes",
-        )
-        .hint(HINT),
+        None => malformed(number),
     }
+}
+
+/// The failure for a line that is no record.
+pub(super) fn malformed(number: u64) -> Failure {
+    failure(Reason::LedgerMalformed, number, "the line is no record in the one form that sealift writes")
 }
 
 const HINT: &str = "compare it with a copy of the ledger, and ask who had access to the site's database";

@@ -31,17 +31,22 @@ pub fn evidence<T>(home: &Path, work: impl Fn(&State<'_>) -> Result<T>) -> Resul
         .hint("check --home; the first import or `sealift trust init --site` makes one"))
 }
 
-/// Reads the lines of the ledger of `home` in their order. Nothing is held while `take` is at one of them: whoever shows
+/// Reads the lines of the ledger of `home` in their order, up to where it ends now: a site that writes all the time would be
+/// read without end. Nothing is held while `take` is at one of them: whoever shows
 /// them may wait for somebody for days, and meanwhile the site goes on and its database can be tidied up.
 ///
 /// # Errors
 /// Those of [`evidence`] and of `take`.
 pub fn each_line(home: &Path, mut take: impl FnMut(&str) -> Result<()>) -> Result<()> {
-    let mut next = Some(0);
+    let (mut next, mut end) = (Some(0), None);
     while let Some(from) = next {
-        let page = evidence(home, |state| state.ledger_page(from))?;
-        next = page.next;
-        page.lines.iter().try_for_each(|(_number, line)| take(line))?;
+        let (page, last) = evidence(home, |state| {
+            let last = end.map_or_else(|| state.ledger_head().map(|head| head.number), Ok)?;
+            Ok((state.ledger_page(from)?, last))
+        })?;
+        end = Some(last);
+        next = page.next.filter(|next| *next <= last);
+        page.lines.iter().filter(|(number, _)| *number <= last).try_for_each(|(_, line)| take(line))?;
     }
     Ok(())
 }
@@ -158,14 +163,12 @@ fn audit_within(
     heads: &[OffHost],
 ) -> Result<Audit, Failures> {
     let mut auditor = Auditor::new(keys, heads)?;
-    let mut broken = false;
+    let mut broken = None;
     state.each_record(0, |_number, line| {
-        broken = auditor.see(line).is_err();
-        Ok(if broken { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        broken = auditor.see(line).err();
+        Ok(if broken.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })?;
-    if !broken {
-        return auditor.end();
-    }
+    let Some(broken) = broken else { return auditor.end() };
     // What was done there, only all lines together tell. One that holds a line feed, which no program of ours writes,
     // falls apart and is found.
     let (mut lines, mut left) = (Vec::new(), Some(bytes));
@@ -175,7 +178,7 @@ fn audit_within(
         Ok(if left.is_some() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
     })?;
     if left.is_none() {
-        return Err(auditor.broken().into());
+        return Err(auditor.broken(broken).into());
     }
     let lines: Vec<&str> = lines.iter().flat_map(|line| line.split('\n')).collect();
     ledger::audit(&lines, keys, heads)
@@ -199,17 +202,23 @@ mod tests {
             site.set_rules(&Rules::parse(&text, Path::new("r")).unwrap(), "local").unwrap();
         }
         let file = rusqlite::Connection::open(home.join("sealift.db")).unwrap();
-        file.execute_batch(
-            "DROP TRIGGER ledger_stays_as_it_is; UPDATE ledger SET line = replace(line, 'local', 'other') WHERE number = 4",
-        )
-        .unwrap();
-        for bytes in [0, 1000, limits::LEDGER_BYTES] {
+        file.execute_batch("DROP TRIGGER ledger_stays_as_it_is").unwrap();
+        let found = |old: &str, new: &str, bytes: u64| {
+            let replace = "UPDATE ledger SET line = replace(line, ?1, ?2) WHERE number = 4";
+            assert_eq!(file.execute(replace, [old, new]).unwrap(), 1);
             let audited = evidence(&home, |state| Ok(audit_within(bytes, state, &[], &[]))).unwrap();
+            file.execute(replace, [new, old]).unwrap();
             let failures = audited.unwrap_err();
-            let named: Vec<_> = failures.list().iter().map(|one| (one.reason, one.object.as_str())).collect();
+            failures.list().iter().map(|one| (one.reason, one.object.clone())).collect::<Vec<_>>()
+        };
+        for bytes in [0, 1000, limits::LEDGER_BYTES] {
             // Which record was changed, only the next one tells.
             let record = if bytes == limits::LEDGER_BYTES { "record 4" } else { "record 5" };
-            assert_eq!(named, [(Reason::LedgerEdited, record)], "{bytes}");
+            let edited = (Reason::LedgerEdited, record.to_owned());
+            assert_eq!(found("\"local\"", "\"other\"", bytes), [edited], "{bytes}");
+            // A member that this version does not know was not put in by somebody who should be asked.
+            let unread = (Reason::LedgerMalformed, "record 4".to_owned());
+            assert_eq!(found("\"event\"", "\"newer\":1,\"event\"", bytes), [unread], "{bytes}");
         }
     }
 }

@@ -80,10 +80,11 @@ impl Store {
         self.describe_within(limit, Duration::MAX)
     }
 
-    /// The same, and begins nothing more once `patience` is over. One does the work at a time: whoever finds another at it
+    /// The same, and looks at no further one once `patience` is over. One does the work at a time: whoever finds another at it
     /// waits for that, and does no more.
     pub fn describe_within(&self, limit: usize, patience: Duration) -> Result<usize> {
         let begun = Instant::now();
+        let is_late = || begun.elapsed() >= patience;
         let turn = match self.inner.describing.try_lock() {
             Ok(turn) => turn,
             Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
@@ -94,9 +95,9 @@ impl Store {
         };
         let mut left = limit;
         while left > 0 {
-            let looked = self.describe_some(left.min(TOGETHER))?;
+            let looked = self.describe_some(left.min(TOGETHER), is_late)?;
             left -= looked.min(left);
-            if looked < TOGETHER || begun.elapsed() >= patience {
+            if looked < TOGETHER || is_late() {
                 break;
             }
         }
@@ -113,8 +114,8 @@ impl Store {
         left.map(|left| usize::try_from(left).unwrap_or_default())
     }
 
-    /// Looks at the next ones; how many that were.
-    fn describe_some(&self, limit: usize) -> Result<usize> {
+    /// Looks at the next ones, at least at one, until there is no more time; how many that were.
+    fn describe_some(&self, limit: usize, is_late: impl Fn() -> bool) -> Result<usize> {
         let due: Vec<(String, Descriptor)> = self.query(|database| {
             database
                 .statement(
@@ -127,7 +128,7 @@ impl Store {
         if due.is_empty() {
             return Ok(0);
         }
-        let (mut found, looked) = (Vec::with_capacity(due.len()), due.len());
+        let mut found = Vec::with_capacity(due.len());
         for (repository, manifest) in due {
             let description = match self.read_description(&repository, &manifest) {
                 Ok(description) => description,
@@ -137,13 +138,17 @@ impl Store {
                 Err(failure) => return Err(failure),
             };
             found.push((repository, manifest, description));
+            // Each may be slow to read; what was found is written down all the same.
+            if is_late() {
+                break;
+            }
         }
         self.change(|change| {
             found.iter().try_for_each(|(repository, manifest, description)| {
                 change.write_description(repository, manifest, description)
             })
         })?;
-        Ok(looked)
+        Ok(found.len())
     }
 
     fn read_description(&self, repository: &str, manifest: &Descriptor) -> Result<Description> {
@@ -323,7 +328,7 @@ mod tests {
             drop(turn);
             assert_eq!(others.map(|other| other.join().unwrap()), [all; 2]);
         });
-        assert_eq!(store.describe_within(9 * TOGETHER, Duration::ZERO).unwrap(), TOGETHER + 1);
+        assert_eq!(store.describe_within(9 * TOGETHER, Duration::ZERO).unwrap(), 2 * TOGETHER);
         assert_eq!(store.describe(9 * TOGETHER).unwrap(), 0);
         assert_eq!(found(&store, "a/0").len(), 3);
     }

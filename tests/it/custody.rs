@@ -320,6 +320,7 @@ fn who_reads_the_ledger_slowly_holds_nothing() {
     };
     site.record(|_change| Ok(((), deeds(2500)))).unwrap();
     let other = rusqlite::Connection::open(home.join("sealift.db")).unwrap();
+    let head = store.ledger_head().unwrap().number;
     let (mut seen, mut hashes) = (0, std::collections::HashSet::new());
     site::each_line(&home, |line| {
         assert!(hashes.insert(line.to_owned()), "twice: {line}");
@@ -335,8 +336,7 @@ fn who_reads_the_ledger_slowly_holds_nothing() {
         Ok(())
     })
     .unwrap();
-    // What is added meanwhile is read too.
-    let head = store.ledger_head().unwrap().number;
+    // What is added meanwhile is left to whoever reads next: a site that writes all the time is not read without end.
     assert_eq!(seen, head);
-    assert!(hashes.iter().any(|line| line.contains("user:2001")));
+    assert!(store.ledger_head().unwrap().number > head);
 }

@@ -16,7 +16,7 @@ use crate::{
         settings::Settings,
         ui::Out,
     },
-    ledger::{self, Audit, Auditor, Head, OffHost, Record, Search},
+    ledger::{self, Audit, Auditor, Broken, Head, OffHost, Record, Search},
     report::custody::{AuditReport, FoundReport},
     site::{self, custody},
     trust::PublicKey,
@@ -97,11 +97,10 @@ fn audit_file(file: &Path, keys: &[PublicKey], heads: &[OffHost]) -> Result<Audi
             return auditor.end();
         }
         let text = line.strip_suffix(b"\n").unwrap_or(&line);
-        if std::str::from_utf8(text).is_ok_and(|text| auditor.see(text).is_ok()) {
-            continue;
-        }
+        let seen = std::str::from_utf8(text).map_or(Err(Broken::Line), |text| auditor.see(text));
+        let Err(broken) = seen else { continue };
         if size > limits::LEDGER_BYTES {
-            return Err(auditor.broken().into());
+            return Err(auditor.broken(broken).into());
         }
         let text = read_whole(file)?;
         let lines: Vec<&str> = text.split_terminator('\n').collect();
