@@ -137,8 +137,8 @@ pub const THROTTLED: usize = 10_000;
 /// Requests of one caller in a second, in the long run, unless something else is said (X16): no cluster asks for so much
 /// all the time, and a server answers many times that.
 pub const REQUESTS_PER_SECOND: u32 = 1000;
-/// Requests of one caller at once (X16): two thousand machines behind one proxy, or with one account, that begin an image of
-/// twenty layers in the same second.
+/// Requests of one caller at once (X16): more than a thousand machines behind one proxy, or with one account, that begin an
+/// image of twenty layers, some thirty requests, in the same second.
 pub const REQUESTS_AT_ONCE: u32 = 50_000;
 /// Callers whose requests are counted (X16); more, and those who asked for least are forgotten.
 pub const CALLERS: usize = 10_000;
@@ -181,9 +181,10 @@ pub const REFUSALS_OF_ONE: usize = 60;
 pub const REFUSED_SOURCES: usize = 1000;
 /// Records of pulls without an account that one source causes in an hour (X15); further ones are told of together.
 pub const PULLS_OF_ONE: usize = 10_000;
-/// Of those, records in which it may pull the same again (X15).
+/// Of those, records in which it may pull the same again (X15); all of them together, half of the next.
 pub const SAME_PULLS_OF_ONE: usize = 1000;
-/// Records of such pulls in an hour by all together (X15): some 80 MB of ledger.
+/// Records of such pulls in an hour by all together (X15), some 80 MB of ledger; and as many of what is pulled then, without by
+/// whom.
 pub const PULLS_OF_ALL: usize = 200_000;
 /// Labels and annotations of one manifest that people can search for (X03).
 pub const LABELS: usize = 256;

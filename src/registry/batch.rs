@@ -120,31 +120,43 @@ struct Pulled {
     /// How many records were whole, in all and by source.
     whole: usize,
     of: HashMap<IpAddr, usize>,
-    /// What was told whole: by source, repository, tag and digest.
+    /// How many of them told of the same again.
+    again: usize,
+    /// What was told whole, and by whom.
     known: HashSet<u64>,
+    /// What was told without by whom.
+    bare: HashSet<u64>,
     hasher: RandomState,
 }
 
 impl Pulled {
     /// As it is told. What an address pulls for the first time in an hour is told whole as long as there is any room, so
-    /// that nobody hides one pull behind a thousand others; the same again only while it is little.
+    /// that nobody hides one pull behind a thousand others; the same again only while it is little, and half of the room at
+    /// most. Where there is no room for who it was, what was pulled is told all the same, once.
     fn admit(&mut self, deed: Deed, now: Instant) -> Deed {
         if self.since.is_none_or(|since| now.duration_since(since) >= PULLS_WINDOW) {
             let hasher = std::mem::take(&mut self.hasher);
             *self = Self { since: Some(now), hasher, ..Self::default() };
         }
         let Some(source) = deed.from.as_ref().and_then(|from| source(from.get())) else { return deed };
-        if self.whole >= limits::PULLS_OF_ALL {
+        // One machine has many addresses, and one source is told of as one.
+        let object = (&deed.what, &deed.repository, &deed.tag, &deed.digest);
+        let (what, bare) = (self.hasher.hash_one((source, object)), self.hasher.hash_one(object));
+        let is_again = self.known.contains(&what);
+        if is_again && self.again >= limits::PULLS_OF_ALL / 2 {
             return Deed { from: None, ..without_object(deed) };
         }
-        let what = self.hasher.hash_one(&deed);
-        let is_again = self.known.contains(&what);
+        if self.whole >= limits::PULLS_OF_ALL {
+            let is_first = self.bare.len() < limits::PULLS_OF_ALL && self.bare.insert(bare);
+            return Deed { from: None, ..if is_first { deed } else { without_object(deed) } };
+        }
         let of = self.of.entry(source).or_default();
         if *of >= if is_again { limits::SAME_PULLS_OF_ONE } else { limits::PULLS_OF_ONE } {
             return Deed { from: Some(Text::new(&name(source))), ..without_object(deed) };
         }
         *of += 1;
         self.whole += 1;
+        self.again += usize::from(is_again);
         self.known.insert(what);
         deed
     }
@@ -158,7 +170,8 @@ fn source(address: &str) -> Option<IpAddr> {
     address.parse().ok().map(network)
 }
 
-fn name(source: IpAddr) -> String {
+/// How a source is called.
+pub(super) fn name(source: IpAddr) -> String {
     if source.is_ipv6() { format!("{source}/64") } else { source.to_string() }
 }
 
@@ -270,13 +283,49 @@ mod tests {
         assert_eq!(pulled.known.len(), limits::PULLS_OF_ONE);
         // Of many who do so together.
         let six = |n: usize| format!("2001:db8:{:x}:{:x}::1", (n / 1000) >> 16, n / 1000);
-        let told = (0..limits::PULLS_OF_ALL * 2).filter(|n| whole(pulled.admit(of(&six(*n), *n), now)));
-        assert_eq!(told.count() + limits::PULLS_OF_ONE, limits::PULLS_OF_ALL);
-        let more = pulled.admit(of("10.0.0.9", 1), now);
-        assert_eq!((more.from, more.repository, more.who), (None, None, ANYONE.into()));
+        let mut told = [0; 2];
+        for n in 0..limits::PULLS_OF_ALL * 3 {
+            let deed = pulled.admit(of(&six(n), n), now);
+            told[usize::from(deed.from.is_none())] += usize::from(deed.repository.is_some());
+        }
+        assert_eq!(told, [limits::PULLS_OF_ALL - limits::PULLS_OF_ONE, limits::PULLS_OF_ALL]);
+        // Then it is told what was pulled, once, and by whom no more.
+        pulled.bare.clear();
+        for repository in [Some("r1"), None] {
+            let more = pulled.admit(of("10.0.0.9", 1), now);
+            let repository = repository.map(Into::into);
+            assert_eq!((more.from, more.repository, more.who), (None, repository, ANYONE.into()));
+        }
         assert_eq!(pulled.known.len(), limits::PULLS_OF_ALL);
         // An hour later all of it is told again.
         assert!(whole(pulled.admit(of("10.0.0.1", 0), now + PULLS_WINDOW)));
+    }
+
+    /// X15: many who pull the same again and again leave room for what is pulled for the first time; nor is one machine many
+    /// by taking another address each time.
+    #[test]
+    fn the_same_again_takes_no_room_from_the_new() {
+        let of = |from: String, n: usize| Deed {
+            who: ANYONE.into(),
+            from: Some(from.as_str().into()),
+            ..pull(&format!("r{n}"))
+        };
+        let four = |n: usize| IpAddr::from(u32::try_from(n).unwrap().to_be_bytes()).to_string();
+        let mut pulled = Pulled::default();
+        let now = Instant::now();
+        // Room for all that they pull again, were there no bound.
+        for n in 0..limits::PULLS_OF_ALL {
+            pulled.admit(of(four(n % 150), n / 150 % 2), now);
+        }
+        assert_eq!(pulled.again, limits::PULLS_OF_ALL / 2);
+        let again = pulled.admit(of(four(1), 1), now);
+        assert_eq!((again.from, again.repository), (None, None));
+        assert_eq!(pulled.admit(of(four(1), 2), now), of(four(1), 2));
+
+        let mut pulled = Pulled::default();
+        let told = (0..limits::PULLS_OF_ONE)
+            .filter(|n| pulled.admit(of(format!("2001:db8::{n:x}"), 1), now).repository.is_some());
+        assert_eq!(told.count(), limits::SAME_PULLS_OF_ONE);
     }
 
     #[test]

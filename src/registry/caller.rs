@@ -102,9 +102,15 @@ pub(super) async fn caller(registry: &Registry, parts: &Parts) -> Result<Caller,
     let Some(ConnectInfo(peer)) = parts.extensions.get::<ConnectInfo<Peer>>() else {
         return Err(Refusal::fault(Failure::internal("a request came from nowhere")));
     };
+    let address = peer.address.ip();
     let identified = registry.login.identify(&parts.headers, peer).await;
-    registry.pay(identified.as_ref().ok().and_then(Option::as_ref), peer.address.ip())?;
-    let known = identified?;
+    let known = identified.inspect_err(|_refusal| registry.pay_for_failed(address))?;
     let silent = known.is_none() && !parts.headers.contains_key(header::AUTHORIZATION);
-    Ok(Caller { silent, ..Caller::new(known, peer.address.ip()) })
+    let caller = Caller { silent, ..Caller::new(known, address) };
+    if let Err(refusal) = registry.pay(&caller) {
+        // Whatever comes of the request, a password was found right.
+        registry.told_of_login(&caller)?;
+        return Err(refusal);
+    }
+    Ok(caller)
 }

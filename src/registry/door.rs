@@ -105,13 +105,17 @@ impl Seats {
         Self { free: Arc::new(Semaphore::new(count)), share, hurry: HURRY, taken: Mutex::default() }
     }
 
-    /// `None` where those of this address have their share.
+    /// Where those of this address have their share, who does nothing for longest has to leave; `None` where all of them are
+    /// busy. One address may be that of a proxy which keeps connections for later.
     fn take(seats: &Arc<Self>, from: IpAddr, stay: &Arc<Stay>) -> Option<Seat> {
         let from = network(from);
         let mut taken = seats.taken();
         let of_one = taken.entry(from).or_default();
         if of_one.len() >= seats.share {
-            return None;
+            let now = Instant::now();
+            let idle = of_one.iter().enumerate().filter_map(|(at, stay)| Some((stay.idle(now)?, at)));
+            let (_, longest) = idle.filter(|(idle, _)| *idle >= seats.hurry).max()?;
+            of_one.swap_remove(longest).oust();
         }
         of_one.push(Arc::clone(stay));
         drop(taken);
@@ -233,6 +237,33 @@ mod tests {
         assert!(take("2001:db8::9:9").is_some());
         drop(of_one_network);
         assert_eq!(seats.taken().len(), 1, "nothing is kept of who has left");
+    }
+
+    /// X06: a proxy that keeps all its connections open gets a further one, as long as it does nothing with one of them.
+    #[test]
+    fn who_does_nothing_leaves_for_who_comes_from_the_same_address() {
+        let seats = Arc::new(Seats { hurry: Duration::ZERO, ..Seats::new(4) });
+        let sit = || {
+            let stay = Stay::begin();
+            Seats::take(&seats, "192.0.2.1".parse().unwrap(), &stay).map(|seat| (seat, stay))
+        };
+        let proxy: Vec<_> = (0..3).map(|_| sit().unwrap()).collect();
+        let stays = |stay: &Stay| stay.idle(Instant::now()).is_some();
+        let first = Stay::busy(&proxy[0].1);
+        let fourth = sit().unwrap();
+        let left: Vec<_> = proxy.iter().map(|(_, stay)| stays(stay)).collect();
+        assert_eq!(left, [false, false, true], "one at work, and the longest idle has left");
+        assert!(stays(&fourth.1));
+        let busy = [Stay::busy(&proxy[2].1), Stay::busy(&fourth.1)];
+        assert!(sit().is_none(), "all are at work");
+        drop((first, busy));
+        let soon = Arc::new(Seats { hurry: HURRY, ..Seats::new(1) });
+        let take = || Seats::take(&soon, "192.0.2.1".parse().unwrap(), &Stay::begin());
+        let _just_come = take().unwrap();
+        assert!(take().is_none(), "nobody leaves so soon");
+        assert_eq!(seats.taken().values().map(Vec::len).sum::<usize>(), 3);
+        drop((proxy, fourth));
+        assert!(seats.taken().is_empty(), "nothing is kept of who has left");
     }
 
     /// X06: as many connections as 10,000 from many addresses, which say nothing or begin to ask, keep nobody out, cost no

@@ -54,7 +54,10 @@ mod tls;
 mod uploads;
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -79,7 +82,7 @@ pub use tls::{Certificate, Clients, Tls};
 use self::{
     access::Gate,
     body::Incoming,
-    caller::{Caller, caller},
+    caller::{ANYONE, Caller, caller},
     endpoint::{Endpoint, Query},
     login::{Action, Known, Login},
     peer::Peer,
@@ -104,6 +107,10 @@ struct Registry {
     parked: Arc<parked::Parked>,
     /// How much each caller has asked for.
     buckets: Arc<rates::Buckets>,
+    /// Whether there is anybody to log in as, as far as a request that could be answered has shown.
+    has_accounts: Arc<AtomicBool>,
+    /// Held while a push of a blob is begun: how many there are is counted then.
+    beginning: Arc<Mutex<()>>,
     /// What goes to the ledger.
     records: Records,
     /// A seat for each large body that is held in memory.
@@ -274,9 +281,10 @@ async fn token(
             |known: &Known| registry.told_of_login(&Caller::new(Some(known.clone()), peer.address.ip()));
         let asked = (&parts.method, &parts.uri, &parts.headers);
         let issued = registry.login.issue(asked, &mut body, &peer, (&holds, &told)).await;
-        registry.pay(issued.as_ref().ok().and_then(|(known, _)| known.as_ref()), peer.address.ip())?;
-        let (known, mut response) = issued?;
+        let (known, mut response) =
+            issued.inspect_err(|_refusal| registry.pay_for_failed(peer.address.ip()))?;
         let caller = Caller::new(known, peer.address.ip());
+        registry.pay(&caller)?;
         registry.told_of_token(&caller)?;
         response.extensions_mut().insert(log::Account(caller.author().who));
         Ok(response)
@@ -294,18 +302,28 @@ struct Asking {
     login: Arc<Login>,
     url: Option<String>,
     wanted: Vec<(Action, String)>,
+    /// Nothing was said about who it is, and there are accounts to log in to.
+    may_log_in: bool,
 }
 
 impl Asking {
     fn of(registry: &Registry, parts: &Parts) -> Self {
         let peer = parts.extensions.get::<ConnectInfo<Peer>>();
         let url = peer.and_then(|ConnectInfo(peer)| registry.login.url(&parts.headers, peer));
-        Self { login: Arc::clone(&registry.login), url, wanted: wanted(&parts.method, &parts.uri) }
+        let silent = !parts.headers.contains_key(header::AUTHORIZATION);
+        let may_log_in = silent && registry.has_accounts.load(Relaxed);
+        let login = Arc::clone(&registry.login);
+        Self { login, url, wanted: wanted(&parts.method, &parts.uri), may_log_in }
     }
 
     fn tell(&self, refusal: Refusal) -> Refusal {
         match refusal.code() {
             error_code::UNAUTHORIZED => self.login.ask(self.url.as_deref(), &self.wanted, refusal),
+            // Clients begin without their password. Those of an account, which has a bucket of its own, are asked for it,
+            // however much others ask for without one from the same address; who has none waits where tokens are given.
+            error_code::REQUESTS_FULL if self.may_log_in && refusal.account() == Some(ANYONE) => {
+                self.login.ask(self.url.as_deref(), &self.wanted, Refusal::unauthorized())
+            }
             _ => refusal,
         }
     }
@@ -361,6 +379,7 @@ impl Registry {
         let large = Arc::new(Semaphore::new(limits::LARGE_BODIES));
         let (metrics, blobs, login) = (Arc::default(), Arc::default(), Arc::new(login));
         let (parked, buckets, readiness, fingerprints) = Default::default();
+        let (has_accounts, beginning) = Default::default();
         let records = Records::start(store.clone(), log.clone());
         Self {
             store,
@@ -369,6 +388,8 @@ impl Registry {
             collection,
             parked,
             buckets,
+            has_accounts,
+            beginning,
             records,
             large,
             readiness,
@@ -391,12 +412,18 @@ impl Registry {
 
     async fn gate(&self) -> Result<Gate, Refusal> {
         let registry = self.clone();
-        blocking(move || Ok(registry.access.now(&registry.store)?)).await
+        blocking(move || registry.gate_now()).await
     }
 
     /// By the rules of this moment.
+    fn gate_now(&self) -> Result<Gate, Refusal> {
+        let gate = self.access.now(&self.store)?;
+        self.has_accounts.store(gate.has_login(), Relaxed);
+        Ok(gate)
+    }
+
     fn admit(&self, wish: Wish) -> Result<Request, Refusal> {
-        Request::admit(wish, self.access.now(&self.store)?)
+        Request::admit(wish, self.gate_now()?)
     }
 
     /// What waits for the client.

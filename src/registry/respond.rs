@@ -152,6 +152,11 @@ impl Refusal {
         self
     }
 
+    /// The account that is refused, or [`ANYONE`](super::caller::ANYONE).
+    pub(super) fn account(&self) -> Option<&str> {
+        self.0.account.as_ref().map(|Account(name)| name.as_str())
+    }
+
     /// What the log should hear.
     pub(super) fn cause(&self) -> Option<&Failure> {
         self.0.cause.as_ref()

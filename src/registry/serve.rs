@@ -20,7 +20,7 @@ use super::{
     Access, Collection, Log, PATIENCE, Pulls, Rates, Registry, app,
     door::{self, Door},
     login::Login,
-    rates::Buckets,
+    rates::{self, Buckets},
     tls::Tls,
 };
 use crate::{
@@ -93,7 +93,7 @@ pub async fn serve(
     let mut registry = Registry::new(store, access, collection, login, log);
     registry.records.pulls = pulls;
     registry.buckets = Arc::new(Buckets::new(rates));
-    let records = registry.records.clone();
+    let (records, last) = (registry.records.clone(), registry.clone());
     let keeper = tokio::spawn(keep(registry.clone(), tls.clone()));
     let collector = tokio::spawn(registry.clone().collect());
     let measurer = tokio::spawn(measure(registry.clone()));
@@ -102,6 +102,7 @@ pub async fn serve(
     keeper.abort();
     collector.abort();
     measurer.abort();
+    last.tell_of_refused();
     // Answers that are still under way were told of when they began.
     tokio::task::spawn_blocking(move || records.close()).await.map_err(Failure::internal)?
 }
@@ -145,7 +146,7 @@ async fn keep(registry: Registry, tls: Option<Arc<Tls>>) {
             None => std::future::pending().await,
         }
     };
-    tokio::join!(sweep(registry), renew);
+    tokio::join!(sweep(registry.clone()), tell(registry), renew);
 }
 
 /// Takes up new certificates. Bad ones are told of once, and those of before stay.
@@ -162,6 +163,14 @@ async fn renew(tls: Arc<Tls>, log: Log) {
             log.fault(failure);
         }
         told = message;
+    }
+}
+
+/// Tells now and then of those who were refused for asking too much.
+async fn tell(registry: Registry) {
+    loop {
+        tokio::time::sleep(rates::TOLD).await;
+        registry.tell_of_refused();
     }
 }
 

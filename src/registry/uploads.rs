@@ -5,6 +5,8 @@
 //! a blocking thread. What a broken request brought is forgotten, so that a client that sends it again does not find
 //! it twice (threats R09).
 
+use std::sync::{Arc, PoisonError};
+
 use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::Response,
@@ -74,7 +76,10 @@ impl Registry {
         }
         let owner = request.caller.author().who;
         let (store, into, by) = (self.store.clone(), repository.clone(), owner.clone());
+        let beginning = Arc::clone(&self.beginning);
         let begun = blocking(move || {
+            // Else as many as ask at once each find room for one.
+            let _turn = beginning.lock().unwrap_or_else(PoisonError::into_inner);
             let (all, own) = store.uploads_and_those_by(&by)?;
             if all >= limits::UPLOADS || own >= limits::UPLOADS_OF_ONE {
                 return Err(Refusal::later(error_code::UPLOADS_FULL, 60));

@@ -1,6 +1,10 @@
 //! One who takes too much leaves enough to the others.
 
-use std::{collections::BTreeSet, net::SocketAddr, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::Path,
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sealift::{
@@ -58,8 +62,8 @@ impl Scene {
         self.client.ask(method, path, if who.is_empty() { &[] } else { &headers }, b"")
     }
 
-    /// What the ledger says was refused for being too much: by whom, and how much.
-    fn refused(&mut self) -> Vec<(String, u64)> {
+    /// What the ledger says was refused with this code: by whom, and how much.
+    fn refused(&mut self, code: &str) -> BTreeMap<String, u64> {
         drop(self.served.take());
         let lines = self.store.ledger(1, usize::MAX).unwrap();
         let events = lines.iter().map(|line| Record::parse(line).unwrap().event);
@@ -67,10 +71,11 @@ impl Scene {
             Event::Registry(deed) => Some(deed),
             _ => None,
         });
-        deeds
-            .filter(|deed| deed.refused.as_ref().is_some_and(|code| code.get() == "TOOMANYREQUESTS"))
-            .map(|deed| (deed.who.get().to_owned(), deed.count.unwrap_or(1)))
-            .collect()
+        let mut refused = BTreeMap::new();
+        for deed in deeds.filter(|deed| deed.refused.as_ref().is_some_and(|told| told.get() == code)) {
+            *refused.entry(deed.who.get().to_owned()).or_insert(0) += deed.count.unwrap_or(1);
+        }
+        refused
     }
 }
 
@@ -80,11 +85,24 @@ fn who_asks_too_much_waits_and_others_do_not() {
     const BURST: u32 = 5;
     let mut scene = Scene::with(Rates { per_second: 1, burst: BURST });
     let paths = ["/v2/apps/a/tags/list", "/v2/", "/r/apps/a", "/v2/token?service=sealift"];
+    let mut told = BTreeMap::new();
     for who in ["", "kim"] {
         let asked = paths.iter().cycle().take(40).map(|path| (path, scene.ask(who, "GET", path)));
-        let refused: Vec<_> = asked.filter(|(_, answer)| answer.status == 429).collect();
+        let asked: Vec<_> = asked.collect();
+        // Who says nothing may be an account that does not say so yet.
+        let challenged = asked.iter().filter(|(path, answer)| **path == paths[0] && answer.status == 401);
+        let challenged: Vec<_> =
+            challenged.map(|(_, answer)| answer.header("www-authenticate").to_owned()).collect();
+        assert_eq!(!challenged.is_empty(), who.is_empty(), "{who}");
+        assert!(
+            challenged.iter().all(|one| one.contains("scope=\"repository:apps/a:pull\"")),
+            "{challenged:?}"
+        );
+        let refused: Vec<_> = asked.into_iter().filter(|(_, answer)| answer.status == 429).collect();
         // One comes back each second: the test may take some.
-        assert!(refused.len() > 20, "{who}: {}", refused.len());
+        let least = if who.is_empty() { 10 } else { 20 };
+        assert!(refused.len() > least, "{who}: {}", refused.len());
+        told.insert(if who.is_empty() { "anyone" } else { "user:kim" }, refused.len() as u64);
         for (path, answer) in &refused {
             let seconds: u64 = answer.header("retry-after").parse().unwrap();
             assert!((1..=2).contains(&seconds), "{path} {seconds}");
@@ -106,8 +124,31 @@ fn who_asks_too_much_waits_and_others_do_not() {
     let line = metrics.lines().find(|line| line.starts_with("sealift_requests_over_rate_total ")).unwrap();
     let counted: usize = line.split_once(' ').unwrap().1.parse().unwrap();
     assert!((40..=80).contains(&counted), "{counted}");
-    // Told of once each, not for each request.
-    assert_eq!(scene.refused(), [("anyone".to_owned(), 1), ("user:kim".to_owned(), 1)]);
+    // All of them are counted; who is asked for a password was refused too.
+    let refused = scene.refused("TOOMANYREQUESTS");
+    assert_eq!(refused["user:kim"], told["user:kim"]);
+    assert_eq!(refused.values().sum::<u64>(), counted as u64);
+}
+
+/// X14, X16: who empties the bucket of an address first guesses no password unseen; and the login of an account that asks too
+/// much is told too.
+#[test]
+fn no_login_is_hidden_behind_too_many_requests() {
+    let mut scene = Scene::with(Rates { per_second: 1, burst: 3 });
+    while scene.ask("", "GET", "/v2/token?service=sealift").status != 429 {}
+    let wrong = format!("Basic {}", STANDARD.encode("kim:wrong"));
+    for (path, header) in
+        [("/v2/", wrong.as_str()), ("/v2/token?service=sealift", &wrong), ("/v2/", "Bearer x")]
+    {
+        let answer = scene.client.ask("GET", path, &[("Authorization", header)], b"");
+        assert_eq!(answer.status, 401, "{path} {header}");
+        assert!(!answer.header("www-authenticate").is_empty(), "{path} {header}");
+    }
+    // Accounts get in from that address all the same, by the way that clients go.
+    assert_eq!(scene.ask("", "GET", "/v2/apps/a/tags/list").status, 401);
+    assert_eq!(scene.ask("lee", "GET", "/v2/token?service=sealift").status, 200);
+    let failed = scene.refused("UNAUTHORIZED");
+    assert_eq!(failed, BTreeMap::from([("user:kim".to_owned(), 2), ("unknown".to_owned(), 1)]));
 }
 
 /// X16: who begins as many pushes as one may leaves some to the others, and may go on when some of them are over.

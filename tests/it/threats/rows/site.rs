@@ -189,6 +189,7 @@ pub(super) const SITE: &[Row] = &[
         &[
             "registry::door::tests::no_address_takes_all_seats",
             "registry::door::tests::who_does_nothing_leaves_for_who_comes",
+            "registry::door::tests::who_does_nothing_leaves_for_who_comes_from_the_same_address",
             "registry::door::tests::ten_thousand_idle_connections_keep_nobody_out",
         ],
     ),
@@ -232,6 +233,7 @@ pub(super) const SITE: &[Row] = &[
             "records::a_flood_of_refusals_fills_no_disk",
             "registry::batch::tests::a_flood_of_refusals_stays_small",
             "registry::batch::tests::a_flood_of_pulls_stays_small_and_hides_none",
+            "registry::batch::tests::the_same_again_takes_no_room_from_the_new",
             "registry::batch::tests::many_sources_are_one",
         ],
     ),
@@ -240,6 +242,7 @@ pub(super) const SITE: &[Row] = &[
         "one caller keeps the server busy, or takes all pushes",
         &[
             "crowds::who_asks_too_much_waits_and_others_do_not",
+            "crowds::no_login_is_hidden_behind_too_many_requests",
             "crowds::nobody_takes_all_pushes",
             "registry::rates::tests::who_comes_as_many_gets_no_new_bucket",
             "registry::rates::tests::who_goes_on_is_told_of_now_and_then",
