@@ -102,7 +102,7 @@ impl Store {
         let _turn = turn(out)?;
         let before = read_index(out)?.map(|(index, _)| index);
         if let Some(before) = &before {
-            self.require_goes_on(out, &before.ledger)?;
+            self.require_goes_on(out, before)?;
         }
         sweep(out, before.as_ref())?;
         fs::create_dir(&out.join(PARTIAL), true)?;
@@ -140,12 +140,16 @@ impl Store {
 
     /// Fails unless the ledger goes on from where it stood in the backup that is there: that of another home, or of this one
     /// before an older state was put back, is not overwritten.
-    fn require_goes_on(&self, out: &Path, head: &Head) -> Result<()> {
+    fn require_goes_on(&self, out: &Path, before: &BackupIndex) -> Result<()> {
+        let head = &before.ledger;
         let here = match self.ledger(head.number, 1)?.pop() {
             Some(line) => Head::of(head.number, &line),
             None => Head::start()?,
         };
-        if head.number == 0 || here == *head {
+        if head.number == 0 {
+            return self.require_keys_of(out, before);
+        }
+        if here == *head {
             return Ok(());
         }
         let message = format!(
@@ -155,6 +159,24 @@ impl Store {
         Err(Failure::new(Reason::LedgerFork, out.display(), message).hint(
             "it is of another home, or of this one before an older backup was restored: choose another folder, and keep that one",
         ))
+    }
+
+    /// The same where no ledger tells them apart: keys that are in the backup and not in this home are another home's.
+    fn require_keys_of(&self, out: &Path, before: &BackupIndex) -> Result<()> {
+        for file in before.files.iter().filter(|file| file.path.starts_with("keys/")) {
+            let ours = fs::read_limited(
+                &self.home().join(&file.path),
+                limits::USER_FILE_BYTES,
+                Reason::FileTooLarge,
+            );
+            if ours.is_ok_and(|ours| Digest::of(&ours) == file.digest) {
+                continue;
+            }
+            let message = format!("the backup in it has another {} than this home", file.path);
+            return Err(Failure::new(Reason::LedgerFork, out.display(), message)
+                .hint("it is of another home: choose another folder, and keep that one"));
+        }
+        Ok(())
     }
 
     /// Copies rows and files into `folder`: the files as they were when the rows were.
@@ -195,11 +217,14 @@ pub fn restore(home: &Path, backup: &Path, workers: usize, progress: &dyn Progre
         )
         .hint("check the path; a backup that was interrupted goes on when `sealift store backup` runs again")
     })?;
+    require_renamed(home)?;
     let stage = home.with_file_name(format!(".{name}.restoring"));
     fs::create_dir(&stage.join(PARTIAL), true)?;
     let writing = turn(&stage.join(PARTIAL))?;
     // Whoever had the turn before may just have given the home its place.
     require_free(home)?;
+    // What an attempt that ended early brought counts twice: a little too much room is better than too little.
+    fs::require_space(&stage, index.bytes, "the restored home")?;
     for left in fs::list(&stage)?.iter().filter(|left| !left.ends_with("blobs") && !left.ends_with(PARTIAL)) {
         if left.is_dir() { fs::remove_dir_all(left)? } else { fs::remove_file(left)? }
     }
@@ -246,10 +271,11 @@ impl Restoring {
     pub fn finish(self) -> Result<(BackupIndex, Digest)> {
         let Self { store, index, digest, stage, home, _turns } = self;
         drop(store);
-        fs::remove_dir_all(&stage.join(PARTIAL))?;
-        fs::sync_dir(&stage)?;
         require_free(&home)?;
         fs::publish(&stage, &home)?;
+        // Not before that: it is the turn of this restore, and another one would begin.
+        fs::remove_dir_all(&home.join(PARTIAL))?;
+        fs::sync_dir(&home)?;
         Ok((index, digest))
     }
 }
@@ -282,7 +308,8 @@ impl Copies<'_> {
         progress.start(what, total);
         let [count, copied, bytes] = [const { AtomicU64::new(0) }; 3];
         let outcome = at_once(all, workers, |digest| {
-            if whole(self.to, digest, |bytes| progress.advance(bytes))? != Some(true) {
+            // What cannot be read is brought anew.
+            if whole(self.to, digest, |bytes| progress.advance(bytes)).ok().flatten() != Some(true) {
                 let Some(size) = self.one(digest, progress)? else { return Ok(Some(digest.clone())) };
                 count.fetch_add(1, Ordering::Relaxed);
                 copied.fetch_add(size, Ordering::Relaxed);
@@ -294,6 +321,8 @@ impl Copies<'_> {
         progress.finish();
         let mut lacking: Vec<Digest> = outcome?.into_iter().flatten().collect();
         lacking.sort();
+        // Whoever brought what is there already may have been killed before its name was synced.
+        self.to.settle(all.iter().filter(|digest| lacking.binary_search(digest).is_err()))?;
         Ok(Done { copied: (count.into_inner(), copied.into_inner()), bytes: bytes.into_inner(), lacking })
     }
 
@@ -307,9 +336,10 @@ impl Copies<'_> {
         let staged = self.partial.join(format!("{}-{}", digest.algorithm().name(), digest.hex()));
         let mut file = fs::create_new(&staged, 0o600)?;
         let mut content = stream::Hashing::new(source, digest.algorithm());
-        copy(&mut content, &self.from.place(digest), (&mut file, &staged), |bytes| progress.advance(bytes))?;
+        let copied = copy(&mut content, (&mut file, &staged), |bytes| progress.advance(bytes))?;
         let (found, size) = content.finish();
-        if found != *digest {
+        // What a dying disk no longer gives is not there either; the rest is all the more wanted.
+        if copied.is_err() || found != *digest {
             fs::remove_file(&staged)?;
             return Ok(None);
         }
@@ -320,17 +350,19 @@ impl Copies<'_> {
     }
 }
 
+/// Copies all of it. What cannot be read is the inner error.
 fn copy(
     from: &mut impl std::io::Read,
-    source: &Path,
     (file, to): (&mut File, &Path),
     advance: impl Fn(u64),
-) -> Result<()> {
+) -> Result<std::io::Result<()>> {
     let mut buffer = vec![0; 1 << 18];
     loop {
-        let count =
-            stream::read_full(from, &mut buffer).map_err(|error| fs::failure(source, "read", &error))?;
-        let Some(read) = buffer.get(..count).filter(|read| !read.is_empty()) else { return Ok(()) };
+        let count = match stream::read_full(from, &mut buffer) {
+            Ok(count) => count,
+            Err(error) => return Ok(Err(error)),
+        };
+        let Some(read) = buffer.get(..count).filter(|read| !read.is_empty()) else { return Ok(Ok(())) };
         file.write_all(read).map_err(|error| fs::failure(to, "write", &error))?;
         advance(count as u64);
     }
@@ -344,7 +376,7 @@ fn copy_file(from: &Path, line: &BackupFile, to: &Path) -> Result<()> {
     let source = fs::open_plain(from)?;
     let mut file = fs::create_new(to, line.mode)?;
     let mut content = stream::Hashing::new(stream::Capped::new(source, line.size), line.digest.algorithm());
-    copy(&mut content, from, (&mut file, to), |_| ())?;
+    copy(&mut content, (&mut file, to), |_| ())?.map_err(|error| fs::failure(from, "read", &error))?;
     let (digest, size) = content.finish();
     if (size, &digest) != (line.size, &line.digest) {
         let message =
@@ -370,7 +402,10 @@ fn files(home: &Path) -> Result<Held> {
                 Err(failure) if failure.reason == Reason::NotFound => continue,
                 bytes => bytes?,
             };
-            found.insert(format!("{folder}/{name}"), (fs::mode(&path)?, bytes));
+            match fs::mode(&path) {
+                Err(failure) if failure.reason == Reason::NotFound => {}
+                mode => drop(found.insert(format!("{folder}/{name}"), (mode?, bytes))),
+            }
         }
     }
     Ok(found)
@@ -510,6 +545,22 @@ fn require_free(home: &Path) -> Result<()> {
     Err(Failure::new(Reason::OutputExists, home.display(), "the folder is not empty").hint(
         "name a new home; or move this one away first, and keep it: what its ledger knows beyond the backup stands nowhere else",
     ))
+}
+
+/// Fails where what comes to be beside the home can never be renamed to it: a folder that is a disk of its own.
+fn require_renamed(home: &Path) -> Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+    let device = |path: &Path| std::fs::metadata(path).map(|found| found.dev());
+    let beside = home.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match (device(home), device(beside)) {
+        (Ok(own), Ok(around)) if own != around => Err(Failure::new(
+            Reason::BadArgument,
+            home.display(),
+            "it is a disk of its own, and a restored home is renamed to its place",
+        )
+        .hint(format!("restore into a folder on that disk: `--home {}`", home.join("home").display()))),
+        _ => Ok(()),
+    }
 }
 
 /// Fails for a home whose rows lie in a database of its own.

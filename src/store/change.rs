@@ -202,7 +202,8 @@ impl Store {
                     group.members += 1;
                     Ok(Ok(done))
                 }
-                Err(failure) => self.at(part.undo()).map(|()| Err(failure)),
+                // Where all of it is gone, as SQLite does when the disk is full, that failure says why.
+                Err(failure) => part.undo().map_err(|_gone| failure.clone()).map(|()| Err(failure)),
             }
         };
         // A failure here is that of the whole: of the disk, or of the way to the database.

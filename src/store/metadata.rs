@@ -250,8 +250,9 @@ impl Store {
     /// Manifests of a repository whose subject is `subject`, ordered by digest: only those of one artifact
     /// type if asked, after `last`, at most `limit`. Clients of registries without this list keep it themselves, as an index
     /// under the fallback tag of the subject (distribution-spec, "Referrers Tag Schema"); what such an index in this
-    /// repository lists counts too where it says nothing of a subject itself ("Enabling the Referrers API"). However long their annotations are, what is held at once is about
-    /// a page: from the second on, the one that goes beyond [`limits::PAGE_BYTES`] is the last. So whoever cuts pages
+    /// repository lists counts too where it says nothing of a subject itself: the specification asks for the others
+    /// ("Enabling the Referrers API"), and clients found these by the tag. However long their annotations are, what is held
+    /// at once is about a page: from the second on, the one that goes beyond [`limits::PAGE_BYTES`] is the last. So whoever cuts pages
     /// there leaves at least that one for the next, and sees that there is more.
     pub fn referrers(
         &self,

@@ -13,7 +13,7 @@ use std::{
 };
 
 use sealift::{
-    base::{clock::Timestamp, digest::Digest, limits::LEASE_SECONDS},
+    base::{clock::Timestamp, digest::Digest, failure::Reason, limits::LEASE_SECONDS, progress::Silent},
     ledger::{self, OffHost},
     oci::{Descriptor, media_type},
     registry::{Access, Log},
@@ -438,6 +438,26 @@ fn a_restored_ledger_does_not_go_on_in_silence() {
     assert!(found.list()[0].hint.as_ref().unwrap().contains(&format!("record {} says", stood + 1)));
     let hash = said["index"]["ledger"]["hash"].as_str().unwrap();
     audit(&format!("{stood} {hash}").parse().unwrap()).unwrap();
+}
+
+/// Before there is a ledger, keys tell homes apart.
+#[test]
+fn the_backup_of_another_home_that_did_nothing_yet_stays() {
+    let scene = Scene { served: None, sandbox: Sandbox::new() };
+    let key = |home: &str, text: &str| {
+        drop(scene.store(home));
+        let keys = scene.path(home).join("keys");
+        std::fs::create_dir_all(&keys).unwrap();
+        std::fs::write(keys.join("other.pem"), text).unwrap();
+    };
+    key("site", "one");
+    key("another", "two");
+    // Made by hand as of a home whose ledger is empty: the command itself leaves a record.
+    let store = scene.store("site");
+    store.back_up(&scene.path("backup"), 1, Timestamp::now(), &Silent).unwrap();
+    let again = |home: &str| scene.store(home).back_up(&scene.path("backup"), 1, Timestamp::now(), &Silent);
+    assert_eq!(again("another").unwrap_err().reason, Reason::LedgerFork);
+    again("site").unwrap();
 }
 
 #[test]

@@ -38,6 +38,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(in crate::store) struct Bucket {
     pub(super) store: Arc<dyn ObjectStore>,
+    /// The same, which sends each deletion once.
+    deleting: Arc<dyn ObjectStore>,
     /// What all names of this home begin with; may be empty.
     prefix: Key,
     /// As messages name it.
@@ -94,7 +96,14 @@ impl Bucket {
             .map_err(|error| Failure::new(Reason::InputOutput, "threads for the bucket", error))?;
         let units = usize::try_from(limits::BUCKET_MEMORY / UNIT).unwrap_or(Semaphore::MAX_PERMITS);
         let memory = Arc::new(Semaphore::new(units));
-        Ok(Self { store, prefix, place, runtime: Some(runtime), memory, id: OnceLock::new() })
+        let deleting = Arc::clone(&store);
+        Ok(Self { store, deleting, prefix, place, runtime: Some(runtime), memory, id: OnceLock::new() })
+    }
+
+    /// With another way for deletions, one that sends each of them once.
+    pub(super) fn deleting_by(mut self, deleting: Arc<dyn ObjectStore>) -> Self {
+        self.deleting = deleting;
+        self
     }
 
     pub(super) fn path(&self, digest: &Digest) -> PathBuf {
@@ -194,7 +203,7 @@ impl Bucket {
     /// Deletes these. A failure of one says nothing of whether it is gone, or will be.
     pub(super) fn delete_each(&self, digests: &[&Digest]) -> Result<Vec<Result<()>>> {
         let deletions = digests.iter().map(|digest| {
-            let (store, key) = (Arc::clone(&self.store), self.key(digest));
+            let (store, key) = (Arc::clone(&self.deleting), self.key(digest));
             async move { store.delete(&key).await }.boxed()
         });
         let deletions: Vec<_> = deletions.collect();

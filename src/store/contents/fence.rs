@@ -8,8 +8,9 @@
 //! So each deletion is written down before it is sent, in the transaction that found that nobody needs the content. The row goes when
 //! the bucket has answered. As long as it stands, nobody is told that the content is there: whoever brings it, or publishes what
 //! lists it, is refused ([`Reason::Bucket`], for clients 503), and comes again. A deletion without an answer ends with its
-//! time: requests are signed with the time at which they were made, and an object store refuses what is older than fifteen
-//! minutes. Whether the content is there is asked after that, never before: what was pushed meanwhile may be gone.
+//! time: requests are signed with the time at which they were made, and object stores refuse what is older than fifteen
+//! minutes (Garage takes it for a day, docs/operations.md). Each is sent once, for a second one that is answered says nothing of
+//! the first, and soon after it was written down, or never. Whether the content is there is asked after that, never before: what was pushed meanwhile may be gone.
 //!
 //! In a folder a file is gone when the call returns, so there it takes no row.
 
@@ -33,9 +34,13 @@ pub(in crate::store) const SCHEMA: &str = "
     ) STRICT;
 ";
 
-/// How long a deletion without an answer may still be carried out: fifteen minutes for which its signature is good, the minutes
-/// in which it was tried again (address.rs), a minute by which clocks may differ, and what it takes to carry it out.
+/// How long a deletion without an answer may still be carried out: [`SOON`], fifteen minutes for which its signature is good,
+/// a minute by which clocks may differ, and what it takes to carry it out.
 const HORIZON: Duration = Duration::from_mins(20);
+/// In what time after it was written down a deletion has to be sent. A machine that slept in between has no fence any more.
+const SOON: Duration = Duration::from_mins(2);
+/// How long what is over stays written down, for machines whose clock is late: others are not to forget it for them.
+const KEPT: Duration = Duration::from_hours(24);
 
 impl Store {
     /// Takes away contents of one group, in the turn of its lock: those that `choose` finds, which nobody needs. `settle` is told
@@ -70,6 +75,7 @@ impl Store {
         if chosen.is_empty() {
             return Ok(Vec::new());
         }
+        let written = now();
         let all: Vec<&Digest> = chosen.iter().collect();
         let there = match bucket.look_at_all(&all) {
             Ok(there) => there,
@@ -79,6 +85,14 @@ impl Store {
         let (mut gone, mut removed, mut failed) = (Vec::new(), Vec::new(), None);
         let sent: Vec<&Digest> =
             chosen.iter().zip(&there).filter_map(|(digest, there)| there.map(|_| digest)).collect();
+        if now() > written.saturating_add_unsigned(SOON.as_secs()) {
+            return Err(Failure::new(
+                Reason::Bucket,
+                "deletions",
+                "this machine slept before it could send them",
+            )
+            .hint("nothing is lost: a later collection comes back to them"));
+        }
         let mut answers = bucket.delete_each(&sent)?.into_iter();
         for (digest, there) in chosen.iter().zip(there) {
             match there.map(|there| (there, answers.next())) {
@@ -147,12 +161,13 @@ impl Change<'_> {
         let now = now();
         let until = now.saturating_add_unsigned(HORIZON.as_secs());
         self.query(|database| {
-            database.statement("DELETE FROM removals WHERE until <= ?1").execute(params![now])?;
+            let over = now.saturating_sub_unsigned(KEPT.as_secs());
+            database.statement("DELETE FROM removals WHERE until <= ?1").execute(params![over])?;
             let mut fenced = Vec::new();
             for digest in chosen {
                 let insert = "INSERT INTO removals (digest, until) VALUES (?1, ?2)
-                     ON CONFLICT (digest) DO NOTHING";
-                if database.statement(insert).execute(params![digest.to_string(), until])? > 0 {
+                     ON CONFLICT (digest) DO UPDATE SET until = excluded.until WHERE removals.until <= ?3";
+                if database.statement(insert).execute(params![digest.to_string(), until, now])? > 0 {
                     fenced.push(digest);
                 }
             }

@@ -357,7 +357,11 @@ impl<'a> Transaction<'a> {
 
     /// Makes it true.
     pub(super) fn commit(mut self) -> Result<()> {
-        self.connection.execute_batch("COMMIT")?;
+        self.connection.execute_batch(match self.connection {
+            Connection::Sqlite(_) => "COMMIT",
+            // It commits what an error had ended without a word, and rolls it back; to read something fails.
+            Connection::Postgres(_) => "SELECT 1; COMMIT",
+        })?;
         self.open = false;
         Ok(())
     }
