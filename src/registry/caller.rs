@@ -95,6 +95,16 @@ impl Caller {
 
 /// Finds out who sends a request, and counts it.
 pub(super) async fn caller(registry: &Registry, parts: &Parts) -> Result<Caller, Refusal> {
+    find(registry, parts, true).await
+}
+
+/// Finds out once more who sends a request that was counted already: a body may take long, and whoever sends it may be
+/// somebody else when it is there.
+pub(super) async fn caller_by_now(registry: &Registry, parts: &Parts) -> Result<Caller, Refusal> {
+    find(registry, parts, false).await
+}
+
+async fn find(registry: &Registry, parts: &Parts, is_counted: bool) -> Result<Caller, Refusal> {
     #[cfg(test)]
     if let Some(caller) = parts.extensions.get::<Caller>() {
         return Ok(caller.clone());
@@ -103,7 +113,9 @@ pub(super) async fn caller(registry: &Registry, parts: &Parts) -> Result<Caller,
         return Err(Refusal::fault(Failure::internal("a request came from nowhere")));
     };
     let identified = registry.login.identify(&parts.headers, peer).await;
-    registry.pay(identified.as_ref().ok().and_then(Option::as_ref), peer.address.ip())?;
+    if is_counted {
+        registry.pay(identified.as_ref().ok().and_then(Option::as_ref), peer.address.ip())?;
+    }
     let known = identified?;
     let silent = known.is_none() && !parts.headers.contains_key(header::AUTHORIZATION);
     Ok(Caller { silent, ..Caller::new(known, peer.address.ip()) })
