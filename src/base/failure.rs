@@ -138,6 +138,7 @@ reasons! {
     FileTooLarge "file-too-large" Environment "the file system cannot hold a file of this size"
     InputOutput "input-output" Environment "the system reports an input/output error"
     LockHeld "lock-held" Environment "another sealift process is at work on the same object"
+    ChangedMeanwhile "changed-meanwhile" Environment "somebody else changed it since it was looked at"
     TokenModule "token-module" Environment "the PKCS#11 module of a token cannot be loaded"
     TokenNotFound "token-not-found" Environment "no token of the given name is there"
     TokenPinLocked "token-pin-locked" Environment "the token locked its PIN after too many wrong ones"

@@ -144,6 +144,10 @@ pub const REQUESTS_AT_ONCE: u32 = 50_000;
 pub const CALLERS: usize = 10_000;
 /// Passwords that were right of late and are remembered (X14); more, and all are compared again.
 pub const REMEMBERED_PASSWORDS: usize = 10_000;
+/// Groups of an account: one record tells of all that an account is made with (R21).
+pub const ACCOUNT_GROUPS: usize = 64;
+/// Identities in certificates that open an account, for the same reason.
+pub const ACCOUNT_CERTIFICATES: usize = 16;
 /// Passwords that are compared at a time, each with 19 MiB of memory (X14).
 pub const PASSWORDS_AT_ONCE: usize = 2;
 /// Bytes of a request to the admin API: a plan of what to prune, or rules (X03).
@@ -169,6 +173,9 @@ pub const TAG_MOVES: usize = 1000;
 pub const RULES_BYTES: u64 = 256 << 10;
 /// Tables of each kind in those rules, each asked for every request (X09).
 pub const RULES: usize = 1000;
+/// Things that those rules say, when each account, right and pattern of their lists is one: rules are compared with those
+/// before, each thing with each (X09).
+pub const RULE_STATEMENTS: usize = 10_000;
 /// Entries of a list in one of those tables (X09).
 pub const RULE_ENTRIES: usize = 256;
 /// What clients did and were refused that waits for the ledger (R22); what finds no room is not done.

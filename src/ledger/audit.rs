@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Event, Head, KeyAction, Record, UpkeepAction, place};
+use super::{Event, Head, KeyAction, Record, Text, UpkeepAction, place};
 use crate::{
     base::{
         clock::Timestamp,
@@ -154,24 +154,49 @@ impl<'a> Auditor<'a> {
     }
 }
 
+/// Kinds of records, each with its name.
+macro_rules! kinds {
+    ($($variant:ident $name:literal)*) => {
+        impl Event {
+            /// Every name of a kind.
+            pub const NAMES: &[&str] = &[$($name),*];
+
+            /// As records name it.
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$variant { .. } => $name,)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    Import "import"
+    Refusal "refusal"
+    Trust "trust"
+    Reseeded "reseeded"
+    Override "override"
+    Beacon "beacon"
+    Frozen "frozen"
+    Settings "settings"
+    Rules "rules"
+    Account "account"
+    Key "key"
+    Registry "registry"
+    Upkeep "upkeep"
+    Checkpoint "checkpoint"
+}
+
 impl Event {
-    /// As records name it.
-    pub fn name(&self) -> &'static str {
+    /// Who did it, where the record says so: an account, a user of the machine, `local` or `anyone`.
+    pub fn who(&self) -> Option<&str> {
         match self {
-            Self::Import { .. } => "import",
-            Self::Refusal { .. } => "refusal",
-            Self::Trust { .. } => "trust",
-            Self::Reseeded { .. } => "reseeded",
-            Self::Override { .. } => "override",
-            Self::Beacon { .. } => "beacon",
-            Self::Frozen { .. } => "frozen",
-            Self::Settings { .. } => "settings",
-            Self::Rules { .. } => "rules",
-            Self::Account { .. } => "account",
-            Self::Key { .. } => "key",
-            Self::Registry(_) => "registry",
-            Self::Upkeep { .. } => "upkeep",
-            Self::Checkpoint { .. } => "checkpoint",
+            Self::Registry(deed) => Some(deed.who.get()),
+            Self::Upkeep { who, .. } => Some(who.get()),
+            Self::Rules { by, .. } => Some(by.get()),
+            Self::Account { by, .. } => by.as_ref().map(Text::get),
+            _ => None,
         }
     }
 

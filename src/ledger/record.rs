@@ -244,7 +244,8 @@ pub enum Event {
         account: Text,
         /// Which of these.
         action: AccountAction,
-        /// Name and new value of what changed.
+        /// Name and new value of what changed; of `group NAME` and `certificate IDENTITY`, whether it was `added` or
+        /// `removed`.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         changed: BTreeMap<Text, Text>,
         /// The account that had it done; absent for a command of this machine.

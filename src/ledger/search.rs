@@ -108,12 +108,21 @@ impl Search {
         in_time && of_kind && self.fits_deed(event)
     }
 
+    fn is_by(&self, who: Option<&str>) -> bool {
+        self.who.as_ref().is_none_or(|wanted| {
+            who.is_some_and(|who| {
+                who == wanted || who.split_once(':').is_some_and(|(_, name)| name == wanted)
+            })
+        })
+    }
+
     fn fits_deed(&self, event: &Event) -> bool {
         let Event::Registry(deed) = event else {
-            let registry = [&self.who, &self.repository, &self.tag];
             let refused = matches!(event, Event::Refusal { .. });
             return self.actions.is_empty()
-                && registry.into_iter().all(Option::is_none)
+                && self.is_by(event.who())
+                && self.repository.is_none()
+                && self.tag.is_none()
                 && self.from.is_none()
                 && self.refused.is_none_or(|wanted| wanted == refused);
         };
@@ -121,12 +130,10 @@ impl Search {
             wanted.as_ref().is_none_or(|wanted| found == Some(wanted))
         };
         let text = |text: &Option<super::Text>| text.as_ref().map(|text| text.get().to_owned());
-        let who = deed.who.get();
-        let name = who.split_once(':').map_or(who, |(_kind, name)| name);
         let from = || deed.from.as_ref()?.get().parse().ok();
         let digest = |wanted: &Digest| [&deed.digest, &deed.before].contains(&&Some(wanted.clone()));
         (self.actions.is_empty() || self.actions.contains(&deed.action))
-            && (same(&self.who, Some(who)) || same(&self.who, Some(name)))
+            && self.is_by(event.who())
             && self.from.is_none_or(|wanted| from().is_some_and(|found: Network| wanted.meets(found)))
             && same(&self.repository, text(&deed.repository).as_deref())
             && same(&self.tag, text(&deed.tag).as_deref())
@@ -138,13 +145,13 @@ impl Search {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{self, Deed, Head, Thing};
+    use crate::ledger::{self, AccountAction, Deed, Head, Thing, UpkeepAction};
 
     fn at(second: u64) -> Timestamp {
         Timestamp::from_seconds(1_800_000_000 + second).unwrap()
     }
 
-    /// A pull, a push of a tag that moved, a refusal, a login, a beacon: at 0, 1, 2, 3, 4.
+    /// A pull, a push of a tag that moved, a refusal, a login, a beacon, rules, two accounts, and a repair: at 0 to 8.
     fn lines() -> Vec<String> {
         let deed = |action, who: &str| Deed { from: Some("10.0.0.1".into()), ..Deed::new(action, who) };
         let a = Deed {
@@ -167,9 +174,26 @@ mod tests {
         };
         let beacon =
             Event::Beacon { channel: "prod".into(), epoch: 1, sequence: 2, bundle: Digest::of(b"one") };
+        let rules =
+            Event::Rules { version: 1, digest: Digest::of(b"r"), replaces: None, by: "user:root".into() };
+        let account = |by: Option<&str>| Event::Account {
+            account: "kim".into(),
+            action: AccountAction::Removed,
+            changed: std::collections::BTreeMap::new(),
+            by: by.map(Into::into),
+        };
+        let repair = Event::Upkeep {
+            action: UpkeepAction::Repair,
+            who: "user:root".into(),
+            plan: None,
+            manifests: 0,
+            contents: 0,
+            bytes: 0,
+        };
+        let others = [beacon, rules, account(Some("user:root")), account(None), repair];
         let events = [a, push, refused, deed(RegistryAction::Login, "anyone")].map(Event::Registry);
         let mut head = Head::start().unwrap();
-        let events = events.into_iter().chain([beacon]).zip(0..);
+        let events = events.into_iter().chain(others).zip(0..);
         let line = |(event, second): (Event, u64)| {
             let (line, next) = ledger::append(&head, at(second), &event).unwrap();
             head = next;
@@ -231,12 +255,16 @@ mod tests {
         let from = |text: &str| Some(text.parse().unwrap());
         let all = Search::default();
         for (search, found) in [
-            (all.clone(), &[0, 1, 2, 3, 4][..]),
+            (all.clone(), &[0, 1, 2, 3, 4, 5, 6, 7, 8][..]),
             (Search { actions: vec![RegistryAction::Pull], ..all.clone() }, &[0, 2]),
             (Search { events: vec!["beacon".into()], ..all.clone() }, &[4]),
             (Search { who: some("kim"), ..all.clone() }, &[0, 2]),
             (Search { who: some("user:kim"), refused: Some(false), ..all.clone() }, &[0]),
             (Search { who: some("robot:kim"), ..all.clone() }, &[]),
+            (Search { who: some("user:root"), ..all.clone() }, &[5, 6, 8]),
+            (Search { who: some("root"), events: vec!["account".into()], ..all.clone() }, &[6]),
+            (Search { who: some("root"), tag: some("1"), ..all.clone() }, &[]),
+            (Search { who: some("user"), ..all.clone() }, &[]),
             (
                 Search { from: from("10.0.0.1"), since: Some(at(1)), until: Some(at(3)), ..all.clone() },
                 &[1, 2],

@@ -95,6 +95,16 @@ impl Caller {
 
 /// Finds out who sends a request, and counts it.
 pub(super) async fn caller(registry: &Registry, parts: &Parts) -> Result<Caller, Refusal> {
+    find(registry, parts, true).await
+}
+
+/// Finds out once more who sends a request that was counted already: a body may take long, and whoever sends it may be
+/// somebody else when it is there.
+pub(super) async fn caller_by_now(registry: &Registry, parts: &Parts) -> Result<Caller, Refusal> {
+    find(registry, parts, false).await
+}
+
+async fn find(registry: &Registry, parts: &Parts, is_counted: bool) -> Result<Caller, Refusal> {
     #[cfg(test)]
     if let Some(caller) = parts.extensions.get::<Caller>() {
         return Ok(caller.clone());
@@ -107,7 +117,7 @@ pub(super) async fn caller(registry: &Registry, parts: &Parts) -> Result<Caller,
     let known = identified.inspect_err(|_refusal| registry.pay_for_failed(address))?;
     let silent = known.is_none() && !parts.headers.contains_key(header::AUTHORIZATION);
     let caller = Caller { silent, ..Caller::new(known, address) };
-    if let Err(refusal) = registry.pay(&caller) {
+    if is_counted && let Err(refusal) = registry.pay(&caller) {
         // Whatever comes of the request, a password was found right.
         registry.told_of_login(&caller)?;
         return Err(refusal);

@@ -24,7 +24,7 @@ use crate::{
 pub(super) type Answer = Result<Response, Refusal>;
 
 /// When to ask again for what could not be asked for.
-const RETRY_SECONDS: &str = "5";
+pub(super) const RETRY_SECONDS: &str = "5";
 
 /// An error as the client sees it. The inner cause goes to the log only.
 #[derive(Debug)]

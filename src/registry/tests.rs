@@ -34,7 +34,7 @@ pub(super) struct Scene {
     pub(super) registry: Registry,
     config: Descriptor,
     pub(super) image: Vec<u8>,
-    other: Vec<u8>,
+    pub(super) other: Vec<u8>,
     pub(super) runtime: tokio::runtime::Runtime,
     _folder: tempfile::TempDir,
 }

@@ -73,7 +73,10 @@ impl Statement {
 
     /// What `one` says that `other` does not say, no matter in how many words.
     fn only(one: &[Self], other: &[Self]) -> Vec<Self> {
-        one.iter().filter(|said| !other.iter().any(|known| known.covers(said))).cloned().collect()
+        // Most of it stays as it is written, and both are sorted.
+        let is_said =
+            |said: &Self| other.binary_search(said).is_ok() || other.iter().any(|known| known.covers(said));
+        one.iter().filter(|said| !is_said(said)).cloned().collect()
     }
 }
 

@@ -122,6 +122,13 @@ impl Rules {
         &self.quotas
     }
 
+    /// How many single things they say, as [`Difference`] compares them.
+    fn statements(&self) -> usize {
+        let grants = self.grants.iter().map(|one| one.to.len() * one.repositories.len() * one.may.len());
+        let immutable = self.immutable.iter().map(|one| one.repositories.len() * one.tags.len());
+        grants.chain(immutable).sum::<usize>() + self.quotas.len()
+    }
+
     /// Whether `subject` may do this in `repository`.
     pub fn decide(&self, subject: &Subject, right: Right, repository: &str) -> Decision {
         let name: Vec<&str> = repository.split('/').collect();

@@ -113,7 +113,7 @@ impl Reading {
             grants.push(grant);
         }
         let immutable = document.immutable.iter().flatten().take(limits::RULES);
-        let immutable = immutable.map(|table| self.immutable(table)).collect();
+        let immutable: Vec<Immutable> = immutable.map(|table| self.immutable(table)).collect();
         let (mut quotas, mut keys) = (Vec::new(), BTreeSet::new());
         for table in document.quota.iter().flatten().take(limits::RULES) {
             let quota = self.quota(table);
@@ -123,7 +123,17 @@ impl Reading {
             }
             quotas.push(quota);
         }
-        Rules { text: text.to_owned(), grants, immutable, quotas }
+        let rules = Rules { text: text.to_owned(), grants, immutable, quotas };
+        let said = rules.statements();
+        if said > limits::RULE_STATEMENTS {
+            let message = format!(
+                "the rules say {said} things, each account or group, right and pattern of a list counted; at most {} are read",
+                limits::RULE_STATEMENTS
+            );
+            self.faults
+                .add(document.place(), Wrong::value(message, "say the same with fewer patterns and groups"));
+        }
+        rules
     }
 
     fn grant(&mut self, table: &GrantTable) -> Grant {

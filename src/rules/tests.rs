@@ -240,3 +240,23 @@ fn the_worst_rules_decide_in_no_time() {
     assert_eq!(rules.decide(&Subject::anonymous(), Right::Pull, &name), Decision::Denied);
     assert!(before.elapsed().as_secs() < 10, "{:?}", before.elapsed());
 }
+
+/// X09: rules whose lists say more together than can be compared are not read, and those that are read are compared soon.
+#[test]
+fn the_worst_difference_is_made_in_no_time() {
+    let list = |what: &str, count: usize| {
+        let names: Vec<String> = (0..count).map(|number| format!("'{what}{number}'")).collect();
+        names.join(",")
+    };
+    let text = |kind: &str, holders: usize| {
+        let (to, at) = (list("group:a", holders), list(kind, 100));
+        format!("schema = 1\n[[grant]]\nto=[{to}]\nrepositories=[{at}]\nmay=['pull']\n")
+    };
+    let failures = Rules::parse(&text("a/", 101), Path::new("r")).unwrap_err();
+    assert!(failures.worst().unwrap().message.contains("10100 things"));
+    let (old, new) = (parse(&text("a/*/", 50)), parse(&text("b/*/", 50)));
+    let before = std::time::Instant::now();
+    let difference = Difference::between(&old, &new);
+    assert_eq!((difference.added.len(), difference.removed.len()), (5000, 5000));
+    assert!(before.elapsed().as_secs() < 30, "{:?}", before.elapsed());
+}

@@ -7,9 +7,10 @@ use crate::{
     base::{
         clock::Timestamp,
         failure::{Failure, Reason, Result},
-        password,
+        limits, password,
         path::is_media_name,
         redact::Secret,
+        text::{escaped, is_plain},
     },
     ledger::{AccountAction, Event, Text},
     report::account::AccountLine,
@@ -42,6 +43,8 @@ impl Site {
     pub fn add_account(&self, new: NewAccount) -> Result<Account> {
         require_name("account", &new.name)?;
         new.certificates.iter().try_for_each(|identity| require_identity(identity))?;
+        require_few("--certificate-identity", new.certificates.len(), limits::ACCOUNT_CERTIFICATES)?;
+        require_few("group", new.groups.len(), limits::ACCOUNT_GROUPS)?;
         if new.expires.is_some_and(|expires| expires <= self.system) {
             let message = "it would have ended already";
             return Err(Failure::new(Reason::BadArgument, "--expires", message).hint("give a later day"));
@@ -67,10 +70,9 @@ impl Site {
                 return Err(taken(&account.name, &format!("its certificate is that of the account {other}")));
             }
             change.put_account(&account)?;
-            let mut facts = facts(&account);
-            facts.insert("kind".into(), account.kind.text().into());
-            facts.retain(|_name, value| !value.get().is_empty());
-            change.append(self.now, &self.account_event(&account.name, AccountAction::Created, facts))?;
+            let mut made = changed(None, &account);
+            made.insert("kind".into(), account.kind.text().into());
+            change.append(self.now, &self.account_event(&account.name, AccountAction::Created, made))?;
             Ok(account.clone())
         })
     }
@@ -88,19 +90,19 @@ impl Site {
         if new == old {
             return Ok(old);
         }
+        if new.groups.len() > old.groups.len() {
+            require_few("group", new.groups.len(), limits::ACCOUNT_GROUPS)?;
+        }
         self.change(|change, _| {
             // Looks once more: another may have changed something else of it meanwhile.
             if change.account(name)?.as_ref() != Some(&old) {
                 let message = "somebody else changed it at the same time";
-                return Err(
-                    Failure::new(Reason::LockHeld, account_object(name), message).hint("run it again")
-                );
+                return Err(Failure::new(Reason::ChangedMeanwhile, account_object(name), message)
+                    .hint("run it again"));
             }
             change.put_account(&new)?;
-            let before = facts(&old);
-            let mut facts = facts(&new);
-            facts.retain(|name, value| before.get(name) != Some(value));
-            change.append(self.now, &self.account_event(name, AccountAction::Changed, facts))?;
+            let changed = changed(Some(&old), &new);
+            change.append(self.now, &self.account_event(name, AccountAction::Changed, changed))?;
             Ok(new)
         })
     }
@@ -148,18 +150,27 @@ impl Site {
     }
 }
 
-/// What can change of an account.
-fn facts(account: &Account) -> BTreeMap<Text, Text> {
-    let list =
-        |names: &BTreeSet<String>| Text::new(&names.iter().map(String::as_str).collect::<Vec<_>>().join(" "));
-    let expires = account.expires.map(|expires| expires.to_string()).unwrap_or_default();
-    let rows: [(&str, Text); 4] = [
-        ("groups", list(&account.groups)),
-        ("certificates", list(&account.certificates)),
-        ("expires", Text::new(&expires)),
-        ("enabled", if account.enabled { "yes" } else { "no" }.into()),
-    ];
-    rows.into_iter().map(|(name, value)| (name.into(), value)).collect()
+/// What is otherwise than before. Each group and certificate stands for itself: a list of them would be cut, and not tell
+/// which of them is new.
+fn changed(old: Option<&Account>, new: &Account) -> BTreeMap<Text, Text> {
+    let mut changed = BTreeMap::new();
+    let mut compare = |what: &str, of: fn(&Account) -> &BTreeSet<String>| {
+        let none = BTreeSet::new();
+        let (old, new) = (old.map_or(&none, of), of(new));
+        for (names, became) in [(new.difference(old), "added"), (old.difference(new), "removed")] {
+            changed.extend(names.map(|name| (Text::new(&format!("{what} {name}")), Text::new(became))));
+        }
+    };
+    compare("group", |account| &account.groups);
+    compare("certificate", |account| &account.certificates);
+    if old.and_then(|old| old.expires) != new.expires {
+        let expires = new.expires.map_or_else(|| "never".to_owned(), |expires| expires.to_string());
+        changed.insert("expires".into(), Text::new(&expires));
+    }
+    if old.is_none_or(|old| old.enabled != new.enabled) {
+        changed.insert("enabled".into(), if new.enabled { "yes" } else { "no" }.into());
+    }
+    changed
 }
 
 /// As it is shown; at `now` it may be over.
@@ -189,15 +200,25 @@ fn require_name(what: &str, name: &str) -> Result<()> {
 /// `spiffe://…`, `dns:NAME` or `cn:NAME`: which part of a certificate says it is part of what it says.
 fn require_identity(identity: &str) -> Result<()> {
     let known = ["spiffe://", "dns:", "cn:"].iter().any(|kind| {
-        identity.strip_prefix(kind).is_some_and(|rest| !rest.is_empty() && rest.chars().count() <= 180)
+        identity.strip_prefix(kind).is_some_and(|rest| !rest.is_empty() && rest.chars().count() <= 160)
     });
-    if known {
+    // A name of a person has spaces; nothing has what is not seen.
+    if known && identity.trim() == identity && identity.chars().all(is_plain) {
         return Ok(());
     }
-    let message = format!("`{identity}` is no identity of a certificate");
+    let message = format!("`{}` is no identity of a certificate", escaped(identity, 200));
     Err(Failure::new(Reason::BadArgument, "--certificate-identity", message).hint(
         "write spiffe://DOMAIN/PATH, dns:NAME for a name that it holds, or cn:NAME for its subject's common name",
     ))
+}
+
+/// More of them than one record can tell of are refused.
+fn require_few(what: &str, found: usize, most: usize) -> Result<()> {
+    if found <= most {
+        return Ok(());
+    }
+    let message = format!("an account can have {most} of them, and would have {found}");
+    Err(Failure::new(Reason::BadArgument, what, message).hint("leave some of them out"))
 }
 
 fn account_object(name: &str) -> String {
@@ -258,20 +279,62 @@ mod tests {
         assert_eq!(again, made);
         site.change_account("ci", |account| account.enabled = false).unwrap();
         site.change_account("ci", |account| assert!(account.groups.insert("ops".into()))).unwrap();
+        site.change_account("ci", |account| assert!(account.groups.remove("build"))).unwrap();
         let renewed = site.set_password("ci", &Secret::new("battery staple")).unwrap();
         assert!(renewed.generation != made.generation && renewed.hash != made.hash);
-        assert_eq!(renewed.groups.len(), 2);
+        assert_eq!(renewed.groups.len(), 1);
         site.remove_account("ci").unwrap();
         assert_eq!(
             told(&site),
             [
-                r#""ci","action":"created","changed":{"certificates":"spiffe://x/ci","enabled":"yes","groups":"build","kind":"robot"}}"#,
+                r#""ci","action":"created","changed":{"certificate spiffe://x/ci":"added","enabled":"yes","group build":"added","kind":"robot"}}"#,
                 r#""ci","action":"changed","changed":{"enabled":"no"}}"#,
-                r#""ci","action":"changed","changed":{"groups":"build ops"}}"#,
+                r#""ci","action":"changed","changed":{"group ops":"added"}}"#,
+                r#""ci","action":"changed","changed":{"group build":"removed"}}"#,
                 r#""ci","action":"secret"}"#,
                 r#""ci","action":"removed"}"#,
             ]
         );
+    }
+
+    /// R21: of an account with as much as one can have, a record tells all, and of each change what it was.
+    #[test]
+    fn no_change_is_cut_out_of_its_record() {
+        let (_dir, site) = site();
+        let groups =
+            |range: std::ops::Range<usize>| range.map(|n| format!("{n:064}")).collect::<BTreeSet<_>>();
+        let identity = |n: usize| format!("spiffe://{n:02}{}", "\u{10000}".repeat(158));
+        let certificates: BTreeSet<String> = (0..limits::ACCOUNT_CERTIFICATES).map(identity).collect();
+        let most = |name: &str| NewAccount {
+            groups: groups(0..limits::ACCOUNT_GROUPS),
+            certificates: certificates.clone(),
+            ..new(name)
+        };
+        site.add_account(most("ci")).unwrap();
+        site.change_account("ci", |account| assert!(account.groups.remove(&format!("{:064}", 9)))).unwrap();
+        let told = told(&site);
+        for name in groups(0..limits::ACCOUNT_GROUPS)
+            .iter()
+            .map(|name| format!("group {name}"))
+            .chain(certificates.iter().map(|name| format!("certificate {name}")))
+        {
+            assert!(told[0].contains(&format!(r#""{name}":"added""#)), "{name}");
+        }
+        assert_eq!(
+            told[1],
+            format!(r#""ci","action":"changed","changed":{{"group {:064}":"removed"}}}}"#, 9)
+        );
+        let more = NewAccount {
+            groups: groups(0..limits::ACCOUNT_GROUPS + 1),
+            certificates: BTreeSet::new(),
+            ..most("x")
+        };
+        assert_eq!(site.add_account(more).unwrap_err().reason, Reason::BadArgument);
+        let add = |n: usize| {
+            site.change_account("ci", |account| assert!(account.groups.insert(format!("more-{n}"))))
+        };
+        add(1).unwrap();
+        assert_eq!(add(2).unwrap_err().reason, Reason::BadArgument);
     }
 
     #[test]
@@ -286,7 +349,16 @@ mod tests {
             refused(new(name), Reason::BadArgument);
         }
         refused(NewAccount { groups: ["A".to_owned()].into(), ..new("ci") }, Reason::BadArgument);
-        for identity in ["alice", "spiffe://", "cn:", "uri:x"] {
+        for identity in [
+            "alice",
+            "spiffe://",
+            "cn:",
+            "uri:x",
+            "cn:a\nb",
+            "cn:a ",
+            "cn:a\u{202e}b",
+            &format!("cn:{}", "x".repeat(161)),
+        ] {
             refused(
                 NewAccount { certificates: [identity.to_owned()].into(), ..new("ci") },
                 Reason::BadArgument,

@@ -25,14 +25,14 @@ impl Site {
     /// The same, if those of before are the ones whose text has this digest.
     ///
     /// # Errors
-    /// [`Reason::LockHeld`] where they are others, and those of [`set_rules`](Self::set_rules).
+    /// [`Reason::ChangedMeanwhile`] where they are others, and those of [`set_rules`](Self::set_rules).
     pub fn replace_rules(&self, rules: &Rules, by: &str, wanted: Option<&Digest>) -> Result<(u64, InForce)> {
         self.change(|change, _| {
             let before = change.rules()?;
             let found = before.rules.digest();
             if wanted.is_some_and(|wanted| *wanted != found) {
                 let message = format!("others are in force by now, with the digest {found}");
-                return Err(Failure::new(Reason::LockHeld, "rules", message)
+                return Err(Failure::new(Reason::ChangedMeanwhile, "rules", message)
                     .hint("read them, put what you want into them, and set those"));
             }
             if before.version > 0 && *before.rules == *rules {

@@ -13,16 +13,26 @@ use crate::{
 };
 
 impl Site {
-    /// The tags of a repository after `last` in byte order, at most `limit`.
+    /// The tags of a repository after `last` in byte order, at most `limit`; and after which the next page begins, where
+    /// there are more.
     ///
     /// # Errors
     /// [`Reason::TagUnknown`] where the home publishes nothing under this name.
-    pub fn tags(&self, repository: &str, last: Option<&str>, limit: usize) -> Result<TagsReport> {
-        let Some(page) = self.store.tags(repository, last, limit)? else {
+    pub fn tags(
+        &self,
+        repository: &str,
+        last: Option<&str>,
+        limit: usize,
+    ) -> Result<(TagsReport, Option<String>)> {
+        let Some(mut page) = self.store.tags(repository, last, limit.saturating_add(1))? else {
             let message = "the home publishes nothing under this name";
             return Err(Failure::new(Reason::TagUnknown, repository, message)
                 .hint("`sealift serve` lists the names at /v2/_catalog; the `:` of an upstream's port is a `_` there"));
         };
+        let more = page.len() > limit;
+        page.truncate(limit);
+        // By what was there, and not by what is left of it below.
+        let next = page.last().filter(|_last| more).cloned();
         let mut tags = Vec::with_capacity(page.len());
         for tag in page {
             // One that was taken away in between is left out.
@@ -31,7 +41,7 @@ impl Site {
             let (since, who) = last.map_or((None, None), |last| (last.time, last.who));
             tags.push(TagLine { tag, digest: found.digest.to_string(), since, who });
         }
-        Ok(TagsReport { schema: 1, repository: repository.to_owned(), tags })
+        Ok((TagsReport { schema: 1, repository: repository.to_owned(), tags }, next))
     }
 
     /// Where a tag led, the last move first.
@@ -54,7 +64,21 @@ impl Site {
     /// # Errors
     /// Those of [`crate::store::Change::restore_tag`].
     pub fn restore_tag(&self, repository: &str, tag: &str, wanted: Option<&Digest>) -> Result<RestoreReport> {
+        self.lead_back((repository, tag), wanted, |_found| Ok(()))
+    }
+
+    /// The same, if `check` lets it, which hears where the tag leads in the very moment of the change.
+    ///
+    /// # Errors
+    /// Those of `check` too.
+    pub fn lead_back(
+        &self,
+        (repository, tag): (&str, &str),
+        wanted: Option<&Digest>,
+        check: impl FnOnce(Option<&Digest>) -> Result<()>,
+    ) -> Result<RestoreReport> {
         self.change(|change, _importer| {
+            check(change.tag(repository, tag)?.as_ref())?;
             let author = self.actor.author(self.now);
             let (before, digest) = change.restore_tag(repository, tag, wanted, &author)?;
             let deed = Deed {

@@ -113,16 +113,33 @@ impl Site {
     }
 
     /// Takes away what `plan`, whose text has this digest, lists: each only if nothing needs it by now. Contents go
-    /// before manifests, and the record comes with the latter: whatever ends this in between, the same plan goes on.
+    /// before manifests, and the record comes with the latter: whatever ends this in between, the same plan goes on. Where
+    /// that is a fault, the record tells of what went before it.
     ///
     /// # Errors
-    /// [`Reason::LockHeld`] where contents are listed and something relies on the store; those of disk and database.
+    /// [`Reason::BadArgument`] for a plan of a time to come; [`Reason::LockHeld`] where contents are listed and something
+    /// relies on the store; those of ledger, disk and database.
     pub fn prune(&self, plan: &Plan, digest: &Digest) -> Result<PruneReport> {
+        // What was used since then stays: since a time to come, nothing was.
+        if plan.created > self.system.seconds() {
+            let message = "the plan says that it was made later than it is now";
+            return Err(Failure::new(Reason::BadArgument, "created", message)
+                .hint("send the plan as it was made; compare the clocks, where another machine made it"));
+        }
+        // What goes before its record must not go where none can be written and signed.
+        if !plan.contents.is_empty() {
+            self.change(|_change, _importer| Ok(()))?;
+        }
         let mut done = Pruned::default();
-        self.store.prune_contents(&plan.contents, &mut done)?;
+        let ended = self.store.prune_contents(&plan.contents, &mut done);
+        if done.contents == 0 {
+            ended.clone()?;
+        }
         self.change(|change, _importer| {
             let author = self.actor.author(self.now);
-            change.prune_manifests(plan, &author, &mut done)?;
+            if ended.is_ok() {
+                change.prune_manifests(plan, &author, &mut done)?;
+            }
             let event = Event::Upkeep {
                 action: UpkeepAction::Prune,
                 who: self.actor.who(),
@@ -133,7 +150,9 @@ impl Site {
             };
             change.append(self.now, &event).map(drop)
         })?;
-        let collected = self.store.collect(self.now)?;
+        ended?;
+        // It is done and told: what cannot leave the disk now, the next collection takes.
+        let collected = self.store.collect(self.now).unwrap_or_default();
         let is_partly = !done.left.is_empty();
         Ok(PruneReport {
             schema: 1,
@@ -206,4 +225,57 @@ pub fn days_before(now: Timestamp, days: u32) -> Option<Timestamp> {
     const DAY: u64 = 86_400;
     let then = now.seconds().saturating_sub(u64::from(days) * DAY);
     (days > 0).then(|| Timestamp::from_seconds(then).unwrap_or(now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        base::{digest::Digest, fs},
+        ledger::Record,
+        oci::Descriptor,
+        report::upkeep::PlannedContent,
+        site::importer_path,
+        store::Store,
+    };
+
+    fn plan(now: Timestamp, contents: &[&Descriptor]) -> Plan {
+        let contents = contents
+            .iter()
+            .map(|one| PlannedContent { digest: one.digest.clone(), since: None, bytes: one.size })
+            .collect();
+        Plan { schema: 1, created: now.seconds(), manifests: vec![], contents }
+    }
+
+    /// R22: contents go before their record, and only where that can be signed.
+    #[test]
+    fn nothing_is_pruned_that_could_not_be_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("home")).unwrap();
+        let (now, content) = (Timestamp::now(), Descriptor::of("x", b"content"));
+        store.put(&content, b"content").unwrap();
+        let site = Site::new(store.clone(), now);
+        site.change(|_, _| Ok(())).unwrap();
+        let (plan, digest) = (plan(now, &[&content]), Digest::of(b"plan"));
+        let key = importer_path(store.home());
+        let pem = fs::read_limited(&key, 1 << 16, Reason::KeyFormat).unwrap();
+        fs::write_atomic(&key, b"no key", 0o600).unwrap();
+        site.prune(&plan, &digest).unwrap_err();
+        assert_eq!(store.size_of(&content.digest).unwrap(), Some(7), "it stays");
+        fs::write_atomic(&key, &pem, 0o600).unwrap();
+        // Made in a time to come, it would take away what was used since.
+        let later = Timestamp::from_seconds(now.seconds() + 60).unwrap();
+        let refused = site.prune(&Plan { created: later.seconds(), ..plan.clone() }, &digest).unwrap_err();
+        assert_eq!((refused.reason, refused.object.as_str()), (Reason::BadArgument, "created"));
+        assert_eq!(store.size_of(&content.digest).unwrap(), Some(7));
+        assert_eq!(site.prune(&plan, &digest).unwrap().contents, 1);
+        assert_eq!(store.size_of(&content.digest).unwrap(), None);
+        let told = store.ledger(1, usize::MAX).unwrap();
+        let prunes =
+            told.iter().map(|line| Record::parse(line).unwrap().event).filter_map(|event| match event {
+                Event::Upkeep { action: UpkeepAction::Prune, contents, .. } => Some(contents),
+                _ => None,
+            });
+        assert_eq!(prunes.collect::<Vec<_>>(), [1]);
+    }
 }

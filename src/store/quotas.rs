@@ -263,6 +263,14 @@ mod tests {
         // Counted anew, it is the same.
         scene.set("2 KiB");
         assert_eq!(scene.used(), [2, 5]);
+        // Under the same quotas there is nothing to count.
+        let edit = "UPDATE quotas SET bytes = 9";
+        let edited = |change: &Change<'_>| change.query(|database| database.execute(edit, sql::NONE));
+        scene.store.change(edited).unwrap();
+        scene.set("2 KiB");
+        assert_eq!(scene.used(), [9, 9]);
+        scene.set("1 KiB");
+        assert_eq!(scene.used(), [2, 5]);
     }
 
     #[test]

@@ -235,7 +235,7 @@ fn what_the_api_does_is_what_commands_do() {
         // Whoever read them before that has to look again.
         let late =
             api.ask("PUT", "/rules", &json!({ "text": RULES, "replaces": rules["digest"] }).to_string());
-        assert_eq!((late.status, &late.json()["reason"]), (409, &json!("lock-held")));
+        assert_eq!((late.status, &late.json()["reason"]), (409, &json!("changed-meanwhile")));
     }
     let run = |arguments: &[&str]| by_hand.sandbox.run(arguments).ok().stdout;
     run(&[

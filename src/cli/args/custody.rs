@@ -6,7 +6,7 @@ use clap::Subcommand;
 
 use crate::{
     base::digest::Digest,
-    ledger::{Network, RegistryAction},
+    ledger::{Event, Network, RegistryAction},
 };
 
 #[derive(Debug, clap::Args)]
@@ -46,7 +46,7 @@ pub(in crate::cli) struct AuditSearch {
     #[arg(long, value_name = "ACTION", value_parser = action)]
     pub(in crate::cli) action: Vec<RegistryAction>,
     /// A kind of record: registry, import, refusal, rules, account, …; several allowed
-    #[arg(long, value_name = "EVENT")]
+    #[arg(long, value_name = "EVENT", value_parser = event)]
     pub(in crate::cli) event: Vec<String>,
     /// By this account, for instance user:kim or kim; anyone: without a login
     #[arg(long, value_name = "ACCOUNT")]
@@ -82,6 +82,15 @@ fn action(text: &str) -> Result<RegistryAction, String> {
     known.clone().find(|action| action.name() == text).ok_or_else(|| {
         format!("expected one of {}", known.map(RegistryAction::name).collect::<Vec<_>>().join(", "))
     })
+}
+
+fn event(text: &str) -> Result<String, String> {
+    let known = Event::NAMES;
+    if known.contains(&text) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("expected one of {}", known.join(", ")))
+    }
 }
 
 #[derive(Debug, clap::Args)]

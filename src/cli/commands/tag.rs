@@ -28,14 +28,14 @@ pub(super) fn run(command: TagCommand, settings: &Settings, out: &Out) -> Result
 
 fn list(args: &TagList, settings: &Settings) -> Result<TagsReport> {
     let site = Site::new(existing(settings)?, Timestamp::now());
-    let mut tags: Vec<TagLine> = Vec::new();
+    let (mut tags, mut last): (Vec<TagLine>, Option<String>) = (Vec::new(), None);
     loop {
-        let last = tags.last().map(|line| line.tag.clone());
-        let mut page = site.tags(&args.repository, last.as_deref(), limits::LIST_ENTRIES)?;
-        if page.tags.is_empty() {
+        let (mut page, next) = site.tags(&args.repository, last.as_deref(), limits::LIST_ENTRIES)?;
+        tags.append(&mut page.tags);
+        if next.is_none() {
             return Ok(TagsReport { tags, ..page });
         }
-        tags.append(&mut page.tags);
+        last = next;
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     base::limits,
-    ledger::{Record, RegistryAction, Search},
+    ledger::{Event, Record, RegistryAction, Search},
     report::custody::RecordsReport,
 };
 
@@ -28,12 +28,8 @@ pub(super) const ROOM: Room = Room {
             LIMIT,
             Parameter::new("action", Kind::Word(actions), "Done in the registry, or refused; one of these.")
                 .many(),
-            Parameter::new(
-                "event",
-                Kind::Text,
-                "A kind of record: registry, import, account, …; one of these.",
-            )
-            .many(),
+            Parameter::new("event", Kind::Word(|| Event::NAMES.to_vec()), "A kind of record; one of these.")
+                .many(),
             Parameter::new("who", Kind::Text, "By this account: user:kim, or kim; anyone: without a login."),
             Parameter::new("from", Kind::Network, "From this address, or an address of this network."),
             Parameter::new("repository", Kind::Repository, "In this repository."),

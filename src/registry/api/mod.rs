@@ -31,7 +31,7 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, Uri, header, request::Parts},
     response::Response,
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub(super) use self::{
     problem::Problem,
@@ -46,8 +46,7 @@ use super::{
     access::Gate,
     blocking,
     body::Incoming,
-    caller::Caller,
-    caller::caller,
+    caller::{Caller, caller, caller_by_now},
     drained,
     log::Account,
     peer::Peer,
@@ -88,6 +87,11 @@ struct Reply {
 
 type Replied = Result<Reply, Problem>;
 
+/// The body of what takes none.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
 impl Reply {
     fn of(document: &impl Serialize) -> Replied {
         let document = serde_json::to_vec(document).map_err(Failure::internal)?;
@@ -121,6 +125,10 @@ impl Call {
     /// What was sent; nothing is an object without members. What is not known, or stands twice, is refused.
     fn body<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         let bytes = if self.body.is_empty() { b"{}" } else { self.body.as_slice() };
+        // Else a list of what the members are would be read as well.
+        if bytes.trim_ascii_start().first() != Some(&b'{') {
+            return Err(Problem::request("body", "it is no object"));
+        }
         serde_json::from_slice(bytes)
             .map_err(|error| Problem::request("body", format!("it is not what this takes: {error}")))
     }
@@ -177,6 +185,7 @@ impl Registry {
         let found = table::find(parts.uri.path());
         let operation = found.as_ref().and_then(|found| found.operation(&parts.method));
         if let Some(operation) = operation.filter(|operation| matches!(operation.needs, Needs::Nothing)) {
+            Query::read(&parts.uri, operation)?;
             return Ok(answer(operation, openapi::document()?));
         }
         self.records.check()?;
@@ -208,23 +217,18 @@ impl Registry {
         self,
         parts: &Parts,
         body: &mut Incoming,
-        caller: Caller,
+        mut caller: Caller,
         found: Option<Found>,
         operation: Option<&'static Operation>,
     ) -> Result<Response, Problem> {
-        let told = |refusal: Refusal, repository: Option<&str>| {
-            self.told_of_admin(&caller, operation, repository, refusal)
-        };
-        if caller.is_anonymous() || caller.proof == Some(Proof::Token) {
-            return Err(told(Refusal::unauthorized(), None).into());
-        }
+        require_login(&caller).map_err(|refusal| self.told_of_admin(&caller, operation, None, refusal))?;
         let Some(found) = found else { return Err(unknown()) };
         let Some(operation) = operation else {
             let refusal =
                 Refusal::of(error_code::UNSUPPORTED).header(header::ALLOW, found.methods().join(", "));
             return Err(refusal.into());
         };
-        let gate = self.gate().await?;
+        let mut gate = self.gate().await?;
         let read = Query::read(&parts.uri, operation);
         let query = match (&read, operation.needs) {
             (Ok(query), _) => Some(query),
@@ -233,16 +237,24 @@ impl Registry {
             // Who may not is told that first.
             (Err(_), _) => None,
         };
-        let repository = query.and_then(|query| query.text(REPOSITORY.name));
-        let checked = gate.check_api(&caller, operation.needs, repository);
-        checked.map_err(|refusal| told(refusal, repository))?;
+        let repository = query.and_then(|query| query.owned(REPOSITORY.name));
+        let about = repository.as_deref();
+        let told = |caller: &Caller, refusal| self.told_of_admin(caller, Some(operation), about, refusal);
+        let checked = gate.check_api(&caller, operation.needs, about);
+        checked.map_err(|refusal| told(&caller, refusal))?;
         let query = read?;
-        let body = if operation.takes_body() {
+        let mut sent = Vec::new();
+        if operation.takes_body() {
             require_json(&parts.headers)?;
-            body.whole(limits::API_BODY_BYTES).await?
-        } else {
-            Vec::new()
-        };
+            sent = body.whole(limits::API_BODY_BYTES).await?;
+            // While it came, the account may have been disabled, or the right taken (threats R19).
+            let again = caller_by_now(&self, parts).await;
+            let again = again.and_then(|again| require_login(&again).map(|()| again));
+            caller = again.map_err(|refusal| told(&caller, refusal))?;
+            gate = self.gate().await?;
+            let checked = gate.check_api(&caller, operation.needs, about);
+            checked.map_err(|refusal| told(&caller, refusal))?;
+        }
         let call = Call {
             registry: self.clone(),
             caller: caller.clone(),
@@ -250,10 +262,16 @@ impl Registry {
             operation,
             places: found.places,
             query,
-            body,
+            body: sent,
         };
-        let replied = blocking(move || Ok((operation.run)(&call))).await?;
-        let reply = replied.map_err(|problem| problem.told(|refusal| told(refusal, None)))?;
+        let run = move || {
+            if operation.body.is_none() {
+                let Nothing {} = call.body()?;
+            }
+            (operation.run)(&call)
+        };
+        let replied = blocking(move || Ok(run())).await?;
+        let reply = replied.map_err(|problem| problem.told(|refusal| told(&caller, refusal)))?;
         Ok(answer(operation, reply))
     }
 
@@ -276,6 +294,14 @@ impl Registry {
         };
         self.records.keep(deed).err().unwrap_or(refusal)
     }
+}
+
+/// Fails for who has not proven with this very request to have an account.
+fn require_login(caller: &Caller) -> Result<(), Refusal> {
+    if caller.is_anonymous() || caller.proof == Some(Proof::Token) {
+        return Err(Refusal::unauthorized());
+    }
+    Ok(())
 }
 
 fn unknown() -> Problem {

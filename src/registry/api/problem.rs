@@ -94,12 +94,17 @@ impl Problem {
         Self { account: Some(account), ..self }
     }
 
-    /// Has a refusal told of.
+    /// Has a refusal told of; that of the rules too, which are asked again where something is done.
     pub(super) fn told(self, tell: impl FnOnce(Refusal) -> Refusal) -> Self {
-        match self.why {
-            Why::Refused(refusal) => Self { why: Why::Refused(tell(refusal)), ..self },
-            Why::Failed(_) => self,
-        }
+        let why = match self.why {
+            Why::Refused(refusal) => Why::Refused(tell(refusal)),
+            Why::Failed(failures) if failures.worst().is_some_and(|worst| status(worst.reason) == 403) => {
+                let told = tell(Refusal::of(error_code::DENIED));
+                if told.code() == error_code::DENIED { Why::Failed(failures) } else { Why::Refused(told) }
+            }
+            failed @ Why::Failed(_) => failed,
+        };
+        Self { why, ..self }
     }
 
     /// What the log should hear.
@@ -172,12 +177,15 @@ fn failed(failures: &Failures) -> Response {
     let status = status(reason);
     // What is wrong with disk or database is for who runs the server.
     let is_ours = status >= 500;
+    let is_for_now = matches!(reason, Reason::LockHeld | Reason::DatabaseAway | Reason::Bucket);
     let list: Vec<Alarm> = failures.list().iter().map(Alarm::from).collect();
     let document = Document {
         r#type: String::new(),
         title: reason.meaning(),
         status,
-        detail: Some(if is_ours {
+        detail: Some(if is_for_now {
+            "it cannot be done now: ask again".to_owned()
+        } else if is_ours {
             "the registry could not do it: its log says why".to_owned()
         } else {
             worst.message.clone()
@@ -187,14 +195,18 @@ fn failed(failures: &Failures) -> Response {
         hint: worst.hint.clone().filter(|_hint| !is_ours),
         failures: if is_ours || list.len() == 1 { Vec::new() } else { list },
     };
-    sent(document, ErrorCode { code: reason.text(), status, message: reason.meaning() })
+    let mut response = sent(document, ErrorCode { code: reason.text(), status, message: reason.meaning() });
+    if is_for_now {
+        respond::set(response.headers_mut(), header::RETRY_AFTER, respond::RETRY_SECONDS);
+    }
+    response
 }
 
 /// How a failure is answered.
 fn status(reason: Reason) -> u16 {
     match reason {
         Reason::AccountUnknown | Reason::TagUnknown => 404,
-        Reason::AccountExists | Reason::BlobMissing | Reason::LockHeld | Reason::PlanOutdated => 409,
+        Reason::AccountExists | Reason::BlobMissing | Reason::ChangedMeanwhile => 409,
         Reason::BadArgument | Reason::RulesMalformed => 422,
         Reason::TagImmutable | Reason::QuotaExceeded => 403,
         // What cannot be told is not done (threats R22); nor what cannot be asked for.
@@ -202,6 +214,8 @@ fn status(reason: Reason) -> u16 {
         | Reason::LedgerCheckpoint
         | Reason::LedgerCut
         | Reason::ImporterRevoked
+        | Reason::LockHeld
+        | Reason::DatabaseAway
         | Reason::Bucket => 503,
         Reason::DiskFull => 507,
         _ => 500,

@@ -122,7 +122,7 @@ impl Kind {
                 json!({ "type": "string", "examples": ["10.0.0.1", "10.1.0.0/16", "2001:db8::/32"] })
             }
             Self::Flag => json!({ "type": "boolean" }),
-            Self::Number => json!({ "type": "integer", "minimum": 0 }),
+            Self::Number => json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX }),
             Self::Size => {
                 json!({ "type": "integer", "minimum": 1, "maximum": limits::API_ENTRIES, "default": DEFAULT_SIZE })
             }

@@ -8,11 +8,13 @@ use super::{
     table::{AFTER, LIMIT, REPOSITORY, TAG, shape},
 };
 use crate::{
-    base::digest::Digest,
+    base::{
+        digest::Digest,
+        failure::{Failure, Reason},
+    },
     registry::access::Gate,
     report::tags::{RepositoriesReport, RepositoryLine, RestoreReport, TagHistoryReport, TagsReport},
     rules::Right,
-    store::Target,
 };
 
 pub(super) const ROOM: Room = Room {
@@ -110,12 +112,9 @@ fn repositories(call: &Call) -> Replied {
 }
 
 fn list(call: &Call) -> Replied {
-    let limit = call.query.limit();
-    let mut report = call.site().tags(name(call), call.query.text(AFTER.name), limit + 1)?;
-    let more = report.tags.len() > limit;
-    report.tags.truncate(limit);
-    let last = report.tags.last().filter(|_last| more).map(|last| call.link_to_next(&last.tag));
-    Ok(last.into_iter().fold(Reply::of(&report)?, Reply::header))
+    let (report, next) = call.site().tags(name(call), call.query.text(AFTER.name), call.query.limit())?;
+    let next = next.map(|last| call.link_to_next(&last));
+    Ok(next.into_iter().fold(Reply::of(&report)?, Reply::header))
 }
 
 fn history(call: &Call) -> Replied {
@@ -126,13 +125,20 @@ fn restore(call: &Call) -> Replied {
     let Wanted { to } = call.body()?;
     let (repository, tag) = (name(call), tag(call));
     let may = |right| call.gate.may(&call.caller, right, repository);
-    if !may(Right::Admin) && !may(Right::Push) {
-        let there = call.registry.store.manifest(repository, &Target::Tag(tag.to_owned()))?;
-        if there.is_none() {
-            return Err(Gate::lacks("`push` or `admin` in the repository, for the tag was taken away").into());
+    let may_make = may(Right::Admin) || may(Right::Push);
+    let mut lacks = None;
+    let done = call.site().lead_back((repository, tag), to.as_ref(), |found| {
+        if may_make || found.is_some() {
+            return Ok(());
         }
+        lacks = Some(Gate::lacks("`push` or `admin` in the repository, for the tag was taken away"));
+        let message = "the tag was taken away";
+        Err(Failure::new(Reason::TagUnknown, repository, message))
+    });
+    match lacks {
+        Some(refusal) => Err(refusal.into()),
+        None => Reply::of(&done?),
     }
-    Reply::of(&call.site().restore_tag(repository, tag, to.as_ref())?)
 }
 
 fn name(call: &Call) -> &str {

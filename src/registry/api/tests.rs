@@ -3,10 +3,12 @@
 use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use axum::body::to_bytes;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use super::*;
 use crate::{
+    base::{digest::Digest, failure::Reason, redact::Secret},
     ledger::{Event, Record},
     registry::{
         Access,
@@ -14,6 +16,8 @@ use crate::{
         tests::{Got, METHODS, ROLES, Scene, THERE},
     },
     rules::{Name, Right},
+    site::NewAccount,
+    store::AccountKind,
 };
 
 /// Beside those who have rights in `apps/**`: who administers everything, a robot that does, and both of them by a token,
@@ -160,6 +164,19 @@ fn every_operation_asks_for_its_right() {
     }
 }
 
+/// What the ledger tells of the registry; nothing more is told after that.
+fn told(scene: &Scene) -> Vec<Value> {
+    scene.registry.records.close().unwrap();
+    let lines = scene.registry.store.ledger(1, usize::MAX).unwrap();
+    let events = lines.iter().map(|line| Record::parse(line).unwrap().event);
+    events
+        .filter_map(|event| match event {
+            Event::Registry(deed) => Some(serde_json::to_value(deed).unwrap()),
+            _ => None,
+        })
+        .collect()
+}
+
 /// Whoever was not let, is in the ledger: as whom, what for, and where.
 #[test]
 fn refusals_are_told() {
@@ -175,15 +192,7 @@ fn refusals_are_told() {
     ] {
         ask(&scene, role, method, &format!("{ROOT}{path}"), "");
     }
-    scene.registry.records.close().unwrap();
-    let lines = scene.registry.store.ledger(1, usize::MAX).unwrap();
-    let told: Vec<Value> = lines
-        .iter()
-        .filter_map(|line| match Record::parse(line).unwrap().event {
-            Event::Registry(deed) => Some(serde_json::to_value(deed).unwrap()),
-            _ => None,
-        })
-        .collect();
+    let told = told(&scene);
     let base = |who: &str, operation: &str, refused: &str| {
         json!({ "action": "admin", "who": who, "from": "127.0.0.1",
         "operation": operation, "refused": refused })
@@ -240,6 +249,86 @@ fn a_tag_that_is_gone_takes_more_than_the_right_to_move_it() {
     assert_eq!(ask(&scene, "tagger", "POST", &path, "").status, 404);
 }
 
+/// R19: what is taken from somebody while their body comes, they have no more when it is there.
+#[test]
+fn rights_are_asked_for_again_when_the_body_is_there() {
+    for (what, status) in [("nothing", 201), ("the account", 401), ("the right", 403)] {
+        let scene = Scene::new(Access::default(), true);
+        scene.set(EVERYWHERE);
+        let site = Site::new(scene.registry.store.clone(), Timestamp::now());
+        let kim = site.add_account(NewAccount {
+            name: "kim".into(),
+            kind: AccountKind::User,
+            groups: ["site".to_owned()].into(),
+            certificates: BTreeSet::new(),
+            password: Some(Secret::new("correct horse")),
+            expires: None,
+        });
+        kim.unwrap();
+        let basic = STANDARD.encode("kim:correct horse");
+        let body = futures_util::stream::once(async move {
+            match what {
+                "the account" => drop(site.change_account("kim", |kim| kim.enabled = false).unwrap()),
+                "the right" => drop(site.change_account("kim", |kim| kim.groups.clear()).unwrap()),
+                _ => {}
+            }
+            Ok::<_, std::io::Error>(axum::body::Bytes::from_static(br#"{"name":"mole"}"#))
+        });
+        let request = axum::extract::Request::builder()
+            .method("POST")
+            .uri("/api/v1/accounts")
+            .header("authorization", format!("Basic {basic}"))
+            .header("content-type", "application/json")
+            .extension(ConnectInfo(Peer::nobody()))
+            .body(axum::body::Body::from_stream(body))
+            .unwrap();
+        let got = scene.runtime.block_on(serve(State(scene.registry.clone()), request));
+        assert_eq!(got.status().as_u16(), status, "{what}");
+        let made = scene.registry.store.accounts().unwrap().iter().any(|account| account.name == "mole");
+        assert_eq!(made, status == 201, "{what}");
+        let mut told = told(&scene);
+        told.retain(|deed| deed["action"] == "admin");
+        let refused: Vec<_> = told.iter().map(|deed| (&deed["who"], &deed["operation"])).collect();
+        let wanted = (&json!("user:kim"), &json!("account-add"));
+        assert_eq!(refused, if status == 201 { vec![] } else { vec![wanted] }, "{what}");
+    }
+}
+
+/// What the rules keep is refused within the operation, and told with where.
+#[test]
+fn what_the_rules_keep_is_told() {
+    let scene = Scene::new(Access::default(), true);
+    let store = &scene.registry.store;
+    let author = crate::store::Author::somebody();
+    let other = Digest::of(&scene.other);
+    store.change(|change| change.restore_tag(THERE, "v1", Some(&other), &author)).unwrap();
+    scene.set(&format!("{EVERYWHERE}[[immutable]]\nrepositories=['apps/**']\ntags=['v*']\n"));
+    let path = format!("{ROOT}/tags/restore?repository={THERE}&tag=v1");
+    let got = ask(&scene, "site", "POST", &path, "");
+    assert_eq!((got.status, &got.json()["reason"]), (403, &json!("tag-immutable")));
+    let told = told(&scene);
+    assert_eq!(
+        told,
+        [json!({ "action": "admin", "who": "user:kim", "from": "127.0.0.1", "by": "password",
+            "operation": "tag-restore", "refused": "DENIED", "repository": THERE })]
+    );
+}
+
+/// What cannot be done now is said to be so, and not what is wrong with which file.
+#[test]
+fn what_cannot_be_done_now_is_to_be_asked_again() {
+    for reason in [Reason::LockHeld, Reason::DatabaseAway, Reason::Bucket] {
+        let failure = Failure::new(reason, "/srv/home/state.db", "busy").hint("wait for /srv");
+        let response = Problem::from(failure).into_response(|refusal| refusal);
+        assert_eq!(response.status().as_u16(), 503, "{reason:?}");
+        assert!(response.headers().contains_key("retry-after"), "{reason:?}");
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let body = runtime.block_on(to_bytes(response.into_body(), usize::MAX)).unwrap();
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        assert!(!text.contains("srv") && text.contains(reason.text()), "{text}");
+    }
+}
+
 /// What is asked is understood whole, or not at all.
 #[test]
 fn requests_are_read_strictly() {
@@ -251,10 +340,17 @@ fn requests_are_read_strictly() {
         ("GET", "/ledger?limit=0", "", 400, "request-invalid"),
         ("GET", "/ledger?limit=1&limit=2", "", 400, "request-invalid"),
         ("GET", "/ledger?who=%00", "", 400, "request-invalid"),
+        ("GET", "/ledger?event=acount", "", 400, "request-invalid"),
+        ("GET", "/ledger?after=4294967296", "", 400, "request-invalid"),
+        ("GET", "/openapi.json?x=1", "", 400, "request-invalid"),
         ("GET", "/tags", "", 400, "request-invalid"),
         ("GET", "/tags?repository=../x", "", 400, "request-invalid"),
         ("POST", "/accounts", "", 400, "request-invalid"),
         ("POST", "/accounts", "{", 400, "request-invalid"),
+        ("POST", "/accounts", r#"["a"]"#, 400, "request-invalid"),
+        ("POST", "/accounts/somebody/enable", r#"{"enabled":false}"#, 400, "request-invalid"),
+        ("POST", "/store/collect", "[]", 400, "request-invalid"),
+        ("POST", "/store/collect", "what", 400, "request-invalid"),
         ("POST", "/accounts", r#"{"name":"a"} {}"#, 400, "request-invalid"),
         ("POST", "/accounts", r#"{"name":"a","name":"b"}"#, 400, "request-invalid"),
         ("POST", "/accounts", r#"{"name":"a","admin":true}"#, 400, "request-invalid"),
@@ -279,6 +375,13 @@ fn requests_are_read_strictly() {
             "POST",
             "/prune/apply",
             r#"{"schema":2,"created":1,"manifests":[],"contents":[]}"#,
+            422,
+            "bad-argument",
+        ),
+        (
+            "POST",
+            "/prune/apply",
+            r#"{"schema":1,"created":99999999999,"manifests":[],"contents":[]}"#,
             422,
             "bad-argument",
         ),

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, TryLockError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Call, Needs, Operation, Replied, Reply, Room, table::shape};
+use super::{Call, Needs, Operation, Refusal, Replied, Reply, Room, table::shape};
 use crate::{
     base::{
         clock::Timestamp,
@@ -13,6 +13,7 @@ use crate::{
         limits,
         progress::Silent,
     },
+    oci::error_code,
     report::upkeep::{CollectionReport, Plan, PlanMade, PruneReport, StoreReport},
     rules::Pattern,
     site::{days_before, plan_made, store_report},
@@ -37,7 +38,7 @@ pub(super) const ROOM: Room = Room {
             query: &[],
             body: None,
             answer: shape::<StoreReport>,
-            problems: &[409],
+            problems: &[],
             run: look,
         },
         Operation {
@@ -50,7 +51,7 @@ pub(super) const ROOM: Room = Room {
             query: &[],
             body: None,
             answer: shape::<CollectionReport>,
-            problems: &[409],
+            problems: &[],
             run: collect,
         },
         Operation {
@@ -63,7 +64,7 @@ pub(super) const ROOM: Room = Room {
             query: &[],
             body: Some(shape::<Wanted>),
             answer: shape::<PlanMade>,
-            problems: &[409, 422],
+            problems: &[422],
             run: plan,
         },
         Operation {
@@ -76,7 +77,7 @@ pub(super) const ROOM: Room = Room {
             query: &[],
             body: Some(shape::<Plan>),
             answer: shape::<PruneReport>,
-            problems: &[409, 422],
+            problems: &[422],
             run: apply,
         },
     ],
@@ -106,14 +107,17 @@ struct Wanted {
 
 /// Each of these looks through the whole store.
 static TURN: Mutex<()> = Mutex::new(());
+/// When to ask again for it.
+const AGAIN_SECONDS: u32 = 10;
 
-fn turn() -> Result<MutexGuard<'static, ()>, Failure> {
+fn turn() -> Result<MutexGuard<'static, ()>, Refusal> {
     match TURN.try_lock() {
         Ok(turn) => Ok(turn),
         Err(TryLockError::Poisoned(turn)) => Ok(turn.into_inner()),
         Err(TryLockError::WouldBlock) => {
-            let message = "another request looks through it now";
-            Err(Failure::new(Reason::LockHeld, "store", message).hint("ask again when that is answered"))
+            let refusal = Refusal::later(error_code::UNAVAILABLE, AGAIN_SECONDS);
+            Err(refusal
+                .detail("another request looks through the store now: ask again when that is answered"))
         }
     }
 }

@@ -210,7 +210,11 @@ pub(super) const SITE: &[Row] = &[
     (
         "X09",
         "a pattern or a set of rules that takes long to decide",
-        &["rules::tests::the_worst_rules_decide_in_no_time", "rules::pattern::tests::fast_and_naive_agree"],
+        &[
+            "rules::tests::the_worst_rules_decide_in_no_time",
+            "rules::tests::the_worst_difference_is_made_in_no_time",
+            "rules::pattern::tests::fast_and_naive_agree",
+        ],
     ),
     (
         "X13",
